@@ -1,0 +1,420 @@
+//! [`Protocol`], what goes into it and what comes out.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::codec::{Decode, Encode};
+use super::message::{Checked, Message, Refused};
+use super::types::{Digest, Epoch, Index, Lsn, NodeId, ReadId, RequestId, Time, WallTime};
+
+/// A consensus protocol: a deterministic state machine (see the [module](super) for the caller's duty).
+pub trait Protocol: Sized + Send + 'static {
+    /// What replicas send each other.
+    type Message: Message;
+    /// What must survive a crash.
+    type Record: Encode + Decode + Clone + Debug + Send + 'static;
+    /// The protocol's own settings: its section of `cluster.toml`.
+    type Options: Clone + Debug + Default + Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// What it takes to check a message: the members, limits, public keys. Cheap to clone, for any thread.
+    type Checker: Clone + Send + Sync + 'static;
+
+    /// The protocol's name on the command line and in data directories.
+    const NAME: &'static str;
+
+    /// Rebuilds the replica from what its disk holds. Sends nothing before it returns.
+    fn recover(setup: Setup<Self>, recovered: Recovered<Self::Record>) -> Result<Self, RecoverError>;
+
+    /// Makes what [`check`](Self::check) needs.
+    fn checker(setup: &Setup<Self>) -> Self::Checker;
+
+    /// Checks a message of `from`: a pure function, for any thread.
+    fn check(
+        checker: &Self::Checker,
+        from: NodeId,
+        message: Self::Message,
+    ) -> Result<Checked<Self::Message>, Refused>;
+
+    /// Takes one input and appends what follows from it to `out`.
+    fn handle(&mut self, now: Time, input: Input<Self::Message>, out: &mut Output<Self>);
+
+    /// When [`Input::Timeout`] is due if nothing else happens first; an early one does nothing.
+    fn deadline(&self) -> Option<Time>;
+
+    /// How the replica sees itself and the cluster, in neutral words.
+    fn status(&self) -> Status;
+}
+
+/// Everything that a replica needs to know besides its disk.
+#[derive(Clone, Debug)]
+pub struct Setup<P: Protocol> {
+    /// This replica.
+    pub id: NodeId,
+    /// The members that a fresh cluster starts with, in ascending order of ids.
+    pub members: Vec<NodeId>,
+    /// Which life of the node this is: larger than in every earlier one.
+    pub incarnation: u64,
+    /// Feeds the replica's own random stream, as for its election timeout.
+    pub seed: u64,
+    /// The node's clock at its start.
+    pub now: Time,
+    /// After how long a proposal or read that got nowhere is rejected.
+    pub request_timeout: Duration,
+    /// The protocol's own settings.
+    pub options: P::Options,
+}
+
+/// What a replica's disk holds.
+#[derive(Clone, Debug)]
+pub struct Recovered<R> {
+    /// The newest durable snapshot; the store has been loaded from it.
+    pub snapshot: Option<SnapshotMeta>,
+    /// All records that the log still has, in order. Some may be older than the snapshot: the log is cut coarsely.
+    pub records: Vec<(Lsn, R)>,
+    /// The number of the next record.
+    pub next_lsn: Lsn,
+}
+
+/// Why a replica cannot be rebuilt: its log contradicts itself or its snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("record {lsn} of the log: {why}")]
+pub struct RecoverError {
+    /// The record at which the contradiction shows.
+    pub lsn: Lsn,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// A command on its way to the store. The protocol does not look into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// Its name for ever.
+    pub id: RequestId,
+    /// The proposer's wall clock, for people.
+    pub time: WallTime,
+    /// An encoded command of the store.
+    pub command: Bytes,
+}
+
+/// What happens to a replica.
+#[derive(Clone, Debug)]
+pub enum Input<M> {
+    /// A checked message arrived.
+    Message {
+        /// Who sent it.
+        from: NodeId,
+        /// The message.
+        message: Checked<M>,
+    },
+    /// Clients of this node want these commands ordered, batched by whatever was waiting. Each is answered by its
+    /// execution or by a rejection.
+    Propose(Vec<Proposal>),
+    /// Clients of this node ask for a linearizable read point: one for all of these ids.
+    Read(Vec<ReadId>),
+    /// The deadline may have come.
+    Timeout,
+    /// All records up to here are on disk.
+    Durable(Lsn),
+    /// The store has executed up to here.
+    Applied(Index),
+    /// A checkpoint that was asked for has its digest; once more with `durable` when its snapshot is on disk.
+    Checkpointed {
+        /// What the snapshot is of.
+        meta: SnapshotMeta,
+        /// Whether the snapshot is on disk.
+        durable: bool,
+    },
+    /// A piece of a snapshot that the protocol asked to read.
+    Piece(SnapshotPiece),
+    /// How far a snapshot that is being received has come.
+    Install(InstallProgress),
+    /// How the disk is doing, when that changes.
+    Storage(Pressure),
+    /// The operator wants another leader; `None` leaves the choice to the protocol.
+    TransferLeadership(Option<NodeId>),
+}
+
+/// How the disk is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Pressure {
+    /// It keeps up.
+    #[default]
+    Ok,
+    /// Too many bytes wait to become durable: propose no more.
+    Slow,
+    /// There is no room for another segment: propose no more, keep what is there.
+    Full,
+}
+
+/// What a replica wants done. Filled by [`Protocol::handle`], emptied by the engine.
+#[derive(Debug)]
+pub struct Output<P: Protocol> {
+    /// To the log, in order. Numbered by the protocol, one number a record.
+    pub records: Vec<(Lsn, P::Record)>,
+    /// The log may forget what is below, once `records` are durable.
+    pub retain_from: Option<Lsn>,
+    /// To other replicas.
+    pub messages: Vec<Outgoing<P::Message>>,
+    /// To the store, in order.
+    pub committed: Vec<Committed>,
+    /// Answers to [`Input::Read`].
+    pub reads: Vec<(ReadId, Result<ReadPoint, Rejection>)>,
+    /// Proposals of this node that will not be answered by an execution.
+    pub rejected: Vec<(RequestId, Rejection)>,
+    /// A digest and a snapshot are wanted of the state at this index, the last one in `committed` so far.
+    pub checkpoint: Option<Index>,
+    /// Pieces of durable snapshots that are to be read.
+    pub pieces: Vec<PieceRequest>,
+    /// Pieces of a peer's snapshot, to be stored; after the last one the snapshot replaces the state.
+    pub install: Vec<SnapshotPiece>,
+    /// What happened, for traces. Only what is rare: changes of role, refusals.
+    pub trace: Vec<Event>,
+}
+
+impl<P: Protocol> Default for Output<P> {
+    fn default() -> Self {
+        Self {
+            records: Vec::new(),
+            retain_from: None,
+            messages: Vec::new(),
+            committed: Vec::new(),
+            reads: Vec::new(),
+            rejected: Vec::new(),
+            checkpoint: None,
+            pieces: Vec::new(),
+            install: Vec::new(),
+            trace: Vec::new(),
+        }
+    }
+}
+
+/// A message to another replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing<M> {
+    /// To whom.
+    pub to: NodeId,
+    /// What.
+    pub message: M,
+    /// It leaves once the log is durable up to here; [`Lsn::ZERO`] for a message that promises nothing.
+    pub after: Lsn,
+}
+
+/// One slot of the order that the cluster agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its position.
+    pub index: Index,
+    /// The epoch in which it was first proposed.
+    pub epoch: Epoch,
+    /// What to execute; nothing for a no-op or a null request.
+    pub proposals: Vec<Proposal>,
+}
+
+/// How to serve a linearizable read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadPoint {
+    /// From the store, once it has executed up to here.
+    At(Index),
+    /// As a proposal that changes nothing: this protocol orders its reads.
+    Ordered,
+}
+
+/// Why a proposal or read gets no answer from the store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Rejection {
+    /// Why.
+    pub reason: RejectReason,
+    /// `true`: it was not and will not be executed. `false`: it may be, now or later.
+    pub never_executed: bool,
+    /// Who leads, as far as this replica knows.
+    pub leader: Option<NodeId>,
+}
+
+/// Why a proposal or read was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RejectReason {
+    /// There was no leader to take it, for the whole request time-out.
+    #[error("no leader")]
+    NoLeader,
+    /// There is or was a leader, but no quorum confirmed it in time.
+    #[error("timed out waiting for a quorum")]
+    TimedOut,
+    /// As many requests as this node keeps are waiting already.
+    #[error("too many requests")]
+    TooManyRequests,
+    /// The command exceeds the limit for one.
+    #[error("request is too large")]
+    TooLarge,
+    /// The disk does not keep up.
+    #[error("the disk is too slow: too many writes wait for it")]
+    StorageSlow,
+    /// The disk is full.
+    #[error("the disk is full")]
+    StorageFull,
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// Describes a snapshot without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotMeta {
+    /// The last index whose execution the snapshot holds.
+    pub index: Index,
+    /// That index's epoch.
+    pub epoch: Epoch,
+    /// The members of the cluster as of that index.
+    pub members: Vec<NodeId>,
+    /// The digest of the state.
+    pub digest: Digest,
+    /// How many pieces it has. Piece 0 is the manifest, against which all others are checked.
+    pub pieces: u32,
+}
+
+/// A piece that a protocol wants to read, to send it to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PieceRequest {
+    /// For whom; comes back with the piece.
+    pub to: NodeId,
+    /// Of which snapshot; one that was reported durable and not replaced since.
+    pub index: Index,
+    /// Which piece.
+    pub number: u32,
+}
+
+/// A piece of a snapshot, on its way to or from a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotPiece {
+    /// Whose it is: for whom it was read, or who sent it.
+    pub peer: NodeId,
+    /// Of which snapshot.
+    pub meta: SnapshotMeta,
+    /// Which piece.
+    pub number: u32,
+    /// Its content; `None` when it was asked for but the snapshot is gone: ask for a newer one.
+    pub data: Option<Bytes>,
+}
+
+/// How far a snapshot that is being received has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstallProgress {
+    /// All pieces below `next` are stored.
+    Stored {
+        /// Of which snapshot.
+        index: Index,
+        /// The piece that is wanted next.
+        next: u32,
+    },
+    /// The snapshot is complete, checked, durable, and is the store's state now.
+    Done(SnapshotMeta),
+    /// It could not be stored or does not match its digest; what was received is thrown away.
+    Failed {
+        /// Of which snapshot.
+        index: Index,
+        /// Why.
+        why: String,
+    },
+}
+
+/// How a replica sees itself and the cluster, in neutral words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// What it is.
+    pub role: Role,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Who leads, as far as it knows.
+    pub leader: Option<u64>,
+    /// The highest index that it holds, committed or not.
+    pub last: u64,
+    /// The highest index that it knows to be committed.
+    pub committed: u64,
+    /// The highest index that its store has executed.
+    pub applied: u64,
+    /// The index of its newest durable snapshot.
+    pub snapshot: u64,
+    /// How the leader sees its peers; empty elsewhere.
+    pub peers: Vec<PeerStatus>,
+    /// What keeps it from being healthy, in words; empty when nothing does.
+    pub why: Vec<String>,
+}
+
+/// What a replica is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It orders the commands.
+    Leader,
+    /// It follows a leader, or waits for one.
+    Follower,
+    /// It asks whether an election could be won, without disturbing anyone.
+    PreCandidate,
+    /// It asks to be elected.
+    Candidate,
+}
+
+impl Role {
+    /// The role's name, as `status` prints it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Follower => "follower",
+            Self::PreCandidate => "pre-candidate",
+            Self::Candidate => "candidate",
+        }
+    }
+}
+
+/// How a leader sees a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PeerStatus {
+    /// The peer.
+    pub id: u64,
+    /// The highest index that it is known to hold.
+    pub matched: u64,
+    /// Whether it was heard of within an election timeout.
+    pub active: bool,
+    /// What the leader is doing for it, as `replicating`, `probing`, `sending snapshot`.
+    pub state: &'static str,
+}
+
+/// Something rare and worth telling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The replica changed its role or epoch.
+    Became {
+        /// The role.
+        role: Role,
+        /// The epoch.
+        epoch: Epoch,
+        /// Why.
+        why: &'static str,
+    },
+    /// The replica learned who leads.
+    Follows {
+        /// The leader.
+        leader: NodeId,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// A message had no effect.
+    Ignored {
+        /// Whose.
+        from: NodeId,
+        /// Its kind.
+        kind: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+    /// Anything else, about an index.
+    Noted {
+        /// What happened, as `took a snapshot`.
+        what: &'static str,
+        /// Where.
+        index: Index,
+    },
+}

@@ -1,0 +1,31 @@
+//! `consensusctl` runs Raft (crash fault tolerant) and PBFT (Byzantine fault tolerant) clusters of a replicated
+//! key-value store, breaks them on purpose, shows why they behave as they do, and proves that they stayed correct.
+//!
+//! # Layers
+//!
+//! A module uses only modules above it in this table; `tests/layers.rs` reads the sources and holds that line.
+//!
+//! | layer | what it holds | touches |
+//! |---|---|---|
+//! | [`consensus`] | the contract that every protocol meets, and the protocols: pure state machines | nothing |
+//! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
+//! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
+//! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
+//!
+//! # One vocabulary
+//!
+//! Inside a protocol's folder the paper's own terms are used; everywhere else these neutral ones.
+//!
+//! | shared code | Raft | PBFT |
+//! |---|---|---|
+//! | epoch | term | view |
+//! | leader | leader | primary |
+//! | index (slot) | log index | sequence number |
+//! | checkpoint | snapshot | checkpoint |
+//! | last | last log index | highest accepted sequence number |
+//! | committed | `commit_index` | highest committed-local sequence number without a gap |
+
+pub mod consensus;
+pub mod kv;
+pub mod wal;
+pub mod engine;

@@ -1,0 +1,3 @@
+//! The `consensusctl` binary.
+
+fn main() {}
