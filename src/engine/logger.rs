@@ -1,0 +1,105 @@
+//! The stage that owns the log: everything that waits becomes one batch and one sync.
+
+use bytes::Bytes;
+
+use crate::consensus::{Lsn, Pressure};
+use crate::wal::{Preparation, Prepared, Wal, WalCounters, WalError};
+
+/// What the sequencer gives the log.
+#[derive(Debug, Default)]
+pub struct LogWork {
+    /// Records, in order.
+    pub records: Vec<(Lsn, Bytes)>,
+    /// What is below is no longer needed once `records` are durable.
+    pub retain_from: Option<Lsn>,
+}
+
+impl LogWork {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.retain_from.is_none()
+    }
+}
+
+/// What came of one sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// The log is durable up to here.
+    pub durable: Lsn,
+    /// Whether there is room for more.
+    pub room: Pressure,
+}
+
+/// Owns the log. The caller's loop: [`push`](Self::push) all that waits, [`write`](Self::write), and if it wrote,
+/// [`sync`](Self::sync); then again. Between `write` and `sync` nothing else is written, so that only the last batch
+/// can ever be torn.
+#[derive(Debug)]
+pub struct Logger {
+    wal: Wal,
+    waiting: Vec<(Lsn, Bytes)>,
+    retain_from: Option<Lsn>,
+}
+
+impl Logger {
+    pub(super) fn new(wal: Wal) -> Self {
+        Self { wal, waiting: Vec::new(), retain_from: None }
+    }
+
+    /// Queues work for the next batch.
+    pub fn push(&mut self, work: LogWork) {
+        self.waiting.extend(work.records);
+        self.retain_from = self.retain_from.max(work.retain_from);
+    }
+
+    /// Whether [`write`](Self::write) has something to write.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.retain_from.is_none()
+    }
+
+    /// Writes all that is queued as one batch, not yet durable. Returns whether a [`sync`](Self::sync) is due. An
+    /// error is final: the node must stop.
+    pub fn write(&mut self) -> Result<bool, WalError> {
+        if self.waiting.is_empty() {
+            self.forget()?;
+            return Ok(false);
+        }
+        self.wal.write(&self.waiting)?;
+        self.waiting.clear();
+        Ok(true)
+    }
+
+    /// Makes what was written durable, with one sync, and forgets what the protocol gave up. An error is final.
+    pub fn sync(&mut self) -> Result<Logged, WalError> {
+        let durable = self.wal.sync()?;
+        self.forget()?;
+        Ok(Logged { durable, room: self.wal.pressure() })
+    }
+
+    fn forget(&mut self) -> Result<(), WalError> {
+        match self.retain_from.take() {
+            Some(lsn) => self.wal.retain_from(lsn),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is room for more.
+    pub fn room(&self) -> Pressure {
+        self.wal.pressure()
+    }
+
+    /// The next segment's preparation, when one is due: to be run elsewhere and given back.
+    pub fn preparation(&mut self) -> Option<Preparation> {
+        self.wal.preparation()
+    }
+
+    /// Takes a prepared segment, or the failure to prepare one; returns whether there is room now.
+    pub fn prepared(&mut self, prepared: Prepared) -> Pressure {
+        self.wal.prepared(prepared);
+        self.wal.pressure()
+    }
+
+    /// What the log has done so far.
+    pub fn counters(&self) -> WalCounters {
+        self.wal.counters()
+    }
+}

@@ -1,0 +1,249 @@
+//! The core task: takes what has arrived, gives it to the sequencer, hands the effects on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+use tokio::sync::oneshot;
+
+use super::clock::Clock;
+use super::counters::Counters;
+use super::handle::{Answer, NodeError};
+use super::threads::{ToArchive, ToLog, ToStore};
+use crate::consensus::{
+    self, Checked, Committed, Index, InstallProgress, Lsn, NodeId, Pressure, Proposal, Protocol, ReadId,
+    SnapshotMeta, SnapshotPiece, Status,
+};
+use crate::engine::{Effects, Event, ExecutorWork, Sequencer, Ticket};
+use crate::kv;
+use crate::transport::{Gate, Links, Wire};
+
+/// How many items of one kind a turn takes: bounds how long the other kinds wait.
+const TURN: usize = 1024;
+
+/// Carries a client's answer.
+pub(super) type Reply = oneshot::Sender<Result<Answer, NodeError>>;
+
+/// What the handle asks of the core.
+#[derive(Debug)]
+pub(super) enum Request {
+    Propose(Proposal, Reply),
+    Read(ReadId, kv::Op, Reply),
+    Status(oneshot::Sender<Status>),
+    TransferLeadership(Option<NodeId>),
+}
+
+/// What the threads report to the core.
+#[derive(Debug)]
+pub(super) enum Report {
+    Durable(Lsn),
+    Storage(Pressure),
+    Applied(Index),
+    Checkpointed { meta: SnapshotMeta, durable: bool },
+    Piece(SnapshotPiece),
+    Install(InstallProgress),
+}
+
+impl<P: Protocol> From<Report> for Event<P> {
+    fn from(report: Report) -> Self {
+        match report {
+            Report::Durable(lsn) => Self::Durable(lsn),
+            Report::Storage(room) => Self::Storage(room),
+            Report::Applied(index) => Self::Applied(index),
+            Report::Checkpointed { meta, durable } => Self::Checkpointed { meta, durable },
+            Report::Piece(piece) => Self::Piece(piece),
+            Report::Install(progress) => Self::Install(progress),
+        }
+    }
+}
+
+/// A peer's message, checked.
+pub(super) type Inbound<P> = (NodeId, Checked<<P as Protocol>::Message>);
+
+/// Where the core's input comes from.
+pub(super) struct Inputs<P: Protocol> {
+    pub(super) reports: UnboundedReceiver<Report>,
+    pub(super) messages: Receiver<Inbound<P>>,
+    pub(super) requests: UnboundedReceiver<Request>,
+}
+
+/// Where its effects go.
+pub(super) struct Outputs<P: Wire> {
+    pub(super) log: std::sync::mpsc::Sender<ToLog>,
+    pub(super) store: std::sync::mpsc::Sender<ToStore>,
+    pub(super) archive: std::sync::mpsc::Sender<ToArchive>,
+    pub(super) links: Links<P>,
+}
+
+/// The core task's state.
+pub(super) struct Core<P: Wire> {
+    pub(super) sequencer: Sequencer<P>,
+    pub(super) outputs: Outputs<P>,
+    pub(super) clock: Clock,
+    pub(super) gate: Gate,
+    pub(super) epoch: Arc<AtomicU64>,
+    pub(super) counters: Arc<Counters>,
+    /// Whose commands are answered here: this node, in this life.
+    pub(super) origin: (NodeId, u64),
+    /// Clients whose requests are with the protocol.
+    pub(super) waiting: BTreeMap<Ticket, Reply>,
+    pub(super) effects: Effects<P>,
+}
+
+/// What one turn takes.
+struct Turn<P: Protocol> {
+    reports: Vec<Report>,
+    messages: Vec<Inbound<P>>,
+    requests: Vec<Request>,
+}
+
+impl<P: Wire> Core<P> {
+    /// Runs until its inputs are gone, or until it is dropped.
+    pub(super) async fn run(mut self, mut inputs: Inputs<P>) {
+        let mut turn = Turn { reports: Vec::new(), messages: Vec::new(), requests: Vec::new() };
+        while self.wait(&mut inputs, &mut turn).await {
+            self.gate.opened().await;
+            self.take(&mut turn);
+            if self.hand_on().is_err() {
+                return; // A thread is gone: it has said why, and the node is stopping.
+            }
+        }
+    }
+
+    /// Waits until something has arrived or is due, and takes what has arrived. `false` when the node is gone.
+    async fn wait(&self, inputs: &mut Inputs<P>, turn: &mut Turn<P>) -> bool {
+        let deadline = self.sequencer.deadline().map(|time| self.clock.instant(time));
+        let due = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            count = inputs.reports.recv_many(&mut turn.reports, TURN) => if count == 0 { return false },
+            count = inputs.messages.recv_many(&mut turn.messages, TURN) => if count == 0 { return false },
+            count = inputs.requests.recv_many(&mut turn.requests, TURN) => if count == 0 { return false },
+            () = due => {}
+        }
+        drain(TURN, || inputs.reports.try_recv().ok(), &mut turn.reports);
+        drain(TURN, || inputs.messages.try_recv().ok(), &mut turn.messages);
+        drain(TURN, || inputs.requests.try_recv().ok(), &mut turn.requests);
+        true
+    }
+
+    /// Gives the sequencer what the turn took: reports first, since they free what others wait for; then the due
+    /// deadline, so that no flood of messages can hold back a heartbeat.
+    fn take(&mut self, turn: &mut Turn<P>) {
+        for report in turn.reports.drain(..) {
+            self.handle(report.into());
+        }
+        if self.sequencer.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
+            self.handle(Event::Timeout);
+        }
+        for (from, message) in turn.messages.drain(..) {
+            self.handle(Event::Message { from, message });
+        }
+        self.take_requests(turn);
+    }
+
+    fn take_requests(&mut self, turn: &mut Turn<P>) {
+        let (mut proposals, mut reads) = (Vec::new(), Vec::new());
+        for request in turn.requests.drain(..) {
+            match request {
+                Request::Propose(proposal, reply) => {
+                    self.waiting.insert(Ticket::Command(proposal.id), reply);
+                    proposals.push(proposal);
+                }
+                Request::Read(id, op, reply) => {
+                    self.waiting.insert(Ticket::Read(id), reply);
+                    reads.push((id, op));
+                }
+                Request::Status(reply) => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(self.sequencer.status());
+                }
+                Request::TransferLeadership(to) => self.handle(Event::TransferLeadership(to)),
+            }
+        }
+        if !proposals.is_empty() {
+            self.counters.proposals.fetch_add(proposals.len() as u64, Ordering::Relaxed);
+            self.handle(Event::Propose(proposals));
+        }
+        if !reads.is_empty() {
+            self.handle(Event::Read(reads));
+        }
+    }
+
+    fn handle(&mut self, event: Event<P>) {
+        self.sequencer.handle(self.clock.now(), event, &mut self.effects);
+    }
+
+    /// Hands the turn's effects on. Fails when a thread is gone.
+    fn hand_on(&mut self) -> Result<(), Gone> {
+        if !self.effects.log.is_empty() {
+            self.outputs.log.send(ToLog::Work(std::mem::take(&mut self.effects.log))).map_err(|_| Gone)?;
+        }
+        for (to, message) in self.effects.send.drain(..) {
+            self.outputs.links.send(to, message);
+        }
+        for work in std::mem::take(&mut self.effects.execute) {
+            let replies = self.waiters(&work);
+            self.outputs.store.send(ToStore::Work { work, replies }).map_err(|_| Gone)?;
+        }
+        for work in self.effects.archive.drain(..) {
+            self.outputs.archive.send(ToArchive::Work(work)).map_err(|_| Gone)?;
+        }
+        for (ticket, rejection) in self.effects.rejected.drain(..) {
+            if let Some(reply) = self.waiting.remove(&ticket) {
+                // The client may have gone away.
+                let _ = reply.send(Err(rejection.into()));
+            }
+        }
+        self.trace();
+        Ok(())
+    }
+
+    /// Takes the channels of those who wait for this work, to travel with it.
+    fn waiters(&mut self, work: &ExecutorWork) -> Vec<(Ticket, Reply)> {
+        let mut take = |ticket| self.waiting.remove(&ticket).map(|reply| (ticket, reply));
+        match work {
+            ExecutorWork::Commit(slots) => {
+                let mine = |proposal: &&Proposal| (proposal.id.origin, proposal.id.incarnation) == self.origin;
+                let proposals = slots.iter().flat_map(|slot: &Committed| &slot.proposals).filter(mine);
+                proposals.filter_map(|proposal| take(Ticket::Command(proposal.id))).collect()
+            }
+            ExecutorWork::Read { id, .. } => take(Ticket::Read(*id)).into_iter().collect(),
+            ExecutorWork::Checkpoint(_) | ExecutorWork::Replace { .. } => Vec::new(),
+        }
+    }
+
+    fn trace(&mut self) {
+        for event in self.effects.trace.drain(..) {
+            match event {
+                consensus::Event::Became { role, epoch, why } => {
+                    self.epoch.store(epoch.0, Ordering::Relaxed);
+                    tracing::info!("became {} of epoch {epoch}: {why}", role.name());
+                }
+                consensus::Event::Follows { leader, epoch } => {
+                    self.epoch.store(epoch.0, Ordering::Relaxed);
+                    tracing::info!("follows {leader} in epoch {epoch}");
+                }
+                consensus::Event::Ignored { from, kind, why } => tracing::debug!("ignored {kind} of {from}: {why}"),
+                consensus::Event::Noted { what, index } => tracing::info!("{what} at index {index}"),
+            }
+        }
+    }
+}
+
+/// A thread that takes effects is gone.
+struct Gone;
+
+fn drain<T>(limit: usize, mut next: impl FnMut() -> Option<T>, into: &mut Vec<T>) {
+    while into.len() < limit
+        && let Some(item) = next()
+    {
+        into.push(item);
+    }
+}

@@ -1,0 +1,222 @@
+//! What the api and the supervisor hold of a running node.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+
+use tokio::sync::{Semaphore, mpsc as async_mpsc, oneshot};
+
+use super::clock::{Clock, wall_time};
+use super::config::Member;
+use super::core::Request;
+use super::counters::{Counters, CountersSnapshot};
+use super::threads::ToStore;
+use crate::consensus::{
+    Digest, Index, NodeId, Proposal, ReadId, RejectReason, Rejection, RequestId, Status,
+};
+use crate::engine::{ExecutorWork, StoreStatus};
+use crate::kv;
+use crate::transport::{LinkCounters, LinkFaults};
+use crate::wal::{DiskFault, DiskFaults};
+
+/// Requests that may be under way at one node: more are refused at once instead of growing a queue.
+pub(super) const MAX_REQUESTS: usize = 16_384;
+
+/// A running node, whatever its protocol. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) id: NodeId,
+    pub(super) protocol: &'static str,
+    pub(super) cluster_name: String,
+    pub(super) cluster_id: u64,
+    pub(super) members: Vec<Member>,
+    pub(super) incarnation: u64,
+    pub(super) laboratory: bool,
+    pub(super) clock: Clock,
+    pub(super) requests: async_mpsc::UnboundedSender<Request>,
+    pub(super) store: mpsc::Sender<ToStore>,
+    /// Bounds what is under way, and so every queue that a request passes through.
+    pub(super) permits: Semaphore,
+    pub(super) next_command: AtomicU64,
+    pub(super) next_read: AtomicU64,
+    /// The replica's epoch, as of the core's last turn.
+    pub(super) epoch: Arc<AtomicU64>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) links: LinkFaults,
+    pub(super) disk: DiskFaults,
+}
+
+/// What the store says to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The store's reply; an error is a definite answer too.
+    pub reply: kv::Reply,
+    /// The replica's epoch when it answered.
+    pub epoch: u64,
+}
+
+/// Why a request got no answer from the store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// The protocol rejected it; the rejection says whether it may have been executed.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The node stopped while the request was under way: it may have been executed.
+    #[error("the node stopped")]
+    Stopped,
+}
+
+/// How a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// How the replica sees itself and the cluster.
+    pub status: Status,
+    /// How its store is.
+    pub store: StoreStatus,
+    /// What it has done since its start.
+    pub counters: CountersSnapshot,
+    /// What its links have done since its start.
+    pub links: LinkCounters,
+    /// Peers that a partition blocks.
+    pub blocked: Vec<NodeId>,
+}
+
+impl NodeStatus {
+    /// The digest, and the index of the state that it is of.
+    pub fn digest(&self) -> Option<(Digest, Index)> {
+        self.store.digest.map(|digest| (digest, self.store.applied))
+    }
+}
+
+impl Handle {
+    /// The node's id.
+    pub fn id(&self) -> NodeId {
+        self.shared.id
+    }
+
+    /// The protocol's name.
+    pub fn protocol(&self) -> &'static str {
+        self.shared.protocol
+    }
+
+    /// The cluster's name.
+    pub fn cluster_name(&self) -> &str {
+        &self.shared.cluster_name
+    }
+
+    /// The cluster's identity.
+    pub fn cluster_id(&self) -> u64 {
+        self.shared.cluster_id
+    }
+
+    /// All members of the cluster.
+    pub fn members(&self) -> &[Member] {
+        &self.shared.members
+    }
+
+    /// Which life of the node this is.
+    pub fn incarnation(&self) -> u64 {
+        self.shared.incarnation
+    }
+
+    /// Whether faults may be set.
+    pub fn laboratory(&self) -> bool {
+        self.shared.laboratory
+    }
+
+    /// Orders a command and waits until this node has executed it, or the protocol rejects it.
+    pub async fn execute(&self, command: &kv::Command) -> Result<Answer, NodeError> {
+        let _permit = self.admit()?;
+        let counter = self.shared.next_command.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = RequestId { origin: self.shared.id, incarnation: self.shared.incarnation, counter };
+        let proposal =
+            Proposal { id, time: wall_time(), command: crate::consensus::Encode::to_bytes(command) };
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Propose(proposal, reply))?;
+        answer.await.unwrap_or(Err(NodeError::Stopped))
+    }
+
+    /// Reads linearizably: sees every write that was acknowledged by any node before the call. `op` must not write.
+    pub async fn read(&self, op: kv::Op) -> Result<Answer, NodeError> {
+        let _permit = self.admit()?;
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Read(self.next_read(), op, reply))?;
+        answer.await.unwrap_or(Err(NodeError::Stopped))
+    }
+
+    /// Reads this node's store as it is, which may be behind. `op` must not write.
+    pub async fn read_serializable(&self, op: kv::Op) -> Result<Answer, NodeError> {
+        let _permit = self.admit()?;
+        let (reply, answer) = oneshot::channel();
+        let work = ExecutorWork::Read { id: self.next_read(), op, at: Index::ZERO };
+        self.shared.store.send(ToStore::Read { work, reply }).map_err(|_| NodeError::Stopped)?;
+        answer.await.unwrap_or(Err(NodeError::Stopped))
+    }
+
+    fn admit(&self) -> Result<tokio::sync::SemaphorePermit<'_>, NodeError> {
+        self.shared.permits.try_acquire().map_err(|_| {
+            let reason = RejectReason::TooManyRequests;
+            NodeError::Rejected(Rejection { reason, never_executed: true, leader: None })
+        })
+    }
+
+    fn next_read(&self) -> ReadId {
+        ReadId(self.shared.next_read.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn ask(&self, request: Request) -> Result<(), NodeError> {
+        self.shared.requests.send(request).map_err(|_| NodeError::Stopped)
+    }
+
+    /// How the node is. With `digest`, at the cost of hashing what has changed.
+    pub async fn status(&self, digest: bool) -> Result<NodeStatus, NodeError> {
+        let (reply, status) = oneshot::channel();
+        self.ask(Request::Status(reply))?;
+        let (store_reply, store) = oneshot::channel();
+        self.shared
+            .store
+            .send(ToStore::Status { digest, reply: store_reply })
+            .map_err(|_| NodeError::Stopped)?;
+        let mut status = status.await.map_err(|_| NodeError::Stopped)?;
+        let store = store.await.map_err(|_| NodeError::Stopped)?;
+        status.applied = store.applied.0;
+        let blocked = self.shared.links.blocked();
+        if !blocked.is_empty() {
+            let list: Vec<_> = blocked.iter().map(ToString::to_string).collect();
+            status.why.insert(0, format!("partitioned from {}", list.join(", ")));
+        }
+        status.why.extend(self.shared.counters.slow_sync(self.shared.clock.now()));
+        Ok(NodeStatus {
+            status,
+            store,
+            counters: self.shared.counters.snapshot(),
+            links: self.shared.links.counters(),
+            blocked,
+        })
+    }
+
+    /// Asks the replica, if it leads, to hand over to `to`, or to whom it chooses. Returns when it has been asked; the
+    /// new leader shows in [`status`](Self::status).
+    pub fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), NodeError> {
+        self.ask(Request::TransferLeadership(to))
+    }
+
+    /// Cuts the node off from these peers, in both directions; from no others.
+    pub fn set_blocked(&self, peers: &[NodeId]) {
+        self.shared.links.set_blocked(peers);
+    }
+
+    /// The peers that are blocked.
+    pub fn blocked(&self) -> Vec<NodeId> {
+        self.shared.links.blocked()
+    }
+
+    /// Sets the disk's fault, in place of the one that was there.
+    pub fn set_disk_fault(&self, fault: DiskFault) {
+        self.shared.disk.set(fault);
+    }
+}

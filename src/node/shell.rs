@@ -1,0 +1,300 @@
+//! [`Node`]: starts the tasks and threads, and ends them in an orderly way or not.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use tokio::sync::{Semaphore, mpsc as async_mpsc, watch};
+use tokio::task::AbortHandle;
+
+use super::clock::{Clock, wall_time};
+use super::config::NodeConfig;
+use super::core::{Core, Inbound, Inputs, Outputs, Report};
+use super::counters::Counters;
+use super::handle::{Handle, MAX_REQUESTS, Shared};
+use super::threads::{self, Common, ToArchive, ToLog, ToStore};
+use crate::consensus::NodeId;
+use crate::engine::{self, EngineConfig, OpenError, Opened};
+use crate::transport::{Gate, LinkConfig, LinkFaults, Links, Wire};
+use crate::wal::{DiskFault, DiskFaults, RealDisk};
+
+/// Messages of peers that may wait for the core; when it is full, the links stop reading.
+const INBOX: usize = 4096;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The node is not among the members.
+    #[error("node {0} is not a member of the cluster: check the ids in the configuration")]
+    NotAMember(NodeId),
+    /// The protocol's section of the configuration is wrong.
+    #[error("the configuration's section [{protocol}]: {why}")]
+    Options {
+        /// The protocol.
+        protocol: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// The data cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The machine refuses a thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why a node stopped by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NodeFailure(pub String);
+
+/// A running node, with its tasks and threads. Dropping it kills it.
+#[derive(Debug)]
+pub struct Node {
+    handle: Handle,
+    routes: tonic::service::Routes,
+    gate: Gate,
+    killed: Arc<AtomicBool>,
+    disk: DiskFaults,
+    core: AbortHandle,
+    log: mpsc::Sender<ToLog>,
+    archive: mpsc::Sender<ToArchive>,
+    threads: Vec<JoinHandle<()>>,
+    failure: watch::Receiver<Option<NodeFailure>>,
+}
+
+impl Node {
+    /// Recovers the replica from its disk and starts it. Its peers reach it once the caller serves
+    /// [`peer_routes`](Self::peer_routes) on the node's port.
+    pub fn start<P: Wire>(config: NodeConfig) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let disk = DiskFaults::new(RealDisk::new());
+        disk.set(config.disk_fault);
+        let opened = open::<P>(&config, &disk, &clock)?;
+        let gate = Gate::new();
+        let killed = Arc::new(AtomicBool::new(false));
+        let counters = Arc::new(Counters::default());
+        let (reports, from_threads) = async_mpsc::unbounded_channel();
+        let common =
+            Common { reports, gate: gate.clone(), killed: killed.clone(), clock, counters: counters.clone() };
+        let Opened { sequencer, logger, executor, archive, checker, data_dir, recovery } = opened;
+
+        let faults = LinkFaults::new();
+        faults.set_blocked(&config.blocked);
+        let (inbox, messages) = async_mpsc::channel::<Inbound<P>>(INBOX);
+        let peers = config.members.iter().filter(|member| member.id != config.id);
+        let link_config = LinkConfig {
+            id: config.id,
+            cluster_id: config.cluster_id,
+            peers: peers.map(|member| (member.id, member.address.clone())).collect(),
+        };
+        let (links, routes) = Links::<P>::start(link_config, checker, faults.clone(), gate.clone(), inbox);
+
+        let (to_log, log) = mpsc::channel();
+        let (to_store, store) = mpsc::channel();
+        let (to_archive, from_archive) = mpsc::channel();
+        let epoch = Arc::new(AtomicU64::new(sequencer.status().epoch));
+        let (failed, failure) = watch::channel(None);
+        let name = |stage| format!("{stage}-{}", config.id);
+
+        let log_thread = spawn(name("log"), failed.clone(), {
+            let (common, archive) = (common.clone(), to_archive.clone());
+            move || {
+                // The directory's lock is held as long as the log may be written.
+                let _lock = data_dir;
+                threads::run_log(&common, logger, &log, &archive)
+            }
+        })?;
+        let store_thread = spawn(name("store"), failed.clone(), {
+            let (common, archive, epoch) = (common.clone(), to_archive.clone(), epoch.clone());
+            move || {
+                threads::run_store(&common, executor, &store, &archive, &epoch);
+                Ok(())
+            }
+        })?;
+        let archive_thread = spawn(name("archive"), failed, {
+            let (common, log, store) = (common, to_log.clone(), to_store.clone());
+            move || threads::run_archive(&common, archive, &from_archive, &log, &store)
+        })?;
+
+        let (requests, from_handle) = async_mpsc::unbounded_channel();
+        let outputs =
+            Outputs { log: to_log.clone(), store: to_store.clone(), archive: to_archive.clone(), links };
+        let core = Core {
+            sequencer,
+            outputs,
+            clock,
+            gate: gate.clone(),
+            epoch: epoch.clone(),
+            counters: counters.clone(),
+            origin: (config.id, recovery.incarnation),
+            waiting: BTreeMap::new(),
+            effects: engine::Effects::default(),
+        };
+        let inputs = Inputs { reports: from_threads, messages, requests: from_handle };
+        let core = tokio::spawn(core.run(inputs)).abort_handle();
+
+        let shared = Shared {
+            id: config.id,
+            protocol: P::NAME,
+            cluster_name: config.cluster_name,
+            cluster_id: config.cluster_id,
+            members: config.members,
+            incarnation: recovery.incarnation,
+            laboratory: config.laboratory,
+            clock,
+            requests,
+            store: to_store,
+            permits: Semaphore::new(MAX_REQUESTS),
+            next_command: AtomicU64::new(0),
+            next_read: AtomicU64::new(0),
+            epoch,
+            counters,
+            links: faults,
+            disk: disk.clone(),
+        };
+        Ok(Self {
+            handle: Handle { shared: Arc::new(shared) },
+            routes,
+            gate,
+            killed,
+            disk,
+            core,
+            log: to_log,
+            archive: to_archive,
+            threads: vec![log_thread, store_thread, archive_thread],
+            failure,
+        })
+    }
+
+    /// What the api and the supervisor hold.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The services for peers, to be served on the node's port.
+    pub fn peer_routes(&self) -> tonic::service::Routes {
+        self.routes.clone()
+    }
+
+    /// Stops the node's inputs, timers and disk, as SIGSTOP would stop a process.
+    pub fn pause(&self) {
+        self.gate.close();
+    }
+
+    /// Lets a paused node go on.
+    pub fn resume(&self) {
+        self.gate.open();
+    }
+
+    /// Waits until the node stops by itself, and says why it did.
+    pub async fn failed(&self) -> NodeFailure {
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_else(|| NodeFailure("the node stopped".to_owned())),
+            // The threads ended without a failure: the node was told to stop.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends the node in an orderly way: what was handed to the log becomes durable.
+    pub async fn stop(mut self) {
+        self.core.abort();
+        self.gate.open();
+        self.end().await;
+    }
+
+    /// Ends the node as SIGKILL would: nothing more is written or said. Returns when its lock is free.
+    pub async fn kill(mut self) {
+        self.killed.store(true, Ordering::Release);
+        self.core.abort();
+        // A sync that stalls, or a paused thread, sees that it was killed.
+        self.disk.set(DiskFault::Fail);
+        self.gate.open();
+        self.end().await;
+    }
+
+    async fn end(&mut self) {
+        self.tell_threads();
+        let threads = std::mem::take(&mut self.threads);
+        let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+        // A thread that panicked has said so on its way.
+        let _ = tokio::task::spawn_blocking(join).await;
+    }
+
+    /// Each thread ends when it has done what was queued before. One that is gone needs no telling.
+    fn tell_threads(&self) {
+        let _ = self.log.send(ToLog::Stop);
+        let _ = self.handle.shared.store.send(ToStore::Stop);
+        let _ = self.archive.send(ToArchive::Stop);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.killed.store(true, Ordering::Release);
+        self.core.abort();
+        self.disk.set(DiskFault::Fail);
+        self.gate.open();
+        self.tell_threads();
+    }
+}
+
+fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Result<Opened<P>, StartError> {
+    config.member().ok_or(StartError::NotAMember(config.id))?;
+    let options = config.options.clone().try_into().map_err(|error: toml::de::Error| StartError::Options {
+        protocol: P::NAME,
+        why: error.message().to_owned(),
+    })?;
+    let opened = engine::open::<P>(
+        &disk.as_disk(),
+        EngineConfig {
+            id: config.id,
+            cluster_id: config.cluster_id,
+            members: config.members.iter().map(|member| member.id).collect(),
+            data_dir: config.data_dir.clone(),
+            create: config.create,
+            seed: seed(config.id),
+            now: clock.now(),
+            request_timeout: config.request_timeout,
+            wal: config.wal.clone(),
+            options,
+        },
+    )?;
+    let recovery = &opened.recovery;
+    if let Some(torn) = &recovery.torn {
+        tracing::warn!("the log ended in a torn batch, which was cut: {torn}");
+    }
+    tracing::info!(
+        "node {} starts for the {}. time: snapshot of index {}, {} records in the log",
+        config.id,
+        recovery.incarnation,
+        recovery.snapshot.unwrap_or_default(),
+        recovery.records
+    );
+    Ok(opened)
+}
+
+/// Differs from node to node and from start to start, so that election time-outs do.
+fn seed(id: NodeId) -> u64 {
+    wall_time().0.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ id.0.rotate_left(32) ^ u64::from(std::process::id())
+}
+
+/// Runs `work` on a thread of its own; an error or a panic is the node's failure.
+fn spawn(
+    name: String,
+    failed: watch::Sender<Option<NodeFailure>>,
+    work: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(move || {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        let why = match result {
+            Ok(Ok(())) => return,
+            Ok(Err(why)) => why,
+            Err(_) => format!("thread {} panicked", std::thread::current().name().unwrap_or_default()),
+        };
+        tracing::error!("the node stops: {why}");
+        failed.send_replace(Some(NodeFailure(why)));
+    })
+}

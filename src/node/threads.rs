@@ -1,0 +1,283 @@
+//! The threads that do what blocks: the log, the store, the archive.
+//!
+//! Each owns one stage of the engine and one queue. The queues are unbounded channels whose content is bounded at its
+//! source: requests by the handle's permits, records and slots by the sequencer's backlog limits, pieces by the
+//! protocol's windows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+use super::clock::Clock;
+use super::core::{Reply, Report};
+use super::counters::Counters;
+use super::handle::Answer;
+use crate::consensus::Pressure;
+use crate::engine::{
+    Archive, ArchiveWork, Archived, Executed, Executor, ExecutorWork, LogWork, Logger, StoreStatus, Ticket,
+};
+use crate::transport::Gate;
+use crate::wal::{Preparation, Prepared};
+
+/// How long to wait before a full disk is tried again. Only the background work waits; nobody's write does.
+const FULL_DISK_RETRY: Duration = Duration::from_millis(500);
+
+/// For the log thread.
+#[derive(Debug)]
+pub(super) enum ToLog {
+    Work(LogWork),
+    Prepared(Prepared),
+    /// A full disk may have room again.
+    Retry,
+    /// Nothing follows.
+    Stop,
+}
+
+/// For the store thread.
+#[derive(Debug)]
+pub(super) enum ToStore {
+    /// Work from the sequencer, with the channels of those who wait for it.
+    Work { work: ExecutorWork, replies: Vec<(Ticket, Reply)> },
+    /// A read that needs no read point, straight from the handle.
+    Read { work: ExecutorWork, reply: Reply },
+    /// How is the store?
+    Status { digest: bool, reply: oneshot::Sender<StoreStatus> },
+    /// Nothing follows.
+    Stop,
+}
+
+/// For the archive thread.
+#[derive(Debug)]
+pub(super) enum ToArchive {
+    Work(ArchiveWork),
+    Prepare(Preparation),
+    /// Nothing follows.
+    Stop,
+}
+
+/// What every thread needs.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub(super) reports: UnboundedSender<Report>,
+    pub(super) gate: Gate,
+    /// Set when the node is killed: nothing more is written or said.
+    pub(super) killed: Arc<AtomicBool>,
+    pub(super) clock: Clock,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Common {
+    /// Waits while the node is paused; `false` when it was killed.
+    fn go(&self) -> bool {
+        self.gate.wait();
+        !self.killed.load(Ordering::Acquire)
+    }
+
+    /// Tells the core. A core that is gone needs to know nothing more.
+    fn report(&self, report: Report) {
+        let _ = self.reports.send(report);
+    }
+}
+
+/// Writes and syncs. Returns when the core is gone, with the error if the disk failed.
+pub(super) fn run_log(
+    common: &Common,
+    mut logger: Logger,
+    work: &Receiver<ToLog>,
+    archive: &Sender<ToArchive>,
+) -> Result<(), String> {
+    let mut room = Pressure::Ok;
+    // The first preparation is due before the first write.
+    let mut first = Some(ToLog::Retry);
+    while let Some(item) = first.take().or_else(|| work.recv().ok()) {
+        let mut last = false;
+        for item in std::iter::once(item).chain(work.try_iter()) {
+            match item {
+                ToLog::Work(work) => logger.push(work),
+                ToLog::Prepared(prepared) => room = report_room(common, room, logger.prepared(prepared)),
+                ToLog::Retry => {}
+                ToLog::Stop => last = true,
+            }
+        }
+        if !common.go() {
+            return Ok(());
+        }
+        if logger.write().map_err(|error| error.to_string())? {
+            common.counters.sync_begins(common.clock.now());
+            let (took, logged) = common.clock.time(|| logger.sync());
+            let logged = logged.map_err(|error| error.to_string())?;
+            common.counters.sync_ended(common.clock.now(), took, &logger.counters());
+            if !common.go() {
+                return Ok(());
+            }
+            common.report(Report::Durable(logged.durable));
+            room = report_room(common, room, logged.room);
+        }
+        if last {
+            return Ok(());
+        }
+        if let Some(preparation) = logger.preparation() {
+            // An archive that is gone has said why.
+            let _ = archive.send(ToArchive::Prepare(preparation));
+        }
+    }
+    Ok(())
+}
+
+fn report_room(common: &Common, before: Pressure, now: Pressure) -> Pressure {
+    if now != before {
+        match now {
+            Pressure::Full => tracing::warn!("the disk is full: no more proposals until there is room"),
+            Pressure::Slow | Pressure::Ok => tracing::info!("the disk has room again"),
+        }
+        common.report(Report::Storage(now));
+    }
+    now
+}
+
+/// Executes and answers.
+pub(super) fn run_store(
+    common: &Common,
+    mut executor: Executor,
+    work: &Receiver<ToStore>,
+    archive: &Sender<ToArchive>,
+    epoch: &AtomicU64,
+) {
+    // Reads whose read point is not reached yet wait here with the executor.
+    let mut waiting = BTreeMap::new();
+    let mut done = Executed::default();
+    while let Ok(item) = work.recv() {
+        if !common.go() {
+            return;
+        }
+        match item {
+            ToStore::Work { work, replies } => {
+                waiting.extend(replies);
+                count_commands(common, &work);
+                executor.handle(work, &mut done);
+            }
+            ToStore::Read { work, reply } => {
+                if let ExecutorWork::Read { id, .. } = &work {
+                    waiting.insert(Ticket::Read(*id), reply);
+                }
+                executor.handle(work, &mut done);
+            }
+            ToStore::Status { digest, reply } => {
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(executor.status(digest));
+            }
+            ToStore::Stop => return,
+        }
+        hand_on(common, &mut done, &mut waiting, archive, epoch.load(Ordering::Relaxed));
+    }
+}
+
+fn count_commands(common: &Common, work: &ExecutorWork) {
+    if let ExecutorWork::Commit(slots) = work {
+        let commands: usize = slots.iter().map(|slot| slot.proposals.len()).sum();
+        common.counters.applied_commands.fetch_add(commands as u64, Ordering::Relaxed);
+    }
+}
+
+fn hand_on(
+    common: &Common,
+    done: &mut Executed,
+    waiting: &mut BTreeMap<Ticket, Reply>,
+    archive: &Sender<ToArchive>,
+    epoch: u64,
+) {
+    for (ticket, reply) in done.answers.drain(..) {
+        if let Some(channel) = waiting.remove(&ticket) {
+            // The client may have gone away.
+            let _ = channel.send(Ok(Answer { reply, epoch }));
+        }
+    }
+    for work in done.archive.drain(..) {
+        // An archive that is gone has said why.
+        let _ = archive.send(ToArchive::Work(work));
+    }
+    if let Some(progress) = done.installed.take() {
+        common.report(Report::Install(progress));
+    }
+    if let Some(index) = done.applied.take() {
+        common.report(Report::Applied(index));
+    }
+    if let Some(meta) = done.checkpointed.take() {
+        common.report(Report::Checkpointed { meta, durable: false });
+    }
+}
+
+/// Writes and reads snapshots, and prepares log segments. Returns when the others are gone, with the error if the disk
+/// failed.
+pub(super) fn run_archive(
+    common: &Common,
+    mut archive: Archive,
+    work: &Receiver<ToArchive>,
+    log: &Sender<ToLog>,
+    store: &Sender<ToStore>,
+) -> Result<(), String> {
+    let mut log_full = false;
+    loop {
+        let item = if !archive.is_idle() {
+            work.try_recv().ok()
+        } else if log_full || archive.wants_retry() {
+            match work.recv_timeout(FULL_DISK_RETRY) {
+                Ok(item) => Some(item),
+                Err(RecvTimeoutError::Timeout) => {
+                    archive.retry();
+                    if std::mem::take(&mut log_full) {
+                        // A log thread that is gone has said why.
+                        let _ = log.send(ToLog::Retry);
+                    }
+                    None
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        } else {
+            match work.recv() {
+                Ok(item) => Some(item),
+                Err(_) => return Ok(()),
+            }
+        };
+        if !common.go() {
+            return Ok(());
+        }
+        match item {
+            Some(ToArchive::Work(work)) => archive.push(work),
+            Some(ToArchive::Prepare(preparation)) => {
+                let prepared = preparation.run();
+                log_full = prepared.is_full();
+                // A log thread that is gone has said why.
+                let _ = log.send(ToLog::Prepared(prepared));
+            }
+            Some(ToArchive::Stop) => return Ok(()),
+            None => {}
+        }
+        if let Some(archived) = archive.step().map_err(|error| error.to_string())? {
+            report_archived(common, archived, store);
+        }
+    }
+}
+
+fn report_archived(common: &Common, archived: Archived, store: &Sender<ToStore>) {
+    match archived {
+        Archived::Saved(meta) => {
+            tracing::info!("snapshot of index {} is durable: {} pieces", meta.index, meta.pieces);
+            common.report(Report::Checkpointed { meta, durable: true });
+        }
+        Archived::Piece(piece) => common.report(Report::Piece(piece)),
+        Archived::Progress(progress) => common.report(Report::Install(progress)),
+        Archived::Received { meta, store: content } => {
+            tracing::info!("received the snapshot of index {}: {} pieces", meta.index, meta.pieces);
+            let work = ExecutorWork::Replace { meta, store: content };
+            // A store thread that is gone leaves nobody to replace.
+            let _ = store.send(ToStore::Work { work, replies: Vec::new() });
+        }
+        Archived::Full => tracing::warn!("the disk is full: the snapshot will be tried again"),
+    }
+}
