@@ -113,7 +113,7 @@ impl Node {
                 Ok(())
             }
         })?;
-        let archive_thread = spawn(name("archive"), failed, {
+        let archive_thread = spawn(name("archive"), failed.clone(), {
             let (common, log, store) = (common, to_log.clone(), to_store.clone());
             move || threads::run_archive(&common, archive, &from_archive, &log, &store)
         })?;
@@ -133,7 +133,7 @@ impl Node {
             effects: engine::Effects::default(),
         };
         let inputs = Inputs { reports: from_threads, messages, requests: from_handle };
-        let core = tokio::spawn(core.run(inputs)).abort_handle();
+        let core = spawn_core(core.run(inputs), failed);
 
         let shared = Shared {
             id: config.id,
@@ -279,6 +279,21 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
 /// Differs from node to node and from start to start, so that election time-outs do.
 fn seed(id: NodeId) -> u64 {
     wall_time().0.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ id.0.rotate_left(32) ^ u64::from(std::process::id())
+}
+
+/// Runs the core as a task; a panic in it, which is a broken invariant, is the node's failure.
+fn spawn_core(
+    core: impl Future<Output = ()> + Send + 'static,
+    failed: watch::Sender<Option<NodeFailure>>,
+) -> AbortHandle {
+    let core = tokio::spawn(core);
+    let abort = core.abort_handle();
+    tokio::spawn(async move {
+        if core.await.is_err_and(|error| error.is_panic()) {
+            failed.send_replace(Some(NodeFailure("the protocol's task panicked: see the log".to_owned())));
+        }
+    });
+    abort
 }
 
 /// Runs `work` on a thread of its own; an error or a panic is the node's failure.
