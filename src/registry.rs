@@ -1,0 +1,75 @@
+//! The protocols: one line each. Nothing else in the crate names one.
+//!
+//! A line brings everything that differs between protocols outside their folders: how a node of it starts, what its
+//! section of the configuration may say, how its log records read, and the defaults of the command line.
+
+use bytes::Bytes;
+
+use crate::consensus::raft::Raft;
+use crate::consensus::{Decode, Protocol};
+use crate::node::{Node, NodeConfig, StartError};
+use crate::transport::Wire;
+
+/// What the crate knows of a protocol.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name on the command line, in the configuration and in data directories.
+    pub name: &'static str,
+    /// What it tolerates, for people.
+    pub tolerates: &'static str,
+    /// How many nodes a cluster has unless it is told otherwise.
+    pub default_nodes: u64,
+    /// The port of node 1 unless it is told otherwise; node 2 has the next one, and so on.
+    pub default_port: u16,
+    /// Starts a node. Must be called within a tokio runtime.
+    pub start: fn(NodeConfig) -> Result<Node, StartError>,
+    /// Checks the protocol's section of the configuration.
+    pub check_options: fn(&toml::Table) -> Result<(), String>,
+    /// The protocol's section with every default written out.
+    pub default_options: fn() -> toml::Table,
+    /// A log record in words.
+    pub render_record: fn(&[u8]) -> String,
+}
+
+/// All protocols.
+pub static PROTOCOLS: &[Entry] = &[entry::<Raft>("crashes of a minority", 5, 5001)];
+
+/// The protocol that is used unless another one is asked for.
+pub fn default_protocol() -> &'static Entry {
+    &PROTOCOLS[0]
+}
+
+/// Finds a protocol by its name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    PROTOCOLS.iter().find(|entry| entry.name == name)
+}
+
+const fn entry<P: Wire>(tolerates: &'static str, default_nodes: u64, default_port: u16) -> Entry {
+    Entry {
+        name: P::NAME,
+        tolerates,
+        default_nodes,
+        default_port,
+        start: Node::start::<P>,
+        check_options: check_options::<P>,
+        default_options: default_options::<P>,
+        render_record: render_record::<P>,
+    }
+}
+
+fn check_options<P: Protocol>(section: &toml::Table) -> Result<(), String> {
+    let options: P::Options = section.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    P::check_options(&options)
+}
+
+fn default_options<P: Protocol>() -> toml::Table {
+    // Options are plain numbers and flags, which TOML can always hold.
+    toml::Table::try_from(P::Options::default()).unwrap_or_default()
+}
+
+fn render_record<P: Protocol>(bytes: &[u8]) -> String {
+    match P::Record::from_bytes(Bytes::copy_from_slice(bytes)) {
+        Ok(record) => format!("{record:?}"),
+        Err(error) => format!("not a record of {}: {error}", P::NAME),
+    }
+}
