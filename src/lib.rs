@@ -25,7 +25,8 @@
 //! | last | last log index | highest accepted sequence number |
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
+pub mod cli;
 pub mod consensus;
+pub mod engine;
 pub mod kv;
 pub mod wal;
-pub mod engine;
