@@ -25,6 +25,7 @@
 //! | last | last log index | highest accepted sequence number |
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
+pub mod cli;
 pub mod consensus;
 pub mod engine;
 pub mod kv;
