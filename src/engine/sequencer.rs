@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
-
 use super::archive::ArchiveWork;
 use super::executor::ExecutorWork;
 use super::logger::LogWork;

@@ -69,7 +69,7 @@ impl Node {
     /// [`peer_routes`](Self::peer_routes) on the node's port.
     pub fn start<P: Wire>(config: NodeConfig) -> Result<Self, StartError> {
         let clock = Clock::start();
-        let disk = DiskFaults::new(RealDisk::new());
+        let disk = DiskFaults::new();
         disk.set(config.disk_fault);
         let opened = open::<P>(&config, &disk, &clock)?;
         let gate = Gate::new();
@@ -248,7 +248,7 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
         why: error.message().to_owned(),
     })?;
     let opened = engine::open::<P>(
-        &disk.as_disk(),
+        disk.wrap(Arc::new(RealDisk)),
         EngineConfig {
             id: config.id,
             cluster_id: config.cluster_id,
@@ -258,7 +258,7 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
             seed: seed(config.id),
             now: clock.now(),
             request_timeout: config.request_timeout,
-            wal: config.wal.clone(),
+            wal: config.wal,
             options,
         },
     )?;
