@@ -11,6 +11,7 @@
 //! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
+//! | [`transport`] | gRPC links between replicas, and the faults on them | sockets |
 //!
 //! # One vocabulary
 //!
@@ -26,6 +27,7 @@
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
 pub mod consensus;
-pub mod kv;
-pub mod wal;
 pub mod engine;
+pub mod kv;
+pub mod transport;
+pub mod wal;
