@@ -28,6 +28,8 @@
 mod codec;
 mod contract;
 mod message;
+#[cfg(test)]
+pub(crate) mod toy;
 mod types;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};

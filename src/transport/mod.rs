@@ -57,3 +57,5 @@ pub use gate::Gate;
 pub use links::{BadAddress, LinkSetup, Links, Received};
 pub use server::PeerServer;
 pub use wire::{Lane, Malformed, Wire};
+#[cfg(test)]
+mod tests;
