@@ -28,7 +28,12 @@
 mod codec;
 mod contract;
 mod message;
+<<<<<<< HEAD
 pub mod raft;
+=======
+#[cfg(test)]
+pub(crate) mod toy;
+>>>>>>> net
 mod types;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};
