@@ -30,6 +30,5 @@ pub mod consensus;
 pub mod engine;
 pub mod kv;
 pub mod node;
-pub mod registry;
 pub mod transport;
 pub mod wal;

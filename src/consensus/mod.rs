@@ -28,12 +28,9 @@
 mod codec;
 mod contract;
 mod message;
-<<<<<<< HEAD
 pub mod raft;
-=======
 #[cfg(test)]
 pub(crate) mod toy;
->>>>>>> net
 mod types;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};

@@ -81,7 +81,14 @@ struct Receiving {
 
 impl Archive {
     pub(super) fn new(snapshots: Snapshots) -> Self {
-        Self { snapshots, waiting: VecDeque::new(), saving: None, given_up: None, receiving: None, reading: None }
+        Self {
+            snapshots,
+            waiting: VecDeque::new(),
+            saving: None,
+            given_up: None,
+            receiving: None,
+            reading: None,
+        }
     }
 
     /// Queues work. Bounded by who asks: one own snapshot at a time, and a window of pieces for each peer.

@@ -100,8 +100,12 @@ impl Executor {
             self.epoch = slot.epoch;
             let mine = |id: &crate::consensus::RequestId| (id.origin, id.incarnation) == self.origin;
             let replies = self.store.apply(slot);
-            done.answers
-                .extend(replies.into_iter().filter(|(id, _)| mine(id)).map(|(id, reply)| (Ticket::Command(id), reply)));
+            done.answers.extend(
+                replies
+                    .into_iter()
+                    .filter(|(id, _)| mine(id))
+                    .map(|(id, reply)| (Ticket::Command(id), reply)),
+            );
         }
         self.moved(done);
     }
@@ -164,6 +168,8 @@ fn query(store: &Store, op: &Op) -> Reply {
     match op {
         Op::Range(request) => store.range(request).map(Response::Range),
         Op::Txn(request) if op.is_read_only() => store.peek(request),
-        Op::Txn(_) | Op::Put(_) | Op::DeleteRange(_) | Op::Compact(_) | Op::OpenSession => Err(KvError::Malformed),
+        Op::Txn(_) | Op::Put(_) | Op::DeleteRange(_) | Op::Compact(_) | Op::OpenSession => {
+            Err(KvError::Malformed)
+        }
     }
 }

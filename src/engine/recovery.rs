@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{Archive, Executor, Logger, Sequencer};
 use crate::consensus::{
-    Decode, DecodeError, Epoch, Index, Lsn, NodeId, Protocol, RecoverError, Recovered, Setup, SnapshotMeta, Time,
+    Decode, DecodeError, Epoch, Index, Lsn, NodeId, Protocol, RecoverError, Recovered, Setup, SnapshotMeta,
+    Time,
 };
 use crate::kv::{Restore, RestoreError, Store};
 use crate::wal::{DataDir, Disk, Identity, Snapshots, TornTail, WalError, WalOptions};

@@ -69,12 +69,15 @@ pub(super) struct Common {
     pub(super) killed: Arc<AtomicBool>,
     pub(super) clock: Clock,
     pub(super) counters: Arc<Counters>,
+    pub(super) runtime: tokio::runtime::Handle,
 }
 
 impl Common {
     /// Waits while the node is paused; `false` when it was killed.
     fn go(&self) -> bool {
-        self.gate.wait();
+        if self.gate.is_paused() {
+            self.runtime.block_on(self.gate.passed());
+        }
         !self.killed.load(Ordering::Acquire)
     }
 
