@@ -11,6 +11,7 @@
 //! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
+//! | [`transport`] | gRPC links between replicas, and the faults on them | sockets |
 //!
 //! # One vocabulary
 //!
@@ -29,4 +30,6 @@ pub mod cli;
 pub mod consensus;
 pub mod engine;
 pub mod kv;
+pub mod node;
+pub mod transport;
 pub mod wal;

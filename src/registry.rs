@@ -58,7 +58,8 @@ const fn entry<P: Wire>(tolerates: &'static str, default_nodes: u64, default_por
 }
 
 fn check_options<P: Protocol>(section: &toml::Table) -> Result<(), String> {
-    let options: P::Options = section.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let options: P::Options =
+        section.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
     P::check_options(&options)
 }
 

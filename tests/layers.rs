@@ -6,8 +6,20 @@ use std::path::{Path, PathBuf};
 
 /// From the top of the map to the bottom.
 const LAYERS: &[&str] = &[
-    "consensus", "kv", "wal", "engine", "transport", "client", "node", "api", "check", "sim", "registry", "cluster",
-    "scenario", "cli",
+    "consensus",
+    "kv",
+    "wal",
+    "engine",
+    "transport",
+    "client",
+    "node",
+    "api",
+    "check",
+    "sim",
+    "registry",
+    "cluster",
+    "scenario",
+    "cli",
 ];
 
 /// What a layer may import although it lies below: each with its reason.
@@ -73,7 +85,8 @@ fn every_module_of_the_library_has_its_place_in_the_map() {
 #[test]
 fn the_pure_layers_touch_no_socket_thread_clock_or_file() {
     let pure = ["consensus", "kv", "engine", "check"];
-    let forbidden = ["std::net", "std::thread", "std::fs", "tokio", "Instant", "SystemTime", "tonic", "prost"];
+    let forbidden =
+        ["std::net", "std::thread", "std::fs", "tokio", "Instant", "SystemTime", "tonic", "prost"];
     let mut wrong = Vec::new();
     for path in sources(Path::new("src")) {
         let shell = path.ends_with("wire.rs") || path.to_string_lossy().contains("test");

@@ -28,6 +28,9 @@ pub trait Protocol: Sized + Send + 'static {
     /// Rebuilds the replica from what its disk holds. Sends nothing before it returns.
     fn recover(setup: Setup<Self>, recovered: Recovered<Self::Record>) -> Result<Self, RecoverError>;
 
+    /// Refuses settings that cannot work, and says which and why.
+    fn check_options(options: &Self::Options) -> Result<(), String>;
+
     /// Makes what [`check`](Self::check) needs.
     fn checker(setup: &Setup<Self>) -> Self::Checker;
 
@@ -160,8 +163,8 @@ pub struct Output<P: Protocol> {
     pub messages: Vec<Outgoing<P::Message>>,
     /// To the store, in order.
     pub committed: Vec<Committed>,
-    /// Answers to [`Input::Read`].
-    pub reads: Vec<(ReadId, Result<ReadPoint, Rejection>)>,
+    /// Answers to [`Input::Read`]: serve each from the store once it has executed up to the index.
+    pub reads: Vec<(ReadId, Result<Index, Rejection>)>,
     /// Proposals of this node that will not be answered by an execution.
     pub rejected: Vec<(RequestId, Rejection)>,
     /// A digest and a snapshot are wanted of the state at this index, the last one in `committed` so far.
@@ -211,15 +214,6 @@ pub struct Committed {
     pub epoch: Epoch,
     /// What to execute; nothing for a no-op or a null request.
     pub proposals: Vec<Proposal>,
-}
-
-/// How to serve a linearizable read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadPoint {
-    /// From the store, once it has executed up to here.
-    At(Index),
-    /// As a proposal that changes nothing: this protocol orders its reads.
-    Ordered,
 }
 
 /// Why a proposal or read gets no answer from the store.

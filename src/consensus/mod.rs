@@ -29,6 +29,8 @@ mod codec;
 mod contract;
 mod message;
 pub mod raft;
+#[cfg(test)]
+pub(crate) mod toy;
 mod types;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};

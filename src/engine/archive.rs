@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::consensus::{Index, InstallProgress, NodeId, PieceRequest, SnapshotMeta, SnapshotPiece};
 use crate::kv::{Frozen, Restore, Store};
-use crate::wal::{SnapshotWriter, Snapshots, WalError};
+use crate::wal::{SnapshotReader, SnapshotWriter, Snapshots, WalError};
 
 /// What the archive is given.
 #[derive(Debug)]
@@ -49,14 +49,6 @@ pub enum Archived {
     Full,
 }
 
-/// Why the archive cannot go on: the node must stop.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    /// The disk failed.
-    #[error(transparent)]
-    Disk(#[from] WalError),
-}
-
 /// Writes, reads and receives snapshots.
 #[derive(Debug)]
 pub struct Archive {
@@ -66,6 +58,8 @@ pub struct Archive {
     /// A snapshot that met a full disk.
     given_up: Option<(SnapshotMeta, Box<Frozen>)>,
     receiving: Option<Receiving>,
+    /// The snapshot that pieces were last read from.
+    reading: Option<SnapshotReader>,
 }
 
 #[derive(Debug)]
@@ -87,7 +81,14 @@ struct Receiving {
 
 impl Archive {
     pub(super) fn new(snapshots: Snapshots) -> Self {
-        Self { snapshots, waiting: VecDeque::new(), saving: None, given_up: None, receiving: None }
+        Self {
+            snapshots,
+            waiting: VecDeque::new(),
+            saving: None,
+            given_up: None,
+            receiving: None,
+            reading: None,
+        }
     }
 
     /// Queues work. Bounded by who asks: one own snapshot at a time, and a window of pieces for each peer.
@@ -113,7 +114,7 @@ impl Archive {
     }
 
     /// Does one piece of work: what peers wait for first, then a piece of the own snapshot.
-    pub fn step(&mut self) -> Result<Option<Archived>, ArchiveError> {
+    pub fn step(&mut self) -> Result<Option<Archived>, WalError> {
         match self.waiting.pop_front() {
             Some(ArchiveWork::Save { meta, frozen }) => self.begin_saving(meta, frozen),
             Some(ArchiveWork::Read(request)) => self.read(request).map(Some),
@@ -126,9 +127,9 @@ impl Archive {
         &mut self,
         meta: SnapshotMeta,
         frozen: Box<Frozen>,
-    ) -> Result<Option<Archived>, ArchiveError> {
+    ) -> Result<Option<Archived>, WalError> {
         self.given_up = None;
-        match self.snapshots.begin(&meta) {
+        match self.snapshots.begin(meta.clone()) {
             Ok(writer) => {
                 self.saving = Some(Saving { meta, frozen, writer, next: 0 });
                 Ok(None)
@@ -137,10 +138,10 @@ impl Archive {
         }
     }
 
-    fn save_piece(&mut self) -> Result<Option<Archived>, ArchiveError> {
+    fn save_piece(&mut self) -> Result<Option<Archived>, WalError> {
         let Some(mut saving) = self.saving.take() else { return Ok(None) };
         if saving.next < saving.meta.pieces {
-            let piece = saving.frozen.piece(saving.next);
+            let piece = saving.frozen.piece(saving.next).expect("a frozen state has the pieces it counts");
             if let Err(error) = saving.writer.put(saving.next, &piece) {
                 return self.give_up(saving.meta, saving.frozen, error);
             }
@@ -148,8 +149,8 @@ impl Archive {
             self.saving = Some(saving);
             return Ok(None);
         }
-        match self.snapshots.finish(saving.writer) {
-            Ok(()) => Ok(Some(Archived::Saved(saving.meta))),
+        match saving.writer.finish() {
+            Ok(meta) => Ok(Some(Archived::Saved(meta))),
             Err(error) => self.give_up(saving.meta, saving.frozen, error),
         }
     }
@@ -160,34 +161,32 @@ impl Archive {
         meta: SnapshotMeta,
         frozen: Box<Frozen>,
         error: WalError,
-    ) -> Result<Option<Archived>, ArchiveError> {
+    ) -> Result<Option<Archived>, WalError> {
+        if matches!(error, WalError::StaleSnapshot { .. }) {
+            return Ok(None); // A snapshot from a peer has overtaken it.
+        }
         if !error.is_full() {
-            return Err(error.into());
+            return Err(error);
         }
         self.given_up = Some((meta, frozen));
         Ok(Some(Archived::Full))
     }
 
-    fn read(&mut self, request: PieceRequest) -> Result<Archived, ArchiveError> {
-        let reader = self.snapshots.reader(request.index)?;
-        let piece = match reader {
-            Some(reader) => SnapshotPiece {
-                peer: request.to,
-                meta: reader.meta().clone(),
-                number: request.number,
-                data: Some(reader.piece(request.number)?),
-            },
-            None => SnapshotPiece {
-                peer: request.to,
-                meta: self.snapshots.newest().cloned().unwrap_or(missing(request.index)),
-                number: request.number,
-                data: None,
-            },
+    fn read(&mut self, request: PieceRequest) -> Result<Archived, WalError> {
+        if self.reading.as_ref().is_none_or(|reader| reader.meta().index != request.index) {
+            self.reading = self.snapshots.reader()?;
+        }
+        let (meta, data) = match &self.reading {
+            Some(reader) if reader.meta().index == request.index => {
+                let known = request.number < reader.meta().pieces;
+                (reader.meta().clone(), if known { Some(reader.piece(request.number)?) } else { None })
+            }
+            _ => (missing(request.index), None),
         };
-        Ok(Archived::Piece(piece))
+        Ok(Archived::Piece(SnapshotPiece { peer: request.to, meta, number: request.number, data }))
     }
 
-    fn receive(&mut self, piece: SnapshotPiece) -> Result<Option<Archived>, ArchiveError> {
+    fn receive(&mut self, piece: SnapshotPiece) -> Result<Option<Archived>, WalError> {
         let Some(data) = piece.data else { return Ok(None) };
         if piece.number == 0 && self.receiving.as_ref().is_none_or(|receiving| receiving.meta != piece.meta) {
             match self.begin_receiving(piece.meta.clone(), piece.peer) {
@@ -206,14 +205,14 @@ impl Archive {
 
     fn begin_receiving(&mut self, meta: SnapshotMeta, from: NodeId) -> Result<(), WalError> {
         self.receiving = None;
-        let writer = self.snapshots.begin(&meta)?;
-        let restore = Restore::new(meta.index, meta.digest, meta.pieces);
+        let writer = self.snapshots.begin(meta.clone())?;
+        let restore = Restore::new(meta.index, meta.digest);
         self.receiving = Some(Receiving { meta, from, writer, restore, next: 0 });
         Ok(())
     }
 
     /// Stores the piece if it is the next one, and says which one is wanted next.
-    fn store_piece(&mut self, number: u32, data: &Bytes) -> Result<Option<Archived>, ArchiveError> {
+    fn store_piece(&mut self, number: u32, data: &Bytes) -> Result<Option<Archived>, WalError> {
         let Some(mut receiving) = self.receiving.take() else { return Ok(None) };
         let index = receiving.meta.index;
         if number == receiving.next {
@@ -234,7 +233,7 @@ impl Archive {
         Ok(Some(stored(index, next)))
     }
 
-    fn finish_receiving(&mut self, receiving: Receiving) -> Result<Option<Archived>, ArchiveError> {
+    fn finish_receiving(&mut self, receiving: Receiving) -> Result<Option<Archived>, WalError> {
         let Receiving { meta, from, writer, restore, .. } = receiving;
         let store = match restore.finish() {
             Ok(store) => store,
@@ -243,8 +242,8 @@ impl Archive {
                 return Ok(Some(Archived::Progress(InstallProgress::Failed { index: meta.index, why })));
             }
         };
-        match self.snapshots.finish(writer) {
-            Ok(()) => Ok(Some(Archived::Received { meta, store: Box::new(store) })),
+        match writer.finish() {
+            Ok(meta) => Ok(Some(Archived::Received { meta, store: Box::new(store) })),
             Err(error) => failed(meta.index, error),
         }
     }
@@ -254,12 +253,12 @@ fn stored(index: Index, next: u32) -> Archived {
     Archived::Progress(InstallProgress::Stored { index, next })
 }
 
-/// A full disk ends what is being received; any other error ends the node.
-fn failed(index: Index, error: WalError) -> Result<Option<Archived>, ArchiveError> {
-    if error.is_full() {
+/// A full disk, or a newer snapshot, ends what is being received; any other error ends the node.
+fn failed(index: Index, error: WalError) -> Result<Option<Archived>, WalError> {
+    if error.is_full() || matches!(error, WalError::StaleSnapshot { .. }) {
         Ok(Some(Archived::Progress(InstallProgress::Failed { index, why: error.to_string() })))
     } else {
-        Err(error.into())
+        Err(error)
     }
 }
 

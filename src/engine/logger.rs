@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::consensus::{Lsn, Pressure};
-use crate::wal::{Preparation, Prepared, Wal, WalCounters, WalError};
+use crate::wal::{Counters, Preparation, Prepared, Wal, WalError};
 
 /// What the sequencer gives the log.
 #[derive(Debug, Default)]
@@ -56,29 +56,37 @@ impl Logger {
         self.waiting.is_empty() && self.retain_from.is_none()
     }
 
-    /// Writes all that is queued as one batch, not yet durable. Returns whether a [`sync`](Self::sync) is due. An
-    /// error is final: the node must stop.
+    /// Writes all that is queued as one batch, not yet durable. What finds no room stays queued until the next segment
+    /// is [`prepared`](Self::prepared). Returns whether a [`sync`](Self::sync) is due. An error is final: the node must
+    /// stop.
     pub fn write(&mut self) -> Result<bool, WalError> {
-        if self.waiting.is_empty() {
-            self.forget()?;
-            return Ok(false);
+        let before = self.wal.next_lsn();
+        match self.wal.write(&self.waiting) {
+            Ok(()) => self.waiting.clear(),
+            Err(error) if error.is_full() || matches!(error, WalError::Unprepared { .. }) => {
+                let next = self.wal.next_lsn();
+                self.waiting.retain(|(lsn, _)| *lsn >= next);
+            }
+            Err(error) => return Err(error),
         }
-        self.wal.write(&self.waiting)?;
-        self.waiting.clear();
-        Ok(true)
+        self.forget();
+        Ok(self.wal.next_lsn() > before)
     }
 
     /// Makes what was written durable, with one sync, and forgets what the protocol gave up. An error is final.
     pub fn sync(&mut self) -> Result<Logged, WalError> {
         let durable = self.wal.sync()?;
-        self.forget()?;
+        self.forget();
         Ok(Logged { durable, room: self.wal.pressure() })
     }
 
-    fn forget(&mut self) -> Result<(), WalError> {
-        match self.retain_from.take() {
-            Some(lsn) => self.wal.retain_from(lsn),
-            None => Ok(()),
+    /// Invariant 5: what the protocol gave up is forgotten once everything that it had written by then is durable.
+    fn forget(&mut self) {
+        if self.waiting.is_empty()
+            && self.wal.durable().next() == self.wal.next_lsn()
+            && let Some(lsn) = self.retain_from.take()
+        {
+            self.wal.retain_from(lsn);
         }
     }
 
@@ -92,14 +100,15 @@ impl Logger {
         self.wal.preparation()
     }
 
-    /// Takes a prepared segment, or the failure to prepare one; returns whether there is room now.
-    pub fn prepared(&mut self, prepared: Prepared) -> Pressure {
-        self.wal.prepared(prepared);
-        self.wal.pressure()
+    /// Takes a prepared segment, or the failure to prepare one; returns whether there is room now. An error is
+    /// final.
+    pub fn prepared(&mut self, prepared: Prepared) -> Result<Pressure, WalError> {
+        self.wal.prepared(prepared)?;
+        Ok(self.wal.pressure())
     }
 
     /// What the log has done so far.
-    pub fn counters(&self) -> WalCounters {
+    pub fn counters(&self) -> Counters {
         self.wal.counters()
     }
 }

@@ -45,10 +45,8 @@ mod executor;
 mod logger;
 mod recovery;
 mod sequencer;
-#[cfg(test)]
-mod tests;
 
-pub use archive::{Archive, ArchiveError, ArchiveWork, Archived};
+pub use archive::{Archive, ArchiveWork, Archived};
 pub use executor::{Executed, Executor, ExecutorWork, StoreStatus};
 pub use logger::{LogWork, Logged, Logger};
 pub use recovery::{EngineConfig, OpenError, Opened, Recovery, open};

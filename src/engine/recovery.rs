@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::{Archive, Executor, Logger, Sequencer};
 use crate::consensus::{
-    Decode, DecodeError, Epoch, Index, Lsn, NodeId, Protocol, RecoverError, Recovered, Setup, SnapshotMeta, Time,
+    Decode, DecodeError, Epoch, Index, Lsn, NodeId, Protocol, RecoverError, Recovered, Setup, SnapshotMeta,
+    Time,
 };
 use crate::kv::{Restore, RestoreError, Store};
-use crate::wal::{DataDir, Disk, Identity, Snapshots, TornTail, Wal, WalError, WalOptions};
+use crate::wal::{DataDir, Disk, Identity, Snapshots, TornTail, WalError, WalOptions};
 
 /// What it takes to open a replica.
 #[derive(Clone, Debug)]
@@ -107,14 +108,14 @@ pub enum OpenError {
 }
 
 /// Opens the replica whose data lies in `config.data_dir`, initialising the directory if that is allowed.
-pub fn open<P: Protocol>(disk: &Arc<dyn Disk>, config: EngineConfig<P>) -> Result<Opened<P>, OpenError> {
+pub fn open<P: Protocol>(disk: Arc<dyn Disk>, config: EngineConfig<P>) -> Result<Opened<P>, OpenError> {
     let identity = Identity { cluster_id: config.cluster_id, node: config.id, protocol: P::NAME.to_owned() };
     let path = config.data_dir;
-    let data_dir = DataDir::open(disk, &path, &identity, config.create)?;
+    let data_dir = DataDir::open(disk, &path, identity, config.wal, config.create)?;
     let incarnation = data_dir.incarnation();
-    let snapshots = Snapshots::open(disk, &path, &identity)?;
+    let snapshots = data_dir.open_snapshots()?;
     let (snapshot, store) = load(&snapshots, &path)?;
-    let (wal, log) = Wal::open(disk, &path, &identity, config.wal)?;
+    let (wal, log) = data_dir.open_wal()?;
     let records = decode::<P>(log.records, &path)?;
 
     let setup = Setup {
@@ -153,10 +154,10 @@ pub fn open<P: Protocol>(disk: &Arc<dyn Disk>, config: EngineConfig<P>) -> Resul
 
 /// Loads the store from the newest snapshot, checking every piece against the digest.
 fn load(snapshots: &Snapshots, path: &Path) -> Result<(Option<SnapshotMeta>, Store), OpenError> {
-    let Some(meta) = snapshots.newest().cloned() else { return Ok((None, Store::new())) };
-    let Some(reader) = snapshots.reader(meta.index)? else { return Ok((None, Store::new())) };
+    let Some(reader) = snapshots.reader()? else { return Ok((None, Store::new())) };
+    let meta = reader.meta().clone();
     let damaged = |source| OpenError::Snapshot { index: meta.index, path: path.to_owned(), source };
-    let mut restore = Restore::new(meta.index, meta.digest, meta.pieces);
+    let mut restore = Restore::new(meta.index, meta.digest);
     for number in 0..meta.pieces {
         restore.add(number, reader.piece(number)?).map_err(damaged)?;
     }

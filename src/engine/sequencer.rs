@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
-
+use super::Ticket;
 use super::archive::ArchiveWork;
 use super::executor::ExecutorWork;
 use super::logger::LogWork;
-use super::Ticket;
 use crate::consensus::{
-    Checked, Encode, Index, Input, InstallProgress, Lsn, NodeId, Output, Pressure, Proposal, Protocol, ReadId,
-    Rejection, SnapshotMeta, SnapshotPiece, Status, Time,
+    Checked, Encode, Index, Input, InstallProgress, Lsn, NodeId, Output, Pressure, Proposal, Protocol,
+    ReadId, Rejection, SnapshotMeta, SnapshotPiece, Status, Time,
 };
 use crate::kv;
 
@@ -253,7 +251,8 @@ impl<P: Protocol> Sequencer<P> {
         for slot in &slots {
             assert_eq!(slot.index, self.committed.next(), "a committed slot does not follow the one before");
             self.committed = slot.index;
-            self.unexecuted.add(slot.index, slot.proposals.iter().map(|proposal| proposal.command.len()).sum());
+            self.unexecuted
+                .add(slot.index, slot.proposals.iter().map(|proposal| proposal.command.len()).sum());
         }
         effects.execute.push(ExecutorWork::Commit(slots));
     }
@@ -279,7 +278,8 @@ impl<P: Protocol> Sequencer<P> {
 
     /// Tells the protocol when the disk's condition has changed.
     fn update_pressure(&mut self, effects: &mut Effects<P>) {
-        let behind = self.undurable.bytes > MAX_UNDURABLE_BYTES || self.unexecuted.bytes > MAX_UNEXECUTED_BYTES;
+        let behind =
+            self.undurable.bytes > MAX_UNDURABLE_BYTES || self.unexecuted.bytes > MAX_UNEXECUTED_BYTES;
         let pressure = match self.room {
             Pressure::Ok if behind => Pressure::Slow,
             room => room,

@@ -6,18 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::counters::Counters;
 use super::handle::{Answer, NodeError};
 use super::threads::{ToArchive, ToLog, ToStore};
 use crate::consensus::{
-    self, Checked, Committed, Index, InstallProgress, Lsn, NodeId, Pressure, Proposal, Protocol, ReadId,
-    SnapshotMeta, SnapshotPiece, Status,
+    self, Committed, Index, InstallProgress, Lsn, NodeId, Pressure, Proposal, Protocol, ReadId, SnapshotMeta,
+    SnapshotPiece, Status,
 };
 use crate::engine::{Effects, Event, ExecutorWork, Sequencer, Ticket};
 use crate::kv;
-use crate::transport::{Gate, Links, Wire};
+use crate::transport::{Gate, LinkCounters, Links, Received, Wire};
 
 /// How many items of one kind a turn takes: bounds how long the other kinds wait.
 const TURN: usize = 1024;
@@ -30,7 +31,7 @@ pub(super) type Reply = oneshot::Sender<Result<Answer, NodeError>>;
 pub(super) enum Request {
     Propose(Proposal, Reply),
     Read(ReadId, kv::Op, Reply),
-    Status(oneshot::Sender<Status>),
+    Status(oneshot::Sender<(Status, LinkCounters)>),
     TransferLeadership(Option<NodeId>),
 }
 
@@ -59,7 +60,7 @@ impl<P: Protocol> From<Report> for Event<P> {
 }
 
 /// A peer's message, checked.
-pub(super) type Inbound<P> = (NodeId, Checked<<P as Protocol>::Message>);
+pub(super) type Inbound<P> = Received<<P as Protocol>::Message>;
 
 /// Where the core's input comes from.
 pub(super) struct Inputs<P: Protocol> {
@@ -102,8 +103,8 @@ impl<P: Wire> Core<P> {
     /// Runs until its inputs are gone, or until it is dropped.
     pub(super) async fn run(mut self, mut inputs: Inputs<P>) {
         let mut turn = Turn { reports: Vec::new(), messages: Vec::new(), requests: Vec::new() };
-        while self.wait(&mut inputs, &mut turn).await {
-            self.gate.opened().await;
+        while arrival(&mut inputs, &mut turn, self.due()).await {
+            self.gate.passed().await;
             self.take(&mut turn);
             if self.hand_on().is_err() {
                 return; // A thread is gone: it has said why, and the node is stopping.
@@ -111,26 +112,9 @@ impl<P: Wire> Core<P> {
         }
     }
 
-    /// Waits until something has arrived or is due, and takes what has arrived. `false` when the node is gone.
-    async fn wait(&self, inputs: &mut Inputs<P>, turn: &mut Turn<P>) -> bool {
-        let deadline = self.sequencer.deadline().map(|time| self.clock.instant(time));
-        let due = async {
-            match deadline {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            count = inputs.reports.recv_many(&mut turn.reports, TURN) => if count == 0 { return false },
-            count = inputs.messages.recv_many(&mut turn.messages, TURN) => if count == 0 { return false },
-            count = inputs.requests.recv_many(&mut turn.requests, TURN) => if count == 0 { return false },
-            () = due => {}
-        }
-        drain(TURN, || inputs.reports.try_recv().ok(), &mut turn.reports);
-        drain(TURN, || inputs.messages.try_recv().ok(), &mut turn.messages);
-        drain(TURN, || inputs.requests.try_recv().ok(), &mut turn.requests);
-        true
+    /// When the sequencer wants to be woken.
+    fn due(&self) -> Option<Instant> {
+        self.sequencer.deadline().map(|time| self.clock.instant(time).into())
     }
 
     /// Gives the sequencer what the turn took: reports first, since they free what others wait for; then the due
@@ -142,7 +126,7 @@ impl<P: Wire> Core<P> {
         if self.sequencer.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
             self.handle(Event::Timeout);
         }
-        for (from, message) in turn.messages.drain(..) {
+        for Received { from, message } in turn.messages.drain(..) {
             self.handle(Event::Message { from, message });
         }
         self.take_requests(turn);
@@ -162,7 +146,7 @@ impl<P: Wire> Core<P> {
                 }
                 Request::Status(reply) => {
                     // Whoever asked may have stopped waiting.
-                    let _ = reply.send(self.sequencer.status());
+                    let _ = reply.send((self.sequencer.status(), self.outputs.links.counters()));
                 }
                 Request::TransferLeadership(to) => self.handle(Event::TransferLeadership(to)),
             }
@@ -210,7 +194,8 @@ impl<P: Wire> Core<P> {
         let mut take = |ticket| self.waiting.remove(&ticket).map(|reply| (ticket, reply));
         match work {
             ExecutorWork::Commit(slots) => {
-                let mine = |proposal: &&Proposal| (proposal.id.origin, proposal.id.incarnation) == self.origin;
+                let mine =
+                    |proposal: &&Proposal| (proposal.id.origin, proposal.id.incarnation) == self.origin;
                 let proposals = slots.iter().flat_map(|slot: &Committed| &slot.proposals).filter(mine);
                 proposals.filter_map(|proposal| take(Ticket::Command(proposal.id))).collect()
             }
@@ -230,11 +215,34 @@ impl<P: Wire> Core<P> {
                     self.epoch.store(epoch.0, Ordering::Relaxed);
                     tracing::info!("follows {leader} in epoch {epoch}");
                 }
-                consensus::Event::Ignored { from, kind, why } => tracing::debug!("ignored {kind} of {from}: {why}"),
+                consensus::Event::Ignored { from, kind, why } => {
+                    tracing::debug!("ignored {kind} of {from}: {why}")
+                }
                 consensus::Event::Noted { what, index } => tracing::info!("{what} at index {index}"),
             }
         }
     }
+}
+
+/// Waits until something has arrived or is due, and takes what has arrived. `false` when the node is gone.
+async fn arrival<P: Protocol>(inputs: &mut Inputs<P>, turn: &mut Turn<P>, due: Option<Instant>) -> bool {
+    let timer = async {
+        match due {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        count = inputs.reports.recv_many(&mut turn.reports, TURN) => if count == 0 { return false },
+        count = inputs.messages.recv_many(&mut turn.messages, TURN) => if count == 0 { return false },
+        count = inputs.requests.recv_many(&mut turn.requests, TURN) => if count == 0 { return false },
+        () = timer => {}
+    }
+    drain(TURN, || inputs.reports.try_recv().ok(), &mut turn.reports);
+    drain(TURN, || inputs.messages.try_recv().ok(), &mut turn.messages);
+    drain(TURN, || inputs.requests.try_recv().ok(), &mut turn.requests);
+    true
 }
 
 /// A thread that takes effects is gone.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::consensus::Time;
-use crate::wal::WalCounters;
+use crate::wal;
 
 /// Shared by the node's tasks and threads. Each figure is written by one of them; nothing is decided by any.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl Counters {
         self.fsync_began_us.store(micros(now.since_origin()).max(1), Ordering::Relaxed);
     }
 
-    pub(super) fn sync_ended(&self, now: Time, took: Duration, wal: &WalCounters) {
+    pub(super) fn sync_ended(&self, now: Time, took: Duration, wal: &wal::Counters) {
         let took = micros(took);
         self.fsync_began_us.store(0, Ordering::Relaxed);
         self.fsync_ended_us.store(micros(now.since_origin()), Ordering::Relaxed);

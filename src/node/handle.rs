@@ -10,9 +10,7 @@ use super::config::Member;
 use super::core::Request;
 use super::counters::{Counters, CountersSnapshot};
 use super::threads::ToStore;
-use crate::consensus::{
-    Digest, Index, NodeId, Proposal, ReadId, RejectReason, Rejection, RequestId, Status,
-};
+use crate::consensus::{Digest, Index, NodeId, Proposal, ReadId, RejectReason, Rejection, RequestId, Status};
 use crate::engine::{ExecutorWork, StoreStatus};
 use crate::kv;
 use crate::transport::{LinkCounters, LinkFaults};
@@ -181,7 +179,7 @@ impl Handle {
             .store
             .send(ToStore::Status { digest, reply: store_reply })
             .map_err(|_| NodeError::Stopped)?;
-        let mut status = status.await.map_err(|_| NodeError::Stopped)?;
+        let (mut status, links) = status.await.map_err(|_| NodeError::Stopped)?;
         let store = store.await.map_err(|_| NodeError::Stopped)?;
         status.applied = store.applied.0;
         let blocked = self.shared.links.blocked();
@@ -190,13 +188,7 @@ impl Handle {
             status.why.insert(0, format!("partitioned from {}", list.join(", ")));
         }
         status.why.extend(self.shared.counters.slow_sync(self.shared.clock.now()));
-        Ok(NodeStatus {
-            status,
-            store,
-            counters: self.shared.counters.snapshot(),
-            links: self.shared.links.counters(),
-            blocked,
-        })
+        Ok(NodeStatus { status, store, counters: self.shared.counters.snapshot(), links, blocked })
     }
 
     /// Asks the replica, if it leads, to hand over to `to`, or to whom it chooses. Returns when it has been asked; the
@@ -207,7 +199,7 @@ impl Handle {
 
     /// Cuts the node off from these peers, in both directions; from no others.
     pub fn set_blocked(&self, peers: &[NodeId]) {
-        self.shared.links.set_blocked(peers);
+        self.shared.links.set_blocked(peers.iter().copied());
     }
 
     /// The peers that are blocked.

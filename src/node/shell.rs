@@ -10,13 +10,13 @@ use tokio::task::AbortHandle;
 
 use super::clock::{Clock, wall_time};
 use super::config::NodeConfig;
-use super::core::{Core, Inbound, Inputs, Outputs, Report};
+use super::core::{Core, Inbound, Inputs, Outputs};
 use super::counters::Counters;
 use super::handle::{Handle, MAX_REQUESTS, Shared};
 use super::threads::{self, Common, ToArchive, ToLog, ToStore};
 use crate::consensus::NodeId;
 use crate::engine::{self, EngineConfig, OpenError, Opened};
-use crate::transport::{Gate, LinkConfig, LinkFaults, Links, Wire};
+use crate::transport::{BadAddress, Gate, LinkFaults, LinkSetup, Links, Wire};
 use crate::wal::{DiskFault, DiskFaults, RealDisk};
 
 /// Messages of peers that may wait for the core; when it is full, the links stop reading.
@@ -39,6 +39,9 @@ pub enum StartError {
     /// The data cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A member's address is none.
+    #[error(transparent)]
+    Address(#[from] BadAddress),
     /// The machine refuses a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -69,27 +72,36 @@ impl Node {
     /// [`peer_routes`](Self::peer_routes) on the node's port.
     pub fn start<P: Wire>(config: NodeConfig) -> Result<Self, StartError> {
         let clock = Clock::start();
-        let disk = DiskFaults::new(RealDisk::new());
+        let disk = DiskFaults::new();
         disk.set(config.disk_fault);
         let opened = open::<P>(&config, &disk, &clock)?;
         let gate = Gate::new();
         let killed = Arc::new(AtomicBool::new(false));
         let counters = Arc::new(Counters::default());
         let (reports, from_threads) = async_mpsc::unbounded_channel();
-        let common =
-            Common { reports, gate: gate.clone(), killed: killed.clone(), clock, counters: counters.clone() };
+        let common = Common {
+            reports,
+            gate: gate.clone(),
+            killed: killed.clone(),
+            clock,
+            counters: counters.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        };
         let Opened { sequencer, logger, executor, archive, checker, data_dir, recovery } = opened;
 
-        let faults = LinkFaults::new();
-        faults.set_blocked(&config.blocked);
+        let faults = LinkFaults::new(seed(config.id));
+        faults.set_blocked(config.blocked.iter().copied());
         let (inbox, messages) = async_mpsc::channel::<Inbound<P>>(INBOX);
-        let peers = config.members.iter().filter(|member| member.id != config.id);
-        let link_config = LinkConfig {
-            id: config.id,
+        let links = Links::start(LinkSetup {
+            me: config.id,
             cluster_id: config.cluster_id,
-            peers: peers.map(|member| (member.id, member.address.clone())).collect(),
-        };
-        let (links, routes) = Links::<P>::start(link_config, checker, faults.clone(), gate.clone(), inbox);
+            peers: config.members.iter().map(|member| (member.id, member.address.clone())).collect(),
+            checker,
+            faults: faults.clone(),
+            gate: gate.clone(),
+            inbox,
+        })?;
+        let routes = links.routes();
 
         let (to_log, log) = mpsc::channel();
         let (to_store, store) = mpsc::channel();
@@ -180,12 +192,12 @@ impl Node {
 
     /// Stops the node's inputs, timers and disk, as SIGSTOP would stop a process.
     pub fn pause(&self) {
-        self.gate.close();
+        self.gate.pause();
     }
 
     /// Lets a paused node go on.
     pub fn resume(&self) {
-        self.gate.open();
+        self.gate.resume();
     }
 
     /// Waits until the node stops by itself, and says why it did.
@@ -201,7 +213,7 @@ impl Node {
     /// Ends the node in an orderly way: what was handed to the log becomes durable.
     pub async fn stop(mut self) {
         self.core.abort();
-        self.gate.open();
+        self.gate.resume();
         self.end().await;
     }
 
@@ -211,7 +223,7 @@ impl Node {
         self.core.abort();
         // A sync that stalls, or a paused thread, sees that it was killed.
         self.disk.set(DiskFault::Fail);
-        self.gate.open();
+        self.gate.resume();
         self.end().await;
     }
 
@@ -236,19 +248,18 @@ impl Drop for Node {
         self.killed.store(true, Ordering::Release);
         self.core.abort();
         self.disk.set(DiskFault::Fail);
-        self.gate.open();
+        self.gate.resume();
         self.tell_threads();
     }
 }
 
 fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Result<Opened<P>, StartError> {
     config.member().ok_or(StartError::NotAMember(config.id))?;
-    let options = config.options.clone().try_into().map_err(|error: toml::de::Error| StartError::Options {
-        protocol: P::NAME,
-        why: error.message().to_owned(),
+    let options = config.options.clone().try_into().map_err(|error: toml::de::Error| {
+        StartError::Options { protocol: P::NAME, why: error.message().to_owned() }
     })?;
     let opened = engine::open::<P>(
-        &disk.as_disk(),
+        disk.wrap(Arc::new(RealDisk)),
         EngineConfig {
             id: config.id,
             cluster_id: config.cluster_id,
@@ -258,13 +269,19 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
             seed: seed(config.id),
             now: clock.now(),
             request_timeout: config.request_timeout,
-            wal: config.wal.clone(),
+            wal: config.wal,
             options,
         },
     )?;
     let recovery = &opened.recovery;
     if let Some(torn) = &recovery.torn {
-        tracing::warn!("the log ended in a torn batch, which was cut: {torn}");
+        tracing::warn!(
+            "the log ended in a torn write of {} bytes at {} offset {} (batch {}), which was cut: nothing durable was lost",
+            torn.bytes,
+            torn.file.display(),
+            torn.offset,
+            torn.batch
+        );
     }
     tracing::info!(
         "node {} starts for the {}. time: snapshot of index {}, {} records in the log",

@@ -22,7 +22,7 @@ use crate::engine::{
     Archive, ArchiveWork, Archived, Executed, Executor, ExecutorWork, LogWork, Logger, StoreStatus, Ticket,
 };
 use crate::transport::Gate;
-use crate::wal::{Preparation, Prepared};
+use crate::wal::{Preparation, Prepared, WalError};
 
 /// How long to wait before a full disk is tried again. Only the background work waits; nobody's write does.
 const FULL_DISK_RETRY: Duration = Duration::from_millis(500);
@@ -69,12 +69,15 @@ pub(super) struct Common {
     pub(super) killed: Arc<AtomicBool>,
     pub(super) clock: Clock,
     pub(super) counters: Arc<Counters>,
+    pub(super) runtime: tokio::runtime::Handle,
 }
 
 impl Common {
     /// Waits while the node is paused; `false` when it was killed.
     fn go(&self) -> bool {
-        self.gate.wait();
+        if self.gate.is_paused() {
+            self.runtime.block_on(self.gate.passed());
+        }
         !self.killed.load(Ordering::Acquire)
     }
 
@@ -99,7 +102,10 @@ pub(super) fn run_log(
         for item in std::iter::once(item).chain(work.try_iter()) {
             match item {
                 ToLog::Work(work) => logger.push(work),
-                ToLog::Prepared(prepared) => room = report_room(common, room, logger.prepared(prepared)),
+                ToLog::Prepared(prepared) => {
+                    let now = logger.prepared(prepared).map_err(|error| error.to_string())?;
+                    room = report_room(common, room, now);
+                }
                 ToLog::Retry => {}
                 ToLog::Stop => last = true,
             }
@@ -251,7 +257,7 @@ pub(super) fn run_archive(
             Some(ToArchive::Work(work)) => archive.push(work),
             Some(ToArchive::Prepare(preparation)) => {
                 let prepared = preparation.run();
-                log_full = prepared.is_full();
+                log_full = prepared.failure().is_some_and(WalError::is_full);
                 // A log thread that is gone has said why.
                 let _ = log.send(ToLog::Prepared(prepared));
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::message::{Attempt, Body, ReadIndexResponse};
 use super::progress::ReadRequest;
 use super::server::{Raft, State, ignore_kind};
-use crate::consensus::{Index, Lsn, NodeId, Output, ReadId, ReadPoint, RejectReason, Rejection, Time};
+use crate::consensus::{Index, Lsn, NodeId, Output, ReadId, RejectReason, Rejection, Time};
 
 /// The reads of this server's clients that wait for a point.
 #[derive(Debug)]
@@ -179,7 +179,7 @@ impl Raft {
 
     fn answer_reads(&mut self, attempt: Attempt, index: Index, out: &mut Output<Self>) {
         let ids = self.reads.take(|group| group.asked.is_some_and(|(asked, _)| asked == attempt));
-        out.reads.extend(ids.into_iter().map(|id| (id, Ok(ReadPoint::At(index)))));
+        out.reads.extend(ids.into_iter().map(|id| (id, Ok(index))));
     }
 
     /// Rejects the reads whose time is up.

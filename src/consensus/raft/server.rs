@@ -94,6 +94,10 @@ impl Protocol for Raft {
         super::recover::recover(setup, recovered)
     }
 
+    fn check_options(options: &Options) -> Result<(), String> {
+        options.validate()
+    }
+
     fn checker(setup: &Setup<Self>) -> Checker {
         Checker::new(setup)
     }

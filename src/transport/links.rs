@@ -1,0 +1,134 @@
+//! [`Links`]: one replica's end of its links.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tonic::service::Routes;
+
+use crate::consensus::{Checked, NodeId};
+
+use super::counters::{Counters, LinkCounters};
+use super::dial::Dialer;
+use super::endpoint;
+use super::faults::LinkFaults;
+use super::filter::Passage;
+use super::gate::Gate;
+use super::identity::Identity;
+use super::peer::Peer;
+use super::server::{PeerServer, PeerService};
+use super::wire::Wire;
+
+/// A checked message, and who sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received<M> {
+    /// Whose it is.
+    pub from: NodeId,
+    /// The message.
+    pub message: Checked<M>,
+}
+
+/// What links need.
+pub struct LinkSetup<P: Wire> {
+    /// This replica.
+    pub me: NodeId,
+    /// The cluster, as its data directories name it.
+    pub cluster_id: u64,
+    /// The other members and their addresses (host and port). An entry for this replica itself is passed over.
+    pub peers: Vec<(NodeId, String)>,
+    /// What checks arriving messages.
+    pub checker: P::Checker,
+    /// The faults on these links.
+    pub faults: LinkFaults,
+    /// Stops the links while the node is paused.
+    pub gate: Gate,
+    /// Where checked messages go. Its bound is the bound of what has arrived and was not handled.
+    pub inbox: mpsc::Sender<Received<P::Message>>,
+}
+
+/// A member's address is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{address:?}, the address of node {node}, is not a host and port: {error}")]
+pub struct BadAddress {
+    /// Whose.
+    pub node: NodeId,
+    /// As it was given.
+    pub address: String,
+    /// What is wrong with it.
+    pub error: tonic::transport::Error,
+}
+
+/// What all tasks of a replica's links share.
+pub(super) struct Shared<P: Wire> {
+    pub(super) identity: Identity,
+    pub(super) peers: BTreeMap<NodeId, Arc<Peer<P>>>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) gate: Gate,
+}
+
+/// One replica's links to its peers. Dropping them ends everything that they do, at once.
+pub struct Links<P: Wire> {
+    shared: Arc<Shared<P>>,
+    server: PeerServer<P>,
+    /// The dialing tasks; they end with this.
+    _dialers: JoinSet<()>,
+}
+
+impl<P: Wire> Links<P> {
+    /// Starts to connect to the peers. Must be called within a tokio runtime.
+    pub fn start(setup: LinkSetup<P>) -> Result<Self, BadAddress> {
+        let LinkSetup { me, cluster_id, peers, checker, faults, gate, inbox } = setup;
+        let identity = Identity { cluster_id, me, protocol: P::NAME };
+        let counters = Arc::new(Counters::default());
+        let mut shared = Shared { identity, peers: BTreeMap::new(), counters, gate };
+        let mut dialers = JoinSet::new();
+        for (id, address) in peers.into_iter().filter(|(id, _)| *id != me) {
+            let endpoint = match endpoint::dialing(&address) {
+                Ok(endpoint) => endpoint,
+                Err(error) => return Err(BadAddress { node: id, address, error }),
+            };
+            let passage = Passage {
+                peer: id,
+                gate: shared.gate.clone(),
+                faults: faults.clone(),
+                counters: Arc::clone(&shared.counters),
+            };
+            let peer = Arc::new(Peer::new(passage, checker.clone(), inbox.clone()));
+            dialers.spawn(Dialer::new(Arc::clone(&peer), identity, address, endpoint).run());
+            shared.peers.insert(id, peer);
+        }
+        let shared = Arc::new(shared);
+        Ok(Self { server: PeerServer::new(Arc::clone(&shared)), shared, _dialers: dialers })
+    }
+
+    /// Sends a message, or drops it: when the peer does not read, is not connected, or is not known. Never waits; for
+    /// the task of the core.
+    pub fn send(&self, to: NodeId, message: P::Message) {
+        match self.shared.peers.get(&to) {
+            Some(peer) => peer.send(message),
+            None => self.shared.counters.dropped_unconnected(1),
+        }
+    }
+
+    /// The service that peers call, to be mounted on this replica's port.
+    pub fn routes(&self) -> Routes {
+        Routes::new(PeerService::new(self.server.clone()))
+    }
+
+    /// What went over these links so far.
+    pub fn counters(&self) -> LinkCounters {
+        self.shared.counters.read()
+    }
+
+    /// The peers to which this replica has its streams open, in ascending order. A partition changes nothing in this.
+    pub fn connected(&self) -> Vec<NodeId> {
+        self.shared.peers.iter().filter(|(_, peer)| peer.is_connected()).map(|(id, _)| *id).collect()
+    }
+}
+
+impl<P: Wire> Drop for Links<P> {
+    fn drop(&mut self) {
+        self.server.close();
+    }
+}

@@ -1,0 +1,61 @@
+//! gRPC links between replicas, and the faults that can be put on them.
+//!
+//! A replica keeps one connection to each peer, and on it one bidirectional stream for each of the protocol's RPCs: a
+//! *lane*. A message costs no round trip of its own. Requests leave on the streams that a replica opened; responses
+//! leave on the streams that its peer opened, and belong to a request by what they say, not by their position.
+//!
+//! ```text
+//!   core ── send ──▶ queue ──▶ gate, faults ──▶ HTTP/2 ──▶ decode ──▶ gate, faults ──▶ check ──▶ inbox ──▶ core
+//! ```
+//!
+//! What a protocol has to bring is [`Wire`]: the names of its RPCs, and how a message becomes bytes and bytes a message.
+//! Nothing in here knows a protocol.
+//!
+//! # Invariants
+//!
+//! 1. [`Links::send`] never waits. A queue is bounded in messages and bytes; what does not fit is dropped and counted:
+//!    consensus tolerates loss, and a replica that stopped reading must cost its peers no memory.
+//! 2. What waits for a peer that is not connected is bounded far tighter, and the oldest goes first: nobody is served
+//!    by last minute's heartbeats.
+//! 3. A message reaches the inbox only from a stream whose metadata named this cluster, this protocol, a member as the
+//!    sender and *this* replica as the receiver, and only after [`crate::consensus::Protocol::check`].
+//! 4. A peer has at most one stream a lane and direction: a newer one ends the older.
+//! 5. Each message meets [`LinkFaults`] when it leaves and again when it arrives, on connections that stay open. So a
+//!    partition that is set on one side alone is complete, and is in force for what is queued already.
+//! 6. Behind a paused [`Gate`] nothing is read and nothing is sent, and connections stay as they are.
+//! 7. When [`Links`] is dropped, its tasks end and its streams break, in both directions.
+//!
+//! # Limits
+//!
+//! Bytes that are no gRPC, or no message of the protocol, end the stream or connection on which they came with a status
+//! that says why, and nothing else. A message that can be decoded but is refused by the protocol's check is counted and
+//! skipped: the stream goes on, because what else it carries may be honest.
+//!
+//! # Left out
+//!
+//! Encryption and authentication of links: the metadata guard against mistakes, not against malice. A replica believes
+//! whoever can reach its port; a protocol that tolerates lies signs its messages.
+
+mod codec;
+mod counters;
+mod dial;
+mod endpoint;
+mod faults;
+mod filter;
+pub mod gate;
+mod identity;
+mod links;
+mod peer;
+mod queue;
+mod server;
+mod wire;
+
+pub use counters::LinkCounters;
+pub use endpoint::{MAX_MESSAGE_BYTES, server};
+pub use faults::{Direction, Effect, LinkFaults, Rule};
+pub use gate::Gate;
+pub use links::{BadAddress, LinkSetup, Links, Received};
+pub use server::PeerServer;
+pub use wire::{Lane, Malformed, Wire};
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The service that peers call.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use tokio::task::AbortHandle;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::consensus::NodeId;
+
+use super::codec::LaneCodec;
+use super::endpoint::MAX_MESSAGE_BYTES;
+use super::identity::refusal;
+use super::links::Shared;
+use super::peer::{Leaving, Peer};
+use super::wire::{Lane, Wire};
+
+/// The receiving end of a replica's links: takes the streams that peers open. Cheap to clone.
+pub struct PeerServer<P: Wire> {
+    shared: Arc<Shared<P>>,
+    streams: Arc<Mutex<Streams>>,
+}
+
+/// The streams that peers have open.
+#[derive(Default)]
+struct Streams {
+    /// The task that reads each, by peer and lane.
+    readers: BTreeMap<(NodeId, usize), AbortHandle>,
+    closed: bool,
+}
+
+impl<P: Wire> Clone for PeerServer<P> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), streams: Arc::clone(&self.streams) }
+    }
+}
+
+impl<P: Wire> PeerServer<P> {
+    pub(super) fn new(shared: Arc<Shared<P>>) -> Self {
+        Self { shared, streams: Arc::default() }
+    }
+
+    /// Takes a stream: a task reads what arrives, and what leaves is returned. A newer stream ends the older.
+    async fn accept(
+        self,
+        lane: usize,
+        request: Request<Streaming<P::Message>>,
+    ) -> Result<Response<Leaving<P::Message>>, Status> {
+        self.shared.gate.passed().await;
+        let peer = self.caller(&request)?;
+        let mut streams = self.streams.lock().expect("nothing panics while it holds the streams");
+        if streams.closed {
+            return Err(Status::unavailable("the replica has stopped"));
+        }
+        let (leaving, hold) = peer.open(Lane::Response(lane));
+        let reader = Arc::clone(&peer);
+        let task = tokio::spawn(async move {
+            let why = reader.take_in(request.into_inner(), Lane::Request(lane)).await;
+            tracing::debug!(peer = %reader.passage.peer, rpc = P::LANES[lane], reason = why.message(), "stream ended");
+            hold.end(why);
+        });
+        let older = streams.readers.insert((peer.passage.peer, lane), task.abort_handle());
+        if let Some(older) = older {
+            older.abort();
+        }
+        peer.hint.notify_one();
+        Ok(Response::new(leaving))
+    }
+
+    /// Which peer opened a stream.
+    fn caller(&self, request: &Request<Streaming<P::Message>>) -> Result<Arc<Peer<P>>, Status> {
+        let caller = self.shared.identity.identify(request.metadata()).and_then(|id| {
+            let peer = self.shared.peers.get(&id).cloned();
+            peer.ok_or_else(|| {
+                refusal(format!("replica {id} is not a peer of replica {}", self.shared.identity.me))
+            })
+        });
+        caller.inspect_err(|status| {
+            self.shared.counters.refused();
+            tracing::debug!(from = ?request.remote_addr(), reason = status.message(), "refused a stream");
+        })
+    }
+
+    /// Ends all streams and takes no more.
+    pub(super) fn close(&self) {
+        let mut streams = self.streams.lock().expect("nothing panics while it holds the streams");
+        streams.closed = true;
+        for reader in std::mem::take(&mut streams.readers).into_values() {
+            reader.abort();
+        }
+    }
+}
+
+/// [`PeerServer`] as the gRPC service of its protocol.
+pub(super) struct PeerService<P: Wire>(PeerServer<P>);
+
+impl<P: Wire> PeerService<P> {
+    pub(super) fn new(server: PeerServer<P>) -> Self {
+        Self(server)
+    }
+}
+
+impl<P: Wire> Clone for PeerService<P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<P: Wire> NamedService for PeerService<P> {
+    const NAME: &'static str = P::SERVICE;
+}
+
+impl<P: Wire> Service<http::Request<Body>> for PeerService<P> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let rpc = request.uri().path().rsplit('/').next().unwrap_or_default();
+        let Some(number) = P::LANES.iter().position(|lane| *lane == rpc) else {
+            let status = Status::unimplemented(format!("{} has no RPC {rpc:?}", P::SERVICE));
+            return Box::pin(async move { Ok(status.into_http()) });
+        };
+        let server = self.0.clone();
+        let codec = LaneCodec::<P>::new(Lane::Request(number), Arc::clone(&server.shared.counters));
+        Box::pin(async move {
+            let mut grpc = Grpc::new(codec).max_decoding_message_size(MAX_MESSAGE_BYTES);
+            Ok(grpc.streaming(Rpc { server, number }, request).await)
+        })
+    }
+}
+
+/// One call of one RPC.
+struct Rpc<P: Wire> {
+    server: PeerServer<P>,
+    number: usize,
+}
+
+impl<P: Wire> StreamingService<P::Message> for Rpc<P> {
+    type Response = P::Message;
+    type ResponseStream = Leaving<P::Message>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Self::ResponseStream>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Streaming<P::Message>>) -> Self::Future {
+        Box::pin(self.server.clone().accept(self.number, request))
+    }
+}

@@ -1,0 +1,156 @@
+//! Who and what is not let in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::Endpoint;
+use tonic::{Code, Request, Status};
+
+use super::rig::{Replica, Town, pair, until};
+use crate::consensus::toy::{FORBIDDEN, Toy, ToyMessage};
+use crate::transport::codec::LaneCodec;
+use crate::transport::counters::Counters;
+use crate::transport::{Lane, Wire};
+
+/// Opens a stream of the first lane to replica 1 of `town` with this metadata, and says how it was refused.
+async fn knock(town: &Town, metadata: &[(&'static str, &str)]) -> Status {
+    let endpoint = Endpoint::from_shared(format!("http://{}", town.address(1))).unwrap();
+    let mut client = tonic::client::Grpc::new(endpoint.connect().await.unwrap());
+    client.ready().await.unwrap();
+    let mut request = Request::new(tokio_stream::iter([ToyMessage::ask(1)]));
+    for (key, value) in metadata {
+        request.metadata_mut().insert(*key, AsciiMetadataValue::try_from(*value).unwrap());
+    }
+    let path = PathAndQuery::try_from(format!("/{}/Ask", Toy::SERVICE)).unwrap();
+    let codec = LaneCodec::<Toy>::new(Lane::Response(0), Arc::new(Counters::default()));
+    client.streaming(request, path, codec).await.unwrap_err()
+}
+
+const GOOD: [(&str, &str); 4] =
+    [("cluster-id", "7"), ("node-id", "2"), ("peer-id", "1"), ("protocol", "toy")];
+
+#[tokio::test]
+async fn callers_in_the_wrong_place_are_told_so() {
+    let mut town = Town::new(2);
+    let mut one = town.start(1).await;
+    for (key, value, words) in [
+        ("cluster-id", "8", "this replica is of cluster 7, not of cluster 8"),
+        ("protocol", "raft", "this cluster runs toy, not raft"),
+        ("node-id", "9", "replica 9 is not a peer of replica 1"),
+        ("node-id", "1", "replica 1 is not a peer of replica 1"),
+        ("peer-id", "2", "this is replica 1, not 2: compare the members' addresses"),
+    ] {
+        let metadata = GOOD.map(|(name, good)| (name, if name == key { value } else { good }));
+        let status = knock(&town, &metadata).await;
+        assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, words));
+    }
+    for missing in 0..GOOD.len() {
+        let metadata: Vec<_> = GOOD.into_iter().filter(|(key, _)| *key != GOOD[missing].0).collect();
+        assert_eq!(knock(&town, &metadata).await.code(), Code::InvalidArgument);
+    }
+    assert_eq!(one.links.counters().refused, 9);
+    assert_eq!(one.received(), None);
+}
+
+#[tokio::test]
+async fn members_of_two_clusters_do_not_connect() {
+    let mut town = Town::new(2);
+    let (one, two) = (town.start_as(1, 7).await, town.start_as(2, 8).await);
+    let refused = |replica: &Replica| replica.links.counters().refused;
+    until("both refused the other", || refused(&one) > 0 && refused(&two) > 0).await;
+    assert!(one.links.connected().is_empty() && two.links.connected().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_that_the_check_refuses_is_skipped_and_counted() {
+    let (one, mut two, _town) = pair().await;
+    one.send(2, ToyMessage::ask(FORBIDDEN));
+    one.send(2, ToyMessage::ask(1));
+    assert_eq!(two.receive().await, (1, ToyMessage::ask(1)));
+    assert_eq!(two.links.counters().refused, 1);
+    assert_eq!(one.links.counters().connected, 1, "the stream went on");
+}
+
+/// Bytes that are no HTTP/2, and HTTP/2 that is no gRPC.
+const GARBAGE: [&[u8]; 4] = [
+    b"\x00\xff\xfe\x13\x37",
+    b"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x04\x01\x05\x00\x00\x00\x01\xde\xad",
+];
+
+#[tokio::test]
+async fn garbage_on_the_port_harms_nobody() {
+    let (mut one, two, town) = pair().await;
+    for garbage in GARBAGE {
+        let mut socket = TcpStream::connect(town.address(1)).await.unwrap();
+        socket.write_all(garbage).await.unwrap();
+        socket.shutdown().await.unwrap();
+        // Until the server hangs up.
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    }
+    two.send(1, ToyMessage::ask(1));
+    assert_eq!(one.receive().await, (2, ToyMessage::ask(1)));
+    assert_eq!(two.links.counters().connected, 1);
+}
+
+/// Sends `Bytes` as they are, in gRPC's frame.
+struct Raw;
+
+impl tonic::codec::Codec for Raw {
+    type Encode = Bytes;
+    type Decode = ();
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl tonic::codec::Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buf: &mut tonic::codec::EncodeBuf<'_>) -> Result<(), Status> {
+        bytes::BufMut::put(buf, item);
+        Ok(())
+    }
+}
+
+impl tonic::codec::Decoder for Raw {
+    type Item = ();
+    type Error = Status;
+
+    fn decode(&mut self, _buf: &mut tonic::codec::DecodeBuf<'_>) -> Result<Option<()>, Status> {
+        Ok(None)
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_message_ends_its_stream_with_a_reason() {
+    let mut town = Town::new(2);
+    let mut one = town.start(1).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", town.address(1))).unwrap();
+    let mut client = tonic::client::Grpc::new(endpoint.connect().await.unwrap());
+    client.ready().await.unwrap();
+    let mut request = Request::new(tokio_stream::iter([Bytes::from_static(b"\xff\xff\xff")]));
+    for (key, value) in GOOD {
+        request.metadata_mut().insert(key, AsciiMetadataValue::try_from(value).unwrap());
+    }
+    let path = PathAndQuery::try_from(format!("/{}/Ask", Toy::SERVICE)).unwrap();
+    let mut answers = client.streaming(request, path, Raw).await.unwrap().into_inner();
+    let status = answers.message().await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().starts_with("Ask: not a protobuf message of this RPC"), "{status}");
+    assert_eq!(one.links.counters().refused, 1);
+    assert_eq!(one.received(), None);
+}
