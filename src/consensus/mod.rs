@@ -28,6 +28,7 @@
 mod codec;
 mod contract;
 mod message;
+pub mod raft;
 #[cfg(test)]
 pub(crate) mod toy;
 mod types;

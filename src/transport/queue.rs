@@ -32,10 +32,10 @@ struct Inner<M> {
     bytes: usize,
     /// Names the stream that may drain; older ones end.
     generation: u64,
-    /// Whether that stream is there.
+    /// Whether that stream lasts.
     drained: bool,
-    /// With what that stream is to end.
-    verdict: Option<Option<Status>>,
+    /// With what it is to end once it does not.
+    verdict: Option<Status>,
     waker: Option<Waker>,
 }
 
@@ -104,10 +104,10 @@ impl<M: Message> Queue<M> {
     /// Ends a stream, if it is still the newest.
     fn end(&self, generation: u64, status: Option<Status>) {
         let mut inner = self.lock();
-        if inner.generation != generation || inner.verdict.is_some() {
+        if inner.generation != generation || !inner.drained {
             return;
         }
-        inner.verdict = Some(status);
+        inner.verdict = status;
         inner.drained = false;
         self.counters.dropped_unconnected(inner.forget_old());
         let waker = inner.waker.take();
@@ -183,16 +183,14 @@ impl<M: Message> Stream for Drain<M> {
         if inner.generation != self.generation {
             return self.finish(Some(Status::aborted("replaced by a newer stream of the same replica")));
         }
-        if let Some(verdict) = inner.verdict.clone() {
-            return self.finish(verdict);
+        if !inner.drained {
+            return self.finish(inner.verdict.take());
         }
-        match inner.pop() {
-            Some(message) => Poll::Ready(Some(Ok(message))),
-            None => {
-                inner.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+        if let Some(message) = inner.pop() {
+            return Poll::Ready(Some(Ok(message)));
         }
+        inner.waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
