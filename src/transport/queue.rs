@@ -11,11 +11,13 @@ use tonic::Status;
 use crate::consensus::Message;
 
 use super::counters::Counters;
+use super::endpoint::MAX_MESSAGE_BYTES;
 
 /// What a lane holds at most for a peer that is connected but reads slowly or not at all. A protocol limits what it
-/// has in flight below this; so a full queue means that the peer has stopped reading.
+/// has in flight below this; so a full queue means that the peer has stopped reading. What is larger than the whole
+/// queue could not be received either.
 const QUEUE_MESSAGES: usize = 16 * 1024;
-const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+const QUEUE_BYTES: usize = MAX_MESSAGE_BYTES;
 
 /// What a lane keeps for a peer that is not connected: enough for the vote request of a cluster that is just starting.
 const WAITING_MESSAGES: usize = 16;
@@ -66,10 +68,7 @@ impl<M: Message> Queue<M> {
     pub(super) fn push(&self, message: M) {
         let mut inner = self.lock();
         let size = message.size();
-        // One message alone is let in whatever its size.
-        let full = inner.messages.len() >= QUEUE_MESSAGES
-            || (inner.bytes + size > QUEUE_BYTES && !inner.messages.is_empty());
-        if full {
+        if inner.messages.len() >= QUEUE_MESSAGES || inner.bytes + size > QUEUE_BYTES {
             self.counters.dropped_by_full_queue();
             return;
         }
