@@ -30,5 +30,6 @@ pub mod consensus;
 pub mod engine;
 pub mod kv;
 pub mod node;
+pub mod registry;
 pub mod transport;
 pub mod wal;

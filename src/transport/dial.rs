@@ -68,6 +68,7 @@ impl<P: Wire> Dialer<P> {
             Ok(channel) => channel,
             Err(error) => return Status::unavailable(explain(&error)),
         };
+        tracing::debug!(peer = %self.peer.passage.peer, address = self.address, "connected");
         self.peer.counters().connected();
         let mut lanes = JoinSet::new();
         for number in 0..P::LANES.len() {

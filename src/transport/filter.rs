@@ -83,10 +83,12 @@ impl<S, M: Message> Filtered<S, M> {
         let fate = self.passage.faults.fate(letter, now, &mut self.dice);
         if fate.copies == 0 {
             self.passage.counters.dropped_by_fault();
+            return;
         }
-        for _ in 0..fate.copies {
+        for _ in 1..fate.copies {
             self.late.push(fate.at, message.clone());
         }
+        self.late.push(fate.at, message);
     }
 
     /// The next message that was held back and is due, unless its peer was cut off meanwhile.
