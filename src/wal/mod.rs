@@ -30,3 +30,6 @@ pub use segment::FORMAT;
 pub use small_file::replace_file;
 pub use snapshot::{SnapshotReader, SnapshotWriter, Snapshots};
 pub use verify::{Report, SnapshotReport, verify};
+
+#[cfg(test)]
+mod tests;
