@@ -21,7 +21,7 @@ pub use disk::{
     Crash, Disk, DiskCounters, DiskFault, DiskFaults, DiskFile, DiskLock, FaultyDisk, OpenMode, RealDisk,
 };
 pub use error::WalError;
-pub use inspect::{BatchReport, BatchState, Entry, Inspection, RecordReport, SegmentReport, inspect};
+pub use inspect::{BatchReport, BatchState, Entry, Inspection, RecordReport, Render, SegmentReport, inspect};
 pub use log::{Counters, Wal};
 pub use options::{Identity, WalOptions};
 pub use prepare::{Preparation, Prepared};

@@ -158,11 +158,17 @@ fn cleaning_removes_all_of_it_but_not_under_a_running_node() {
 fn a_cleaning_that_was_interrupted_can_be_repeated() {
     for stop in 0.. {
         let disk = FaultyDisk::new();
-        append(&mut open_dir(&disk, true).unwrap().open_wal().unwrap().0, 10);
+        let (mut wal, _) = open_dir(&disk, true).unwrap().open_wal().unwrap();
+        (0..9).for_each(|_| drop(append(&mut wal, 500)));
         disk.power_off_after(stop);
         let cleaned = clean(&disk, Path::new(HOME));
         for seed in 0..20 {
             let left = disk.crash(&Crash::Random(seed));
+            // Opened in between it is whole, or refused, or new; but never with a part of its records.
+            if let Ok(dir) = open_dir(&left.crash(&Crash::Keep), true) {
+                let opened = dir.open_wal().unwrap().1;
+                assert!([0, 9].contains(&opened.records.len()), "{}", opened.records.len());
+            }
             if left.exists(Path::new(HOME)).unwrap() {
                 clean(&left, Path::new(HOME)).unwrap();
             }
