@@ -73,7 +73,7 @@ impl Wal {
         let found = Found::read(&*disk, dir, &identity)?;
         let end = judge(dir, &found.surveys)?;
         remove_unfinished(&*disk, dir)?;
-        let torn = found.torn(&end);
+        let torn = torn_tail(&found.surveys, &end);
         let segments = found.repair(&*disk, &end)?;
         disk.sync_dir(dir).map_err(cannot("sync", dir))?;
         let opened = Opened { next_lsn: end.next_lsn, torn, records: found.records };
@@ -120,21 +120,6 @@ impl Found {
         Ok(found)
     }
 
-    /// The torn batch behind the end, if one can be told from the old batches of a recycled segment: its header is there,
-    /// or the segment was otherwise zero up to its first batch that can never have been written.
-    fn torn(&self, end: &End) -> Option<TornTail> {
-        let candidates = &self.surveys[end.segment..];
-        let survey = candidates
-            .iter()
-            .find(|survey| survey.headed || (!survey.is_blank() && !survey.header.recycled))?;
-        Some(TornTail {
-            file: survey.path.clone(),
-            offset: survey.end,
-            bytes: survey.dirty_end - survey.end,
-            batch: end.next_batch,
-        })
-    }
-
     /// Makes the end of the log durable and everything behind it zero. Returns the last segment and those behind it, open.
     fn repair(&self, disk: &dyn Disk, end: &End) -> Result<VecDeque<Segment>, WalError> {
         let mut segments = VecDeque::new();
@@ -156,6 +141,18 @@ impl Found {
         }
         Ok(segments)
     }
+}
+
+/// The torn batch behind the end, if one can be told from the old batches of a recycled segment: its header is there, or
+/// the segment was otherwise zero.
+pub(super) fn torn_tail(surveys: &[Survey], end: &End) -> Option<TornTail> {
+    let torn = |survey: &&Survey| survey.torn_head || (!survey.is_blank() && !survey.header.recycled);
+    surveys[end.segment..].iter().find(torn).map(|survey| TornTail {
+        file: survey.path.clone(),
+        offset: survey.end,
+        bytes: survey.dirty_end - survey.end,
+        batch: end.next_batch,
+    })
 }
 
 fn assemble(

@@ -26,7 +26,9 @@ pub(super) const UNFINISHED: &str = ".tmp";
 /// CRC32C over several pieces as if they were one.
 pub(super) fn crc32c(parts: &[&[u8]]) -> u32 {
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
-    parts.iter().for_each(|part| digest.update(part));
+    for part in parts {
+        digest.update(part);
+    }
     digest.finalize() as u32
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Survey {
     /// Behind the last byte that is not zero; `end` if all of the rest is zero.
     pub(super) dirty_end: u64,
     /// At `end` stands the header of a batch of this very segment, without its rest.
-    pub(super) headed: bool,
+    pub(super) torn_head: bool,
 }
 
 impl Survey {
@@ -38,8 +38,8 @@ impl Survey {
         let salt = Salt::of(&header);
         let (mut batches, mut gaps) = (Vec::new(), Vec::new());
         let mut end = HEADER_BYTES;
-        let headed = loop {
-            let (headed, search_from) = match parse_batch(buf, end, salt) {
+        let torn_head = loop {
+            let (is_head, search_from) = match parse_batch(buf, end, salt) {
                 Parsed::Valid(batch) => {
                     end = batch.end();
                     batches.push(batch);
@@ -49,13 +49,15 @@ impl Survey {
                 Parsed::Headed { bytes } => (true, end + bytes),
                 Parsed::Nothing => (false, end + 8),
             };
-            let Some(next) = find_batch(buf, search_from, salt) else { break headed };
+            // The batch that should stand here is the one after the last; only one after that proves damage.
+            let lost = batches.last().map_or(0, |last: &Batch| last.sequence + 1);
+            let Some(next) = find_batch(buf, search_from, salt, lost) else { break is_head };
             gaps.push(Gap { offset: end, bytes: next - end });
             end = next;
         };
         let rest = buf.get(end as usize..).unwrap_or_default();
         let dirty = rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
-        Ok(Self { path: path.to_owned(), header, batches, gaps, end, dirty_end: end + dirty, headed })
+        Ok(Self { path: path.to_owned(), header, batches, gaps, end, dirty_end: end + dirty, torn_head })
     }
 
     /// Whether all behind the last batch is zero.
@@ -64,9 +66,11 @@ impl Survey {
     }
 }
 
-/// The first offset from `from` on at which a valid batch stands. Batches are aligned to eight bytes.
-fn find_batch(buf: &[u8], from: u64, salt: Salt) -> Option<u64> {
-    (from..buf.len() as u64).step_by(8).find(|&at| matches!(parse_batch(buf, at, salt), Parsed::Valid(_)))
+/// The first offset from `from` on at which a batch behind batch `lost` stands. Batches are aligned to eight bytes.
+fn find_batch(buf: &[u8], from: u64, salt: Salt, lost: u64) -> Option<u64> {
+    let later =
+        |at: &u64| matches!(parse_batch(buf, *at, salt), Parsed::Valid(batch) if batch.sequence > lost);
+    (from..buf.len() as u64).step_by(8).find(later)
 }
 
 /// Reads a segment whole.

@@ -129,6 +129,7 @@ impl FaultyDisk {
     }
 
     /// What is left of the disk after a crash, as a disk of its own without faults. This one stays as it is.
+    #[must_use]
     pub fn crash(&self, crash: &Crash) -> Self {
         let state = self.state();
         let mut rng = crash.rng();
@@ -139,12 +140,12 @@ impl FaultyDisk {
                 change.apply(&mut names);
             }
         }
-        // What lies in a directory that was lost is lost with it.
-        let lost =
-            |path: &Path| path.parent().is_some_and(|parent| !is_root(parent) && !names.contains_key(parent));
-        let kept: Vec<_> = names.iter().filter(|(path, _)| !lost(path)).collect();
         let mut left = BTreeMap::new();
-        for (path, entry) in kept {
+        for (path, entry) in &names {
+            // What lies in a directory that was lost is lost with it. Directories come before what they hold.
+            if path.parent().is_some_and(|parent| !is_root(parent) && !left.contains_key(parent)) {
+                continue;
+            }
             let entry = match entry {
                 Entry::Dir => Entry::Dir,
                 Entry::File(inode) => {
@@ -370,7 +371,9 @@ impl Disk for FaultyDisk {
         let (now, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut state.pending).into_iter().partition(|change| change.dir() == Some(dir));
         state.pending = later;
-        now.iter().for_each(|change| change.apply(&mut state.durable_names));
+        for change in now {
+            change.apply(&mut state.durable_names);
+        }
         Ok(())
     }
 
@@ -423,7 +426,9 @@ impl DiskFile for FaultyFile {
         if std::mem::take(&mut state.faults.fail_next_sync) {
             return Err(io::Error::other("input/output error (injected)"));
         }
-        pending.iter().for_each(|change| change.apply(&mut inode.durable));
+        for change in pending {
+            change.apply(&mut inode.durable);
+        }
         Ok(())
     }
 
