@@ -69,55 +69,63 @@ impl History {
         self.older.iter().flat_map(|older| older.iter()).chain(std::iter::once(&self.last))
     }
 
+    /// The version with this number, counted from the oldest.
+    fn version(&self, number: usize) -> &Version {
+        self.older.as_ref().and_then(|older| older.get(number)).unwrap_or(&self.last)
+    }
+
+    /// How many versions were written at or before `revision`.
+    fn count_until(&self, revision: i64) -> usize {
+        let older = self.older.as_ref().map_or(0, |older| older.len());
+        if self.last.at.revision <= revision {
+            return older + 1;
+        }
+        let (mut low, mut high) = (0, older);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.version(middle).at.revision <= revision {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// What the key was as of `revision`, a tombstone if it was deleted then; `None` if it had not been written yet.
+    fn version_at(&self, revision: i64) -> Option<&Version> {
+        self.count_until(revision).checked_sub(1).map(|number| self.version(number))
+    }
+
+    /// Whether the key existed as of `revision`.
+    pub(super) fn exists_at(&self, revision: i64) -> bool {
+        self.version_at(revision).is_some_and(|version| version.value.is_some())
+    }
+
     /// The key as of `revision`; `None` if it did not exist then.
     pub(super) fn at(&self, revision: i64) -> Option<KeyValue> {
-        let version = if self.last.at.revision <= revision {
-            &self.last
-        } else {
-            let older = self.older.as_ref()?;
-            older.get(self.count_until(revision).checked_sub(1)?)?
-        };
-        let value = version.value.clone()?;
+        let version = self.version_at(revision)?;
         Some(KeyValue {
             key: own(&self.key),
             create_revision: version.create,
             mod_revision: version.at.revision,
             version: version.version,
-            value,
+            value: version.value.clone()?,
         })
     }
 
-    /// Whether the key existed as of `revision`.
-    pub(super) fn exists_at(&self, revision: i64) -> bool {
-        if self.last.at.revision <= revision {
-            return self.last.value.is_some();
-        }
-        let count = self.count_until(revision);
-        let version = self.older.as_ref().and_then(|older| older.get(count.checked_sub(1)?));
-        version.is_some_and(|version| version.value.is_some())
-    }
-
-    /// How many of the older versions were written at or before `revision`.
-    fn count_until(&self, revision: i64) -> usize {
-        let Some(older) = &self.older else { return 0 };
-        let (mut low, mut high) = (0, older.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            if older[middle].at.revision <= revision { low = middle + 1 } else { high = middle }
-        }
-        low
-    }
-
-    /// What compacting at `revision` does to the history.
+    /// What compacting at `revision` does to the history: of the versions up to then only the newest is needed, and
+    /// not even that if it is a tombstone.
     pub(super) fn compaction(&self, revision: i64) -> Compaction {
-        let older = self.older.as_ref().map_or(0, |older| older.len());
-        let until = if self.last.at.revision <= revision { older + 1 } else { self.count_until(revision) };
+        let until = self.count_until(revision);
         let Some(newest) = until.checked_sub(1) else { return Compaction::Nothing };
-        let tombstone = self.versions().nth(newest).is_some_and(|version| version.value.is_none());
-        match newest + usize::from(tombstone) {
-            0 => Compaction::Nothing,
-            all if all == older + 1 => Compaction::Everything,
-            count => Compaction::Oldest(count),
+        let dropped = if self.version(newest).value.is_none() { until } else { newest };
+        if dropped == 0 {
+            Compaction::Nothing
+        } else if dropped > self.older.as_ref().map_or(0, |older| older.len()) {
+            Compaction::Everything
+        } else {
+            Compaction::Oldest(dropped)
         }
     }
 

@@ -29,3 +29,6 @@ pub use session::{MAX_SESSIONS, SESSION_REPLY_BYTES, SESSION_WINDOW};
 pub use snapshot::Frozen;
 pub use store::Store;
 pub use validate::{Limits, validate};
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,10 @@
 //! The keys with their revisions: what is left of etcd's `mvcc` package when it needs neither disk nor lock.
 
+use bytes::Bytes;
 use imbl::OrdMap;
 
-use bytes::Bytes;
-
 use super::error::KvError;
-use super::history::{Compaction, Key, Moment, Version};
+use super::history::{Compaction, History, Key, Moment, Version};
 use super::interval::Interval;
 use super::response::KeyValue;
 use super::tree::{Bucket, Name, Tree};
@@ -41,35 +40,19 @@ impl Mvcc {
         self.tree.get(Name::of(key), key)?.at(revision)
     }
 
-    /// Calls `visit` with each key of the interval that existed as of `revision`, in order; the key's content is read
-    /// by the function that is handed along.
-    pub(super) fn scan(
-        &self,
-        interval: Interval<'_>,
+    /// The histories of the interval's keys that existed as of `revision`, in the order of keys.
+    pub(super) fn scan<'a>(
+        &'a self,
+        interval: Interval<'a>,
         revision: i64,
-        mut visit: impl FnMut(&Key, &dyn Fn() -> Option<KeyValue>),
-    ) {
-        if let Interval::One(key) = interval {
-            let history = self.tree.get(Name::of(key), key);
-            if let Some(history) = history.filter(|history| history.exists_at(revision)) {
-                visit(&history.key, &|| history.at(revision));
-            }
-            return;
-        }
-        let Some(bounds) = interval.bounds() else { return };
-        for (key, name) in self.index.range::<_, [u8]>(bounds) {
-            let history = self.tree.get(*name, key);
-            if let Some(history) = history.filter(|history| history.exists_at(revision)) {
-                visit(key, &|| history.at(revision));
-            }
-        }
-    }
-
-    /// The keys of the interval as of `revision`.
-    pub(super) fn collect(&self, interval: Interval<'_>, revision: i64) -> Vec<KeyValue> {
-        let mut found = Vec::new();
-        self.scan(interval, revision, |_, read| found.extend(read()));
-        found
+    ) -> impl Iterator<Item = &'a History> {
+        let (one, bounds) = match interval {
+            Interval::One(key) => (self.tree.get(Name::of(key), key), None),
+            Interval::From(_) | Interval::Between(..) => (None, interval.bounds()),
+        };
+        let many = bounds.into_iter().flat_map(|bounds| self.index.range::<_, [u8]>(bounds));
+        let many = many.filter_map(|(key, name)| self.tree.get(*name, key));
+        one.into_iter().chain(many).filter(move |history| history.exists_at(revision))
     }
 
     /// The revision that a read at `requested` sees while the store is at `current`.
@@ -174,8 +157,8 @@ impl Writer<'_> {
 
     /// Deletes the keys of the interval and answers how many there were.
     pub(super) fn delete(&mut self, interval: Interval<'_>) -> i64 {
-        let mut keys = Vec::new();
-        self.mvcc.scan(interval, self.current(), |key, _| keys.push(Key::clone(key)));
+        let found = self.mvcc.scan(interval, self.current());
+        let keys: Vec<Key> = found.map(|history| Key::clone(&history.key)).collect();
         for key in &keys {
             let at = self.moment();
             let tombstone = |_: Option<&Version>| Version { at, create: 0, version: 0, value: None };
