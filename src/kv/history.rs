@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use imbl::Vector;
 
 use super::codec::{i64, own};
 use super::hash::{Domain, Hasher};
@@ -32,6 +31,45 @@ pub(super) struct Version {
     pub(super) value: Option<Bytes>,
 }
 
+/// How many versions share an allocation once a key has that many.
+const CHUNK: usize = 64;
+
+/// The versions before the last. Full chunks are shared between clones, so that the first write to a hot key after a
+/// snapshot copies a fraction of its history.
+#[derive(Clone, Debug, Default)]
+struct Past {
+    full: Vec<Arc<[Version]>>,
+    open: Vec<Version>,
+}
+
+impl Past {
+    fn len(&self) -> usize {
+        self.full.len() * CHUNK + self.open.len()
+    }
+
+    fn push(&mut self, version: Version) {
+        if self.open.capacity() == 0 {
+            // Most keys that have a past have a short one.
+            self.open.reserve_exact(1);
+        }
+        self.open.push(version);
+        if self.open.len() == CHUNK {
+            self.full.push(self.open.drain(..).collect());
+        }
+    }
+
+    fn get(&self, number: usize) -> Option<&Version> {
+        match self.full.get(number / CHUNK) {
+            Some(chunk) => chunk.get(number % CHUNK),
+            None => self.open.get(number - self.full.len() * CHUNK),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Version> {
+        self.full.iter().flat_map(|chunk| chunk.iter()).chain(&self.open)
+    }
+}
+
 /// A key with its versions, oldest first. The oldest is never a tombstone.
 #[derive(Clone, Debug)]
 pub(super) struct History {
@@ -41,7 +79,7 @@ pub(super) struct History {
     chain: Digest,
     last: Version,
     /// The versions before the last: none for most keys.
-    older: Option<Arc<Vector<Version>>>,
+    older: Option<Box<Past>>,
 }
 
 impl History {
@@ -62,7 +100,7 @@ impl History {
     pub(super) fn push(&mut self, version: Version) {
         self.chain = link(&self.chain, &version);
         let previous = std::mem::replace(&mut self.last, version);
-        Arc::make_mut(self.older.get_or_insert_default()).push_back(previous);
+        self.older.get_or_insert_default().push(previous);
     }
 
     pub(super) fn versions(&self) -> impl Iterator<Item = &Version> {
@@ -131,10 +169,14 @@ impl History {
 
     /// Drops the oldest `count` versions; fewer than there are. `start` is the key's hash.
     pub(super) fn drop_oldest(&mut self, count: usize, start: &Digest) {
-        if let Some(older) = &mut self.older {
-            let rest = Arc::make_mut(older).split_off(count);
-            self.older = if rest.is_empty() { None } else { Some(Arc::new(rest)) };
-        }
+        let mut rest = Past::default();
+        let older = self.older.take();
+        older
+            .iter()
+            .flat_map(|older| older.iter())
+            .skip(count)
+            .for_each(|version| rest.push(version.clone()));
+        self.older = (rest.len() > 0).then(|| Box::new(rest));
         self.chain = self.versions().fold(*start, |chain, version| link(&chain, version));
     }
 

@@ -1,13 +1,13 @@
 //! The keys with their revisions: what is left of etcd's `mvcc` package when it needs neither disk nor lock.
 
 use bytes::Bytes;
-use imbl::OrdMap;
+use imbl::{OrdMap, Vector};
 
 use super::error::KvError;
 use super::history::{Compaction, History, Key, Moment, Version};
 use super::interval::Interval;
 use super::response::KeyValue;
-use super::tree::{Bucket, Name, Tree};
+use super::tree::{BUCKETS, Bucket, Name, Tree};
 
 /// The keys, all their versions since the last compaction, and the revision.
 #[derive(Clone, Debug)]
@@ -19,9 +19,9 @@ pub(super) struct Mvcc {
     pub(super) tree: Tree,
     /// Every key that has a history, in order, and where to find that.
     index: OrdMap<Key, Name>,
-    /// Which key had a version superseded when: a compaction looks at these keys and no others. Follows from the
-    /// histories, so no part of the digest.
-    superseded: OrdMap<Moment, Key>,
+    /// Which key had a version superseded when, in order: a compaction looks at these keys and no others. Follows from
+    /// the histories, so no part of the digest.
+    superseded: Vector<(Moment, Key)>,
 }
 
 impl Mvcc {
@@ -31,7 +31,7 @@ impl Mvcc {
             compacted: -1,
             tree: Tree::new(),
             index: OrdMap::new(),
-            superseded: OrdMap::new(),
+            superseded: Vector::new(),
         }
     }
 
@@ -78,12 +78,10 @@ impl Mvcc {
             return Err(KvError::FutureRevision);
         }
         self.compacted = revision;
-        while let Some((moment, key)) = self.superseded.get_min().cloned() {
-            if moment.revision > revision {
-                break;
+        while self.superseded.front().is_some_and(|(moment, _)| moment.revision <= revision) {
+            if let Some((_, key)) = self.superseded.pop_front() {
+                self.compact_key(&key, revision);
             }
-            self.superseded.remove(&moment);
-            self.compact_key(&key, revision);
         }
         Ok(())
     }
@@ -107,11 +105,21 @@ impl Mvcc {
     pub(super) fn restore_bucket(&mut self, number: usize, bucket: Bucket) {
         for history in bucket.histories() {
             self.index.insert(history.key.clone(), Name::of(&history.key));
-            for version in history.versions().skip(1) {
-                self.superseded.insert(version.at, history.key.clone());
-            }
         }
         self.tree.set_bucket(number, bucket);
+    }
+
+    /// Ends a restoration: finds out what the next compaction has to look at.
+    pub(super) fn restored(&mut self) {
+        let buckets = (0..BUCKETS).map(|number| self.tree.bucket(number));
+        let mut superseded: Vec<(Moment, Key)> = buckets
+            .flat_map(Bucket::histories)
+            .flat_map(|history| {
+                history.versions().skip(1).map(|version| (version.at, Key::clone(&history.key)))
+            })
+            .collect();
+        superseded.sort();
+        self.superseded = superseded.into_iter().collect();
     }
 }
 
@@ -149,7 +157,7 @@ impl Writer<'_> {
             Version { at, create, version, value: Some(value) }
         });
         if superseded {
-            self.mvcc.superseded.insert(at, key);
+            self.mvcc.superseded.push_back((at, key));
         } else {
             self.mvcc.index.insert(key, name);
         }
@@ -163,7 +171,7 @@ impl Writer<'_> {
             let at = self.moment();
             let tombstone = |_: Option<&Version>| Version { at, create: 0, version: 0, value: None };
             let (_, key, _) = self.mvcc.tree.push(key, tombstone);
-            self.mvcc.superseded.insert(at, key);
+            self.mvcc.superseded.push_back((at, key));
         }
         keys.len() as i64
     }
