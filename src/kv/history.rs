@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use imbl::Vector;
 
 use super::codec::{i64, own};
 use super::hash::{Domain, Hasher};
@@ -32,6 +31,45 @@ pub(super) struct Version {
     pub(super) value: Option<Bytes>,
 }
 
+/// How many versions share an allocation once a key has that many.
+const CHUNK: usize = 64;
+
+/// The versions before the last. Full chunks are shared between clones, so that the first write to a hot key after a
+/// snapshot copies a fraction of its history.
+#[derive(Clone, Debug, Default)]
+struct Past {
+    full: Vec<Arc<[Version]>>,
+    open: Vec<Version>,
+}
+
+impl Past {
+    fn len(&self) -> usize {
+        self.full.len() * CHUNK + self.open.len()
+    }
+
+    fn push(&mut self, version: Version) {
+        if self.open.capacity() == 0 {
+            // Most keys that have a past have a short one.
+            self.open.reserve_exact(1);
+        }
+        self.open.push(version);
+        if self.open.len() == CHUNK {
+            self.full.push(self.open.drain(..).collect());
+        }
+    }
+
+    fn get(&self, number: usize) -> Option<&Version> {
+        match self.full.get(number / CHUNK) {
+            Some(chunk) => chunk.get(number % CHUNK),
+            None => self.open.get(number - self.full.len() * CHUNK),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Version> {
+        self.full.iter().flat_map(|chunk| chunk.iter()).chain(&self.open)
+    }
+}
+
 /// A key with its versions, oldest first. The oldest is never a tombstone.
 #[derive(Clone, Debug)]
 pub(super) struct History {
@@ -41,7 +79,7 @@ pub(super) struct History {
     chain: Digest,
     last: Version,
     /// The versions before the last: none for most keys.
-    older: Option<Arc<Vector<Version>>>,
+    older: Option<Box<Past>>,
 }
 
 impl History {
@@ -62,71 +100,83 @@ impl History {
     pub(super) fn push(&mut self, version: Version) {
         self.chain = link(&self.chain, &version);
         let previous = std::mem::replace(&mut self.last, version);
-        Arc::make_mut(self.older.get_or_insert_default()).push_back(previous);
+        self.older.get_or_insert_default().push(previous);
     }
 
     pub(super) fn versions(&self) -> impl Iterator<Item = &Version> {
         self.older.iter().flat_map(|older| older.iter()).chain(std::iter::once(&self.last))
     }
 
+    /// The version with this number, counted from the oldest.
+    fn version(&self, number: usize) -> &Version {
+        self.older.as_ref().and_then(|older| older.get(number)).unwrap_or(&self.last)
+    }
+
+    /// How many versions were written at or before `revision`.
+    fn count_until(&self, revision: i64) -> usize {
+        let older = self.older.as_ref().map_or(0, |older| older.len());
+        if self.last.at.revision <= revision {
+            return older + 1;
+        }
+        let (mut low, mut high) = (0, older);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.version(middle).at.revision <= revision {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// What the key was as of `revision`, a tombstone if it was deleted then; `None` if it had not been written yet.
+    fn version_at(&self, revision: i64) -> Option<&Version> {
+        self.count_until(revision).checked_sub(1).map(|number| self.version(number))
+    }
+
+    /// Whether the key existed as of `revision`.
+    pub(super) fn exists_at(&self, revision: i64) -> bool {
+        self.version_at(revision).is_some_and(|version| version.value.is_some())
+    }
+
     /// The key as of `revision`; `None` if it did not exist then.
     pub(super) fn at(&self, revision: i64) -> Option<KeyValue> {
-        let version = if self.last.at.revision <= revision {
-            &self.last
-        } else {
-            let older = self.older.as_ref()?;
-            older.get(self.count_until(revision).checked_sub(1)?)?
-        };
-        let value = version.value.clone()?;
+        let version = self.version_at(revision)?;
         Some(KeyValue {
             key: own(&self.key),
             create_revision: version.create,
             mod_revision: version.at.revision,
             version: version.version,
-            value,
+            value: version.value.clone()?,
         })
     }
 
-    /// Whether the key existed as of `revision`.
-    pub(super) fn exists_at(&self, revision: i64) -> bool {
-        if self.last.at.revision <= revision {
-            return self.last.value.is_some();
-        }
-        let count = self.count_until(revision);
-        let version = self.older.as_ref().and_then(|older| older.get(count.checked_sub(1)?));
-        version.is_some_and(|version| version.value.is_some())
-    }
-
-    /// How many of the older versions were written at or before `revision`.
-    fn count_until(&self, revision: i64) -> usize {
-        let Some(older) = &self.older else { return 0 };
-        let (mut low, mut high) = (0, older.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            if older[middle].at.revision <= revision { low = middle + 1 } else { high = middle }
-        }
-        low
-    }
-
-    /// What compacting at `revision` does to the history.
+    /// What compacting at `revision` does to the history: of the versions up to then only the newest is needed, and
+    /// not even that if it is a tombstone.
     pub(super) fn compaction(&self, revision: i64) -> Compaction {
-        let older = self.older.as_ref().map_or(0, |older| older.len());
-        let until = if self.last.at.revision <= revision { older + 1 } else { self.count_until(revision) };
+        let until = self.count_until(revision);
         let Some(newest) = until.checked_sub(1) else { return Compaction::Nothing };
-        let tombstone = self.versions().nth(newest).is_some_and(|version| version.value.is_none());
-        match newest + usize::from(tombstone) {
-            0 => Compaction::Nothing,
-            all if all == older + 1 => Compaction::Everything,
-            count => Compaction::Oldest(count),
+        let dropped = if self.version(newest).value.is_none() { until } else { newest };
+        if dropped == 0 {
+            Compaction::Nothing
+        } else if dropped > self.older.as_ref().map_or(0, |older| older.len()) {
+            Compaction::Everything
+        } else {
+            Compaction::Oldest(dropped)
         }
     }
 
     /// Drops the oldest `count` versions; fewer than there are. `start` is the key's hash.
     pub(super) fn drop_oldest(&mut self, count: usize, start: &Digest) {
-        if let Some(older) = &mut self.older {
-            let rest = Arc::make_mut(older).split_off(count);
-            self.older = if rest.is_empty() { None } else { Some(Arc::new(rest)) };
-        }
+        let mut rest = Past::default();
+        let older = self.older.take();
+        older
+            .iter()
+            .flat_map(|older| older.iter())
+            .skip(count)
+            .for_each(|version| rest.push(version.clone()));
+        self.older = (rest.len() > 0).then(|| Box::new(rest));
         self.chain = self.versions().fold(*start, |chain, version| link(&chain, version));
     }
 

@@ -138,6 +138,7 @@ impl Restore {
         if !missing.is_empty() {
             return Err(RestoreError::Incomplete { sections: missing.len() });
         }
+        self.store.mvcc.restored();
         let digest = self.store.digest();
         assert_eq!(digest, self.digest, "invariant 6: sections that match their manifest make up its state");
         Ok(self.store)
