@@ -73,8 +73,8 @@ proptest! {
         restore.add(number as u32, pieces[number].clone()).unwrap_err();
         // The piece is refused by itself: with the right one from elsewhere all is well.
         restore.add(number as u32, good).unwrap();
-        for number in number + 1..pieces.len() {
-            restore.add(number as u32, pieces[number].clone()).unwrap();
+        for (number, piece) in (0..).zip(&pieces).skip(number + 1) {
+            restore.add(number, piece.clone()).unwrap();
         }
         prop_assert_eq!(restore.finish().unwrap().digest(), frozen.digest());
     }
