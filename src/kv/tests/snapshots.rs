@@ -81,6 +81,15 @@ proptest! {
 }
 
 #[test]
+fn a_frozen_state_can_be_written_out_by_another_thread() {
+    let mut store = store_with(&[("a", "1")]);
+    let frozen = store.freeze();
+    let writer = std::thread::spawn(move || pieces(&frozen).len());
+    store.execute(&Op::Put(put("a", "2"))).unwrap();
+    assert_eq!(writer.join().unwrap(), 2);
+}
+
+#[test]
 fn writes_after_a_freeze_do_not_reach_it() {
     let mut store = store_with(&[("a", "1")]);
     let frozen = store.freeze();
