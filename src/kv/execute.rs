@@ -41,7 +41,9 @@ pub(super) fn range(mvcc: &Mvcc, request: &RangeRequest, current: i64) -> Result
     let more = limit.is_some_and(|limit| kvs.len() > limit);
     kvs.truncate(limit.unwrap_or(usize::MAX));
     if request.keys_only {
-        kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
+        for kv in &mut kvs {
+            kv.value = Bytes::new();
+        }
     }
     Ok(RangeResponse { revision: current, kvs, more, count })
 }

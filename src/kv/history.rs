@@ -26,7 +26,7 @@ pub(super) struct Version {
     /// The revision that created the key; zero in a tombstone.
     pub(super) create: i64,
     /// The number of writes since then; zero in a tombstone.
-    pub(super) version: i64,
+    pub(super) count: i64,
     /// `None` is a tombstone: the key was deleted.
     pub(super) value: Option<Bytes>,
 }
@@ -74,22 +74,21 @@ impl Past {
 #[derive(Clone, Debug)]
 pub(super) struct History {
     pub(super) key: Key,
-    /// The hash over the key and all versions, each linked to those before it: a write costs one hash however long the
-    /// history is.
-    chain: Digest,
     last: Version,
     /// The versions before the last: none for most keys.
     older: Option<Box<Past>>,
 }
 
 impl History {
-    /// A history of one version; `start` is the key's hash.
-    pub(super) fn new(key: Key, start: &Digest, version: Version) -> Self {
-        Self { key, chain: link(start, &version), last: version, older: None }
+    /// A history of one version.
+    pub(super) fn new(key: Key, version: Version) -> Self {
+        Self { key, last: version, older: None }
     }
 
-    pub(super) fn chain(&self) -> &Digest {
-        &self.chain
+    /// The hash over all versions, each linked to those before it, from the key's hash on: a write costs one hash
+    /// however long the history is.
+    pub(super) fn chain(&self, start: &Digest) -> Digest {
+        self.versions().fold(*start, |chain, version| version.link(&chain))
     }
 
     pub(super) fn last(&self) -> &Version {
@@ -98,7 +97,6 @@ impl History {
 
     /// Appends a version.
     pub(super) fn push(&mut self, version: Version) {
-        self.chain = link(&self.chain, &version);
         let previous = std::mem::replace(&mut self.last, version);
         self.older.get_or_insert_default().push(previous);
     }
@@ -147,7 +145,7 @@ impl History {
             key: own(&self.key),
             create_revision: version.create,
             mod_revision: version.at.revision,
-            version: version.version,
+            version: version.count,
             value: version.value.clone()?,
         })
     }
@@ -167,8 +165,8 @@ impl History {
         }
     }
 
-    /// Drops the oldest `count` versions; fewer than there are. `start` is the key's hash.
-    pub(super) fn drop_oldest(&mut self, count: usize, start: &Digest) {
+    /// Drops the oldest `count` versions; fewer than there are.
+    pub(super) fn drop_oldest(&mut self, count: usize) {
         let mut rest = Past::default();
         let older = self.older.take();
         older
@@ -177,7 +175,6 @@ impl History {
             .skip(count)
             .for_each(|version| rest.push(version.clone()));
         self.older = (rest.len() > 0).then(|| Box::new(rest));
-        self.chain = self.versions().fold(*start, |chain, version| link(&chain, version));
     }
 
     /// About how many bytes the history takes in a snapshot.
@@ -198,16 +195,18 @@ pub(super) enum Compaction {
     Everything,
 }
 
-/// Links a version to the chain of those before it.
-fn link(chain: &Digest, version: &Version) -> Digest {
-    let mut fixed = [0; 29];
-    fixed[..8].copy_from_slice(&version.at.revision.to_le_bytes());
-    fixed[8..12].copy_from_slice(&version.at.sub.to_le_bytes());
-    fixed[12..20].copy_from_slice(&version.create.to_le_bytes());
-    fixed[20..28].copy_from_slice(&version.version.to_le_bytes());
-    fixed[28] = version.value.is_some().into();
-    let hasher = Hasher::new(Domain::Version).digest(chain).bytes(&fixed);
-    hasher.bytes(version.value.as_deref().unwrap_or_default()).finish()
+impl Version {
+    /// Links the version to the chain of those before it.
+    pub(super) fn link(&self, chain: &Digest) -> Digest {
+        let mut fixed = [0; 29];
+        fixed[..8].copy_from_slice(&self.at.revision.to_le_bytes());
+        fixed[8..12].copy_from_slice(&self.at.sub.to_le_bytes());
+        fixed[12..20].copy_from_slice(&self.create.to_le_bytes());
+        fixed[20..28].copy_from_slice(&self.count.to_le_bytes());
+        fixed[28] = self.value.is_some().into();
+        let hasher = Hasher::new(Domain::Version).digest(chain).bytes(&fixed);
+        hasher.bytes(self.value.as_deref().unwrap_or_default()).finish()
+    }
 }
 
 impl Encode for Version {
@@ -215,7 +214,7 @@ impl Encode for Version {
         buf.put_i64_le(self.at.revision);
         buf.put_u32_le(self.at.sub);
         buf.put_i64_le(self.create);
-        buf.put_i64_le(self.version);
+        buf.put_i64_le(self.count);
         match &self.value {
             None => buf.put_u8(0),
             Some(value) => {
@@ -231,7 +230,7 @@ impl Decode for Version {
         Ok(Self {
             at: Moment { revision: i64(reader)?, sub: reader.u32()? },
             create: i64(reader)?,
-            version: i64(reader)?,
+            count: i64(reader)?,
             value: if reader.bool()? { Some(own(&reader.bytes()?)) } else { None },
         })
     }
@@ -252,8 +251,7 @@ impl Decode for History {
         if count == 0 {
             return Err(DecodeError::Invalid { what: "the number of a key's versions", value: 0 });
         }
-        let start = super::tree::Name::hash(&key);
-        let mut history = Self::new(key, &start, Version::decode(reader)?);
+        let mut history = Self::new(key, Version::decode(reader)?);
         for _ in 1..count {
             history.push(Version::decode(reader)?);
         }

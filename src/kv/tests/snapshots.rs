@@ -73,11 +73,20 @@ proptest! {
         restore.add(number as u32, pieces[number].clone()).unwrap_err();
         // The piece is refused by itself: with the right one from elsewhere all is well.
         restore.add(number as u32, good).unwrap();
-        for number in number + 1..pieces.len() {
-            restore.add(number as u32, pieces[number].clone()).unwrap();
+        for (number, piece) in (0..).zip(&pieces).skip(number + 1) {
+            restore.add(number, piece.clone()).unwrap();
         }
         prop_assert_eq!(restore.finish().unwrap().digest(), frozen.digest());
     }
+}
+
+#[test]
+fn a_frozen_state_can_be_written_out_by_another_thread() {
+    let mut store = store_with(&[("a", "1")]);
+    let frozen = store.freeze();
+    let writer = std::thread::spawn(move || pieces(&frozen).len());
+    store.execute(&Op::Put(put("a", "2"))).unwrap();
+    assert_eq!(writer.join().unwrap(), 2);
 }
 
 #[test]
