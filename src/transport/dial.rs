@@ -50,7 +50,9 @@ impl<P: Wire> Dialer<P> {
     /// Connects, and again whenever the connection is lost. Ends with the task.
     pub(super) async fn run(mut self) {
         loop {
-            self.peer.passage.gate.passed().await;
+            if !self.peer.passage.life.passed().await {
+                return;
+            }
             let began = Instant::now();
             let why = self.connect().await;
             if began.elapsed() >= GOOD_CONNECTION {
