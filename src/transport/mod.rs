@@ -47,6 +47,7 @@ mod faults;
 mod filter;
 pub mod gate;
 mod identity;
+mod life;
 mod links;
 mod peer;
 mod queue;
