@@ -115,7 +115,7 @@ fn the_log_of_another_is_refused() {
     ];
     for (differs, other) in others {
         let opened = Wal::open(as_disk(&model.disk), Path::new(DIR), other, options());
-        let error = opened.err().expect("it belongs to another");
+        let error = opened.map(drop).expect_err("it belongs to another");
         assert!(matches!(error, WalError::OtherOwner { what, .. } if what == differs), "{error}");
     }
 }
