@@ -50,7 +50,7 @@ impl Survey {
                 Parsed::Nothing => (false, end + 8),
             };
             // The batch that should stand here is the one after the last; only one after that proves damage.
-            let lost = batches.last().map_or(0, |last: &Batch| last.sequence + 1);
+            let lost = batches.last().map_or(0, |last: &Batch| last.sequence.saturating_add(1));
             let Some(next) = find_batch(buf, search_from, salt, lost) else { break is_head };
             gaps.push(Gap { offset: end, bytes: next - end });
             end = next;
@@ -117,7 +117,11 @@ pub(super) fn judge(dir: &Path, surveys: &[Survey]) -> Result<End, WalError> {
                 let (survey, offset) = missing_from(surveys, end, position, number);
                 return Err(rot(dir, survey, offset, end.next_batch, batch));
             }
-            end = Some(End { segment: position, next_batch: batch.sequence + 1, next_lsn: batch.next_lsn() });
+            end = Some(End {
+                segment: position,
+                next_batch: batch.sequence.saturating_add(1),
+                next_lsn: batch.next_lsn(),
+            });
         }
     }
     // The segment with the last durable batch is never dropped, so an old log without any batch has lost it.

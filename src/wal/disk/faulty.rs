@@ -163,21 +163,6 @@ impl FaultyDisk {
         Self(Arc::new(Mutex::new(left)))
     }
 
-    /// How many changes of names and contents a crash now could lose: a bound for [`Crash::Subset`].
-    pub fn unsynced(&self) -> usize {
-        let state = self.state();
-        let files: usize = state
-            .names
-            .values()
-            .map(|entry| match entry {
-                Entry::Dir => 0,
-                Entry::File(inode) => lock(inode).pending.len(),
-            })
-            .max()
-            .unwrap_or(0);
-        files.max(state.pending.len())
-    }
-
     /// The next write to a file fails, after a part of it was written.
     pub fn fail_next_write(&self) {
         self.state().faults.fail_next_write = true;

@@ -91,9 +91,11 @@ fn a_crash_before_every_operation_loses_nothing_that_was_durable() {
         model.disk.power_off_after(stop);
         history(&mut model).unwrap_err();
         for crash in crashes() {
-            let (_, opened) = open(&model.disk.crash(&crash))
-                .unwrap_or_else(|error| panic!("operation {stop}, {crash:?}: {error}"));
+            let left = model.disk.crash(&crash);
+            let (_, opened) =
+                open(&left).unwrap_or_else(|error| panic!("operation {stop}, {crash:?}: {error}"));
             model.check(&opened);
+            assert!(left.list(Path::new(DIR)).unwrap().iter().all(|name| name.ends_with(".wal")));
         }
     }
 }

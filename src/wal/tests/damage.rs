@@ -1,5 +1,7 @@
 //! Damage to what was durable: told from a torn write, and never accepted.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// A log of a few batches over three segments, of which the last has two.
@@ -117,5 +119,22 @@ fn the_log_of_another_is_refused() {
         let opened = Wal::open(as_disk(&model.disk), Path::new(DIR), other, options());
         let error = opened.map(drop).expect_err("it belongs to another");
         assert!(matches!(error, WalError::OtherOwner { what, .. } if what == differs), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn bytes_that_were_overwritten_anywhere_are_never_accepted(
+        id in 1..4_u64,
+        offset in 0..2000_u64,
+        bytes in prop::collection::vec(any::<u8>(), 1..600),
+    ) {
+        let model = log();
+        let file = model.disk.open(&segment(id), OpenMode::Write).unwrap();
+        file.write_at(offset, &bytes[..bytes.len().min(2048 - offset as usize)]).unwrap();
+        match open(&model.disk) {
+            Ok((_, opened)) => prop_assert_eq!(&opened.records[..], &model.written[..opened.records.len()]),
+            Err(error) => prop_assert!(matches!(error, WalError::Rot { .. } | WalError::Damaged { .. })),
+        }
     }
 }
