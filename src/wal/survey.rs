@@ -35,6 +35,11 @@ impl Survey {
     /// Finds every batch in a whole segment.
     pub(super) fn of(path: &Path, buf: &[u8]) -> Result<Self, WalError> {
         let header = SegmentHeader::decode(path, buf)?;
+        if buf.len() as u64 != header.bytes {
+            // Its whole length was durable before its first batch, so a shorter file has lost something.
+            let why = format!("the segment has {} bytes and should have {}", buf.len(), header.bytes);
+            return Err(WalError::Damaged { path: path.to_owned(), why });
+        }
         let salt = Salt::of(&header);
         let (mut batches, mut gaps) = (Vec::new(), Vec::new());
         let mut end = HEADER_BYTES;

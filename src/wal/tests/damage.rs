@@ -80,6 +80,17 @@ fn a_missing_segment_is_named() {
 }
 
 #[test]
+fn a_segment_that_was_cut_off_is_damaged_wherever_that_was() {
+    let model = log();
+    let last = model.disk.list(Path::new(DIR)).unwrap().len() as u64;
+    for bytes in 0..2048 {
+        let disk = model.disk.crash(&Crash::Lose);
+        disk.open(&segment(last), OpenMode::Write).unwrap().set_len(bytes).unwrap();
+        assert!(matches!(open(&disk), Err(WalError::Damaged { .. })), "cut to {bytes}");
+    }
+}
+
+#[test]
 fn a_log_without_segments_is_not_a_new_one() {
     let model = log();
     for name in model.disk.list(Path::new(DIR)).unwrap() {
@@ -134,7 +145,8 @@ proptest! {
         file.write_at(offset, &bytes[..bytes.len().min(2048 - offset as usize)]).unwrap();
         match open(&model.disk) {
             Ok((_, opened)) => prop_assert_eq!(&opened.records[..], &model.written[..opened.records.len()]),
-            Err(error) => prop_assert!(matches!(error, WalError::Rot { .. } | WalError::Damaged { .. })),
+            Err(WalError::Rot { .. } | WalError::Damaged { .. }) => {}
+            Err(error) => prop_assert!(false, "{error}"),
         }
     }
 }
