@@ -26,6 +26,6 @@
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
 pub mod consensus;
-pub mod engine;
 pub mod kv;
 pub mod wal;
+pub mod engine;
