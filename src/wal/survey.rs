@@ -1,5 +1,6 @@
 //! What is in a segment, and whether damage in the log is a torn write or rot.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, OpenMode, read_all};
@@ -35,7 +36,14 @@ impl Survey {
     /// Finds every batch in a whole segment.
     pub(super) fn of(path: &Path, buf: &[u8]) -> Result<Self, WalError> {
         let header = SegmentHeader::decode(path, buf)?;
+        if buf.len() as u64 != header.bytes {
+            // Its whole length was durable before its first batch, so a shorter file has lost something.
+            let why = format!("the segment has {} bytes and should have {}", buf.len(), header.bytes);
+            return Err(WalError::Damaged { path: path.to_owned(), why });
+        }
         let salt = Salt::of(&header);
+        // Behind the last byte that is not zero nothing needs to be searched, which spares most of a new segment.
+        let dirty_end = buf.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
         let (mut batches, mut gaps) = (Vec::new(), Vec::new());
         let mut end = HEADER_BYTES;
         let torn_head = loop {
@@ -50,14 +58,20 @@ impl Survey {
                 Parsed::Nothing => (false, end + 8),
             };
             // The batch that should stand here is the one after the last; only one after that proves damage.
-            let lost = batches.last().map_or(0, |last: &Batch| last.sequence + 1);
-            let Some(next) = find_batch(buf, search_from, salt, lost) else { break is_head };
+            let lost = batches.last().map_or(0, |last: &Batch| last.sequence.saturating_add(1));
+            let Some(next) = find_batch(buf, search_from..dirty_end, salt, lost) else { break is_head };
             gaps.push(Gap { offset: end, bytes: next - end });
             end = next;
         };
-        let rest = buf.get(end as usize..).unwrap_or_default();
-        let dirty = rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
-        Ok(Self { path: path.to_owned(), header, batches, gaps, end, dirty_end: end + dirty, torn_head })
+        Ok(Self {
+            path: path.to_owned(),
+            header,
+            batches,
+            gaps,
+            end,
+            dirty_end: dirty_end.max(end),
+            torn_head,
+        })
     }
 
     /// Whether all behind the last batch is zero.
@@ -66,11 +80,11 @@ impl Survey {
     }
 }
 
-/// The first offset from `from` on at which a batch behind batch `lost` stands. Batches are aligned to eight bytes.
-fn find_batch(buf: &[u8], from: u64, salt: Salt, lost: u64) -> Option<u64> {
+/// The first offset of a range at which a batch behind batch `lost` stands. Batches are aligned to eight bytes.
+fn find_batch(buf: &[u8], range: Range<u64>, salt: Salt, lost: u64) -> Option<u64> {
     let later =
         |at: &u64| matches!(parse_batch(buf, *at, salt), Parsed::Valid(batch) if batch.sequence > lost);
-    (from..buf.len() as u64).step_by(8).find(later)
+    range.step_by(8).find(later)
 }
 
 /// Reads a segment whole.
@@ -117,7 +131,11 @@ pub(super) fn judge(dir: &Path, surveys: &[Survey]) -> Result<End, WalError> {
                 let (survey, offset) = missing_from(surveys, end, position, number);
                 return Err(rot(dir, survey, offset, end.next_batch, batch));
             }
-            end = Some(End { segment: position, next_batch: batch.sequence + 1, next_lsn: batch.next_lsn() });
+            end = Some(End {
+                segment: position,
+                next_batch: batch.sequence.saturating_add(1),
+                next_lsn: batch.next_lsn(),
+            });
         }
     }
     // The segment with the last durable batch is never dropped, so an old log without any batch has lost it.

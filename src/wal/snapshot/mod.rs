@@ -1,20 +1,6 @@
 //! Snapshots on disk: one file each, written piece by piece, whole or not there.
 //!
-//! ```text
-//! offset  bytes  what
-//! 0       8      "CCTLSNAP"
-//! 8       4      format
-//! 12      4      CRC32C of the body
-//! 16      4      length of the body
-//! 20      ...    body: cluster id (8), node id (8), protocol (4 + length), meta in the canonical encoding
-//! ...            pieces, each: number (4), length (4), CRC32C of number, length and content (4), content
-//! ...            table: the offset of each piece (8 each)
-//! end-32  8      offset of the table
-//! end-24  4      number of pieces
-//! end-20  4      CRC32C of the table and of the body's checksum, which ties the end to the beginning
-//! end-16  8      length of the file
-//! end-8   8      "CCTLDONE"
-//! ```
+//! The file is drawn in `docs/wal-format.md`.
 //!
 //! A snapshot is written to a temporary file, synced, and renamed; then the directory is synced, and only then are older
 //! ones removed. So a crash leaves the old one, or both, or the new one: [`Snapshots::open`] takes the newest and removes

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::segment::{Salt, SegmentHeader, encode_batch};
+use super::segment::{Salt, SegmentHeader, encode_batch, segment_id};
 use super::*;
 
 /// Crashes that lose all, nothing, and much in between.
@@ -91,9 +91,11 @@ fn a_crash_before_every_operation_loses_nothing_that_was_durable() {
         model.disk.power_off_after(stop);
         history(&mut model).unwrap_err();
         for crash in crashes() {
-            let (_, opened) = open(&model.disk.crash(&crash))
-                .unwrap_or_else(|error| panic!("operation {stop}, {crash:?}: {error}"));
+            let left = model.disk.crash(&crash);
+            let (_, opened) =
+                open(&left).unwrap_or_else(|error| panic!("operation {stop}, {crash:?}: {error}"));
             model.check(&opened);
+            assert!(left.list(Path::new(DIR)).unwrap().iter().all(|name| segment_id(name).is_some()));
         }
     }
 }

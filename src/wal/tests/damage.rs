@@ -1,5 +1,7 @@
 //! Damage to what was durable: told from a torn write, and never accepted.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// A log of a few batches over three segments, of which the last has two.
@@ -78,6 +80,17 @@ fn a_missing_segment_is_named() {
 }
 
 #[test]
+fn a_segment_that_was_cut_off_is_damaged_wherever_that_was() {
+    let model = log();
+    let last = model.disk.list(Path::new(DIR)).unwrap().len() as u64;
+    for bytes in 0..2048 {
+        let disk = model.disk.crash(&Crash::Lose);
+        disk.open(&segment(last), OpenMode::Write).unwrap().set_len(bytes).unwrap();
+        assert!(matches!(open(&disk), Err(WalError::Damaged { .. })), "cut to {bytes}");
+    }
+}
+
+#[test]
 fn a_log_without_segments_is_not_a_new_one() {
     let model = log();
     for name in model.disk.list(Path::new(DIR)).unwrap() {
@@ -115,7 +128,25 @@ fn the_log_of_another_is_refused() {
     ];
     for (differs, other) in others {
         let opened = Wal::open(as_disk(&model.disk), Path::new(DIR), other, options());
-        let error = opened.err().expect("it belongs to another");
+        let error = opened.map(drop).expect_err("it belongs to another");
         assert!(matches!(error, WalError::OtherOwner { what, .. } if what == differs), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn bytes_that_were_overwritten_anywhere_are_never_accepted(
+        id in 1..4_u64,
+        offset in 0..2000_u64,
+        bytes in prop::collection::vec(any::<u8>(), 1..600),
+    ) {
+        let model = log();
+        let file = model.disk.open(&segment(id), OpenMode::Write).unwrap();
+        file.write_at(offset, &bytes[..bytes.len().min(2048 - offset as usize)]).unwrap();
+        match open(&model.disk) {
+            Ok((_, opened)) => prop_assert_eq!(&opened.records[..], &model.written[..opened.records.len()]),
+            Err(WalError::Rot { .. } | WalError::Damaged { .. }) => {}
+            Err(error) => prop_assert!(false, "{error}"),
+        }
     }
 }

@@ -98,7 +98,7 @@ fn a_switch_before_a_disk_fails_and_fills_it_on_command() {
 
 #[test]
 fn a_sync_that_is_stalled_or_slow_wakes_when_the_fault_changes() {
-    for fault in [DiskFault::Stall, DiskFault::Slow(Duration::from_secs(3600))] {
+    for fault in [DiskFault::Stall, DiskFault::Slow(Duration::from_hours(1))] {
         let (under, faults) = (FaultyDisk::new(), DiskFaults::new());
         let file = file(&*faults.wrap(as_disk(&under)), "/a");
         faults.set(fault);

@@ -24,7 +24,7 @@ fn identity() -> Identity {
 
 /// Small segments, so that a few records fill one.
 fn options() -> WalOptions {
-    WalOptions { salt: 77, ..WalOptions::with_segment_bytes(2048) }
+    WalOptions { salt: 77, reserve: 300, ..WalOptions::with_segment_bytes(2048) }
 }
 
 /// A record whose content depends on its number and on the life in which it was written.

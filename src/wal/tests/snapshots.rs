@@ -150,3 +150,26 @@ fn a_snapshot_that_was_cut_off_or_is_anothers_is_refused() {
         assert!(matches!(open_snapshots(&disk), Err(WalError::Damaged { .. })), "cut to {bytes}");
     }
 }
+
+#[test]
+fn a_snapshot_whose_name_was_not_durable_is_so_once_the_directory_was_opened() {
+    let disk = disk();
+    write(&open_snapshots(&disk).unwrap(), 5, 1).unwrap();
+    let (path, elsewhere) =
+        (Path::new(SNAPSHOTS).join("0000000000000005.snap"), Path::new(SNAPSHOTS).join("elsewhere"));
+    disk.rename(&path, &elsewhere).unwrap();
+    disk.sync_dir(Path::new(SNAPSHOTS)).unwrap();
+    disk.rename(&elsewhere, &path).unwrap();
+    open_snapshots(&disk).unwrap();
+    assert!(open_snapshots(&disk.crash(&Crash::Lose)).unwrap().newest().is_some());
+}
+
+#[test]
+fn a_snapshot_under_the_name_of_another_index_is_refused() {
+    let disk = disk();
+    write(&open_snapshots(&disk).unwrap(), 5, 1).unwrap();
+    let dir = Path::new(SNAPSHOTS);
+    disk.rename(&dir.join("0000000000000005.snap"), &dir.join("0000000000000006.snap")).unwrap();
+    let error = open_snapshots(&disk).unwrap_err();
+    assert!(error.to_string().contains("it is of index 5"), "{error}");
+}

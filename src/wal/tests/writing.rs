@@ -175,13 +175,12 @@ fn on_a_full_disk_the_log_goes_on_with_what_it_has_and_comes_back() {
     let refused = model.wal.write(&[record(model.wal.next_lsn().0, needed, 0)]).unwrap_err();
     assert!(refused.is_full(), "{refused}");
     // The reserve is for small batches, as those with a term and a vote.
-    let mut large = 0;
-    while model.batch(&[200]).is_ok() {
-        large += 1;
+    for bytes in (90..200).rev() {
+        while model.batch(&[bytes]).is_ok() {}
+        model.written.pop();
     }
-    model.written.pop();
-    assert!(large < 4);
-    model.batch(&[20]).unwrap();
+    model.batch(&[80]).unwrap();
+    model.batch(&[80]).unwrap();
     assert!(model.wal.failure().is_none());
     model.disk.set_capacity(None);
     model.prepare().unwrap();
@@ -251,4 +250,18 @@ fn segments_of_another_length_are_used_up_and_followed_by_new_ones() {
     let (mut wal, opened) = open(&model.disk).unwrap();
     assert_eq!(opened.records.iter().map(|(_, record)| record.len()).collect::<Vec<_>>(), [300, 7000, 10]);
     append(&mut wal, 500);
+}
+
+/// A process that is killed between a rename and the sync of the directory leaves a name that can be seen and is not
+/// durable.
+#[test]
+fn a_segment_whose_name_was_not_durable_is_so_once_the_log_was_opened() {
+    let mut model = Model::new();
+    model.batch(&[10]).unwrap();
+    let elsewhere = Path::new(DIR).join("elsewhere");
+    model.disk.rename(&segment(1), &elsewhere).unwrap();
+    model.disk.sync_dir(Path::new(DIR)).unwrap();
+    model.disk.rename(&elsewhere, &segment(1)).unwrap();
+    model.reopen(model.disk.clone()).unwrap();
+    model.crash(&Crash::Lose);
 }
