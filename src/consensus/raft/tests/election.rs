@@ -76,7 +76,6 @@ fn a_shorter_or_older_log_is_not_elected() {
     cluster.settle();
     cluster.heal();
     cluster.crash(1);
-    cluster.advance(400);
     cluster.campaign(3);
     cluster.settle();
     assert_ne!(cluster.role(3), Role::Leader);
@@ -145,7 +144,7 @@ fn a_leader_that_no_quorum_answers_steps_down() {
     }
     cluster.advance(590);
     assert_eq!(cluster.role(1), Role::Leader);
-    assert!(cluster.node(1).status().why.is_empty());
+    assert_eq!(cluster.node(1).status().why[0], "no quorum: 2 of 5 reachable");
     cluster.advance(100);
     assert_eq!(cluster.role(1), Role::Follower);
 }

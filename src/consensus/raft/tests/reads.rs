@@ -55,7 +55,6 @@ fn no_read_point_before_the_terms_noop_is_committed() {
     cluster.network.clear();
     assert_eq!(cluster.commit(2), 1);
     cluster.crash(1);
-    cluster.advance(300);
     cluster.campaign(2);
     while cluster.role(2) != Role::Leader {
         cluster.deliver_if(|_| true);
