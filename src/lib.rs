@@ -28,8 +28,9 @@
 
 pub mod cli;
 pub mod consensus;
-pub mod engine;
 pub mod kv;
 pub mod node;
+pub mod registry;
 pub mod transport;
 pub mod wal;
+pub mod engine;

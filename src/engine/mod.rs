@@ -62,3 +62,6 @@ pub enum Ticket {
     /// A read.
     Read(ReadId),
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::consensus::{Decode, DecodeError, Encode, Reader, put_bytes, put_list}
 /// recursion over them to fit any stack.
 pub const MAX_TXN_DEPTH: usize = 128;
 
-fn invalid(what: &'static str, value: impl Into<u64>) -> DecodeError {
+pub(super) fn invalid(what: &'static str, value: impl Into<u64>) -> DecodeError {
     DecodeError::Invalid { what, value: value.into() }
 }
 

@@ -2,8 +2,8 @@
 
 /// Why a command is refused. Where etcd has the case, the text is etcd's to the letter: clients match on it.
 ///
-/// A refused command changed nothing, with the exceptions of [`SessionReplyLost`](Self::SessionReplyLost) and
-/// [`SessionSequenceTooOld`](Self::SessionSequenceTooOld), which say so.
+/// A refusal changes nothing. Those of sessions speak of a retry: an earlier attempt may have been executed, see
+/// [`never_executed`](Self::never_executed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum KvError {
     /// A key is empty.

@@ -9,7 +9,7 @@ use super::error::KvError;
 use super::interval::Interval;
 use super::mvcc::{Mvcc, Writer};
 use super::request::{
-    CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, SortOrder, SortTarget,
+    CompactionRequest, CompareResult, DeleteRangeRequest, PutRequest, RangeRequest, SortOrder, SortTarget,
 };
 use super::response::{
     CompactionResponse, DeleteRangeResponse, KeyValue, PutResponse, RangeResponse, Response,
@@ -30,18 +30,20 @@ pub(super) fn range(mvcc: &Mvcc, request: &RangeRequest, current: i64) -> Result
         limit.map_or(usize::MAX, |limit| limit.saturating_add(1))
     };
     let (mut kvs, mut count) = (Vec::new(), 0);
-    mvcc.scan(interval, revision, |_, read| {
+    for history in mvcc.scan(interval, revision) {
         count += 1;
         if kvs.len() < wanted {
-            kvs.extend(read());
+            kvs.extend(history.at(revision));
         }
-    });
+    }
     kvs.retain(|kv| passes(request, kv));
     sort(request, &mut kvs);
     let more = limit.is_some_and(|limit| kvs.len() > limit);
     kvs.truncate(limit.unwrap_or(usize::MAX));
     if request.keys_only {
-        kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
+        for kv in &mut kvs {
+            kv.value = Bytes::new();
+        }
     }
     Ok(RangeResponse { revision: current, kvs, more, count })
 }
@@ -90,8 +92,12 @@ pub(super) fn put(writer: &mut Writer<'_>, request: &PutRequest) -> Result<PutRe
 
 pub(super) fn delete_range(writer: &mut Writer<'_>, request: &DeleteRangeRequest) -> DeleteRangeResponse {
     let interval = Interval::new(&request.key, &request.range_end);
-    let prev_kvs =
-        if request.prev_kv { writer.mvcc().collect(interval, writer.current()) } else { Vec::new() };
+    let current = writer.current();
+    let prev_kvs = if request.prev_kv {
+        writer.mvcc().scan(interval, current).filter_map(|history| history.at(current)).collect()
+    } else {
+        Vec::new()
+    };
     let deleted = writer.delete(interval);
     DeleteRangeResponse { revision: writer.current(), deleted, prev_kvs }
 }
@@ -101,12 +107,12 @@ pub(super) fn compact(mvcc: &mut Mvcc, request: CompactionRequest) -> Result<Res
     Ok(Response::Compact(CompactionResponse { revision: mvcc.revision }))
 }
 
-/// Compares in the order in which a relation is read: the key's property first.
-pub(super) fn holds(result: super::CompareResult, ordering: Ordering) -> bool {
+/// Whether a property that compares so to its target is in the given relation to it.
+pub(super) fn holds(result: CompareResult, ordering: Ordering) -> bool {
     match result {
-        super::CompareResult::Equal => ordering.is_eq(),
-        super::CompareResult::NotEqual => ordering.is_ne(),
-        super::CompareResult::Greater => ordering.is_gt(),
-        super::CompareResult::Less => ordering.is_lt(),
+        CompareResult::Equal => ordering.is_eq(),
+        CompareResult::NotEqual => ordering.is_ne(),
+        CompareResult::Greater => ordering.is_gt(),
+        CompareResult::Less => ordering.is_lt(),
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use imbl::Vector;
 
 use super::codec::{i64, own};
 use super::hash::{Domain, Hasher};
@@ -27,31 +26,69 @@ pub(super) struct Version {
     /// The revision that created the key; zero in a tombstone.
     pub(super) create: i64,
     /// The number of writes since then; zero in a tombstone.
-    pub(super) version: i64,
+    pub(super) count: i64,
     /// `None` is a tombstone: the key was deleted.
     pub(super) value: Option<Bytes>,
+}
+
+/// How many versions share an allocation once a key has that many.
+const CHUNK: usize = 64;
+
+/// The versions before the last. Full chunks are shared between clones, so that the first write to a hot key after a
+/// snapshot copies a fraction of its history.
+#[derive(Clone, Debug, Default)]
+struct Past {
+    full: Vec<Arc<[Version]>>,
+    open: Vec<Version>,
+}
+
+impl Past {
+    fn len(&self) -> usize {
+        self.full.len() * CHUNK + self.open.len()
+    }
+
+    fn push(&mut self, version: Version) {
+        if self.open.capacity() == 0 {
+            // Most keys that have a past have a short one.
+            self.open.reserve_exact(1);
+        }
+        self.open.push(version);
+        if self.open.len() == CHUNK {
+            self.full.push(self.open.drain(..).collect());
+        }
+    }
+
+    fn get(&self, number: usize) -> Option<&Version> {
+        match self.full.get(number / CHUNK) {
+            Some(chunk) => chunk.get(number % CHUNK),
+            None => self.open.get(number - self.full.len() * CHUNK),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Version> {
+        self.full.iter().flat_map(|chunk| chunk.iter()).chain(&self.open)
+    }
 }
 
 /// A key with its versions, oldest first. The oldest is never a tombstone.
 #[derive(Clone, Debug)]
 pub(super) struct History {
     pub(super) key: Key,
-    /// The hash over the key and all versions, each linked to those before it: a write costs one hash however long the
-    /// history is.
-    chain: Digest,
     last: Version,
     /// The versions before the last: none for most keys.
-    older: Option<Arc<Vector<Version>>>,
+    older: Option<Box<Past>>,
 }
 
 impl History {
-    /// A history of one version; `start` is the key's hash.
-    pub(super) fn new(key: Key, start: &Digest, version: Version) -> Self {
-        Self { key, chain: link(start, &version), last: version, older: None }
+    /// A history of one version.
+    pub(super) fn new(key: Key, version: Version) -> Self {
+        Self { key, last: version, older: None }
     }
 
-    pub(super) fn chain(&self) -> &Digest {
-        &self.chain
+    /// The hash over all versions, each linked to those before it, from the key's hash on: a write costs one hash
+    /// however long the history is.
+    pub(super) fn chain(&self, start: &Digest) -> Digest {
+        self.versions().fold(*start, |chain, version| version.link(&chain))
     }
 
     pub(super) fn last(&self) -> &Version {
@@ -60,74 +97,84 @@ impl History {
 
     /// Appends a version.
     pub(super) fn push(&mut self, version: Version) {
-        self.chain = link(&self.chain, &version);
         let previous = std::mem::replace(&mut self.last, version);
-        Arc::make_mut(self.older.get_or_insert_default()).push_back(previous);
+        self.older.get_or_insert_default().push(previous);
     }
 
     pub(super) fn versions(&self) -> impl Iterator<Item = &Version> {
         self.older.iter().flat_map(|older| older.iter()).chain(std::iter::once(&self.last))
     }
 
-    /// The key as of `revision`; `None` if it did not exist then.
-    pub(super) fn at(&self, revision: i64) -> Option<KeyValue> {
-        let version = if self.last.at.revision <= revision {
-            &self.last
-        } else {
-            let older = self.older.as_ref()?;
-            older.get(self.count_until(revision).checked_sub(1)?)?
-        };
-        let value = version.value.clone()?;
-        Some(KeyValue {
-            key: own(&self.key),
-            create_revision: version.create,
-            mod_revision: version.at.revision,
-            version: version.version,
-            value,
-        })
+    /// The version with this number, counted from the oldest.
+    fn version(&self, number: usize) -> &Version {
+        self.older.as_ref().and_then(|older| older.get(number)).unwrap_or(&self.last)
     }
 
-    /// Whether the key existed as of `revision`.
-    pub(super) fn exists_at(&self, revision: i64) -> bool {
-        if self.last.at.revision <= revision {
-            return self.last.value.is_some();
-        }
-        let count = self.count_until(revision);
-        let version = self.older.as_ref().and_then(|older| older.get(count.checked_sub(1)?));
-        version.is_some_and(|version| version.value.is_some())
-    }
-
-    /// How many of the older versions were written at or before `revision`.
+    /// How many versions were written at or before `revision`.
     fn count_until(&self, revision: i64) -> usize {
-        let Some(older) = &self.older else { return 0 };
-        let (mut low, mut high) = (0, older.len());
+        let older = self.older.as_ref().map_or(0, |older| older.len());
+        if self.last.at.revision <= revision {
+            return older + 1;
+        }
+        let (mut low, mut high) = (0, older);
         while low < high {
             let middle = low.midpoint(high);
-            if older[middle].at.revision <= revision { low = middle + 1 } else { high = middle }
+            if self.version(middle).at.revision <= revision {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
         }
         low
     }
 
-    /// What compacting at `revision` does to the history.
+    /// What the key was as of `revision`, a tombstone if it was deleted then; `None` if it had not been written yet.
+    fn version_at(&self, revision: i64) -> Option<&Version> {
+        self.count_until(revision).checked_sub(1).map(|number| self.version(number))
+    }
+
+    /// Whether the key existed as of `revision`.
+    pub(super) fn exists_at(&self, revision: i64) -> bool {
+        self.version_at(revision).is_some_and(|version| version.value.is_some())
+    }
+
+    /// The key as of `revision`; `None` if it did not exist then.
+    pub(super) fn at(&self, revision: i64) -> Option<KeyValue> {
+        let version = self.version_at(revision)?;
+        Some(KeyValue {
+            key: own(&self.key),
+            create_revision: version.create,
+            mod_revision: version.at.revision,
+            version: version.count,
+            value: version.value.clone()?,
+        })
+    }
+
+    /// What compacting at `revision` does to the history: of the versions up to then only the newest is needed, and
+    /// not even that if it is a tombstone.
     pub(super) fn compaction(&self, revision: i64) -> Compaction {
-        let older = self.older.as_ref().map_or(0, |older| older.len());
-        let until = if self.last.at.revision <= revision { older + 1 } else { self.count_until(revision) };
+        let until = self.count_until(revision);
         let Some(newest) = until.checked_sub(1) else { return Compaction::Nothing };
-        let tombstone = self.versions().nth(newest).is_some_and(|version| version.value.is_none());
-        match newest + usize::from(tombstone) {
-            0 => Compaction::Nothing,
-            all if all == older + 1 => Compaction::Everything,
-            count => Compaction::Oldest(count),
+        let dropped = if self.version(newest).value.is_none() { until } else { newest };
+        if dropped == 0 {
+            Compaction::Nothing
+        } else if dropped > self.older.as_ref().map_or(0, |older| older.len()) {
+            Compaction::Everything
+        } else {
+            Compaction::Oldest(dropped)
         }
     }
 
-    /// Drops the oldest `count` versions; fewer than there are. `start` is the key's hash.
-    pub(super) fn drop_oldest(&mut self, count: usize, start: &Digest) {
-        if let Some(older) = &mut self.older {
-            let rest = Arc::make_mut(older).split_off(count);
-            self.older = if rest.is_empty() { None } else { Some(Arc::new(rest)) };
-        }
-        self.chain = self.versions().fold(*start, |chain, version| link(&chain, version));
+    /// Drops the oldest `count` versions; fewer than there are.
+    pub(super) fn drop_oldest(&mut self, count: usize) {
+        let mut rest = Past::default();
+        let older = self.older.take();
+        older
+            .iter()
+            .flat_map(|older| older.iter())
+            .skip(count)
+            .for_each(|version| rest.push(version.clone()));
+        self.older = (rest.len() > 0).then(|| Box::new(rest));
     }
 
     /// About how many bytes the history takes in a snapshot.
@@ -148,16 +195,18 @@ pub(super) enum Compaction {
     Everything,
 }
 
-/// Links a version to the chain of those before it.
-fn link(chain: &Digest, version: &Version) -> Digest {
-    let mut fixed = [0; 29];
-    fixed[..8].copy_from_slice(&version.at.revision.to_le_bytes());
-    fixed[8..12].copy_from_slice(&version.at.sub.to_le_bytes());
-    fixed[12..20].copy_from_slice(&version.create.to_le_bytes());
-    fixed[20..28].copy_from_slice(&version.version.to_le_bytes());
-    fixed[28] = version.value.is_some().into();
-    let hasher = Hasher::new(Domain::Version).digest(chain).bytes(&fixed);
-    hasher.bytes(version.value.as_deref().unwrap_or_default()).finish()
+impl Version {
+    /// Links the version to the chain of those before it.
+    pub(super) fn link(&self, chain: &Digest) -> Digest {
+        let mut fixed = [0; 29];
+        fixed[..8].copy_from_slice(&self.at.revision.to_le_bytes());
+        fixed[8..12].copy_from_slice(&self.at.sub.to_le_bytes());
+        fixed[12..20].copy_from_slice(&self.create.to_le_bytes());
+        fixed[20..28].copy_from_slice(&self.count.to_le_bytes());
+        fixed[28] = self.value.is_some().into();
+        let hasher = Hasher::new(Domain::Version).digest(chain).bytes(&fixed);
+        hasher.bytes(self.value.as_deref().unwrap_or_default()).finish()
+    }
 }
 
 impl Encode for Version {
@@ -165,7 +214,7 @@ impl Encode for Version {
         buf.put_i64_le(self.at.revision);
         buf.put_u32_le(self.at.sub);
         buf.put_i64_le(self.create);
-        buf.put_i64_le(self.version);
+        buf.put_i64_le(self.count);
         match &self.value {
             None => buf.put_u8(0),
             Some(value) => {
@@ -181,7 +230,7 @@ impl Decode for Version {
         Ok(Self {
             at: Moment { revision: i64(reader)?, sub: reader.u32()? },
             create: i64(reader)?,
-            version: i64(reader)?,
+            count: i64(reader)?,
             value: if reader.bool()? { Some(own(&reader.bytes()?)) } else { None },
         })
     }
@@ -202,8 +251,7 @@ impl Decode for History {
         if count == 0 {
             return Err(DecodeError::Invalid { what: "the number of a key's versions", value: 0 });
         }
-        let start = super::tree::Name::hash(&key);
-        let mut history = Self::new(key, &start, Version::decode(reader)?);
+        let mut history = Self::new(key, Version::decode(reader)?);
         for _ in 1..count {
             history.push(Version::decode(reader)?);
         }

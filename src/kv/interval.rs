@@ -2,6 +2,9 @@
 
 use std::ops::Bound;
 
+/// Where a range in an ordered map starts and ends.
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// The keys that `key` and `range_end` of a request name together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interval<'a> {
@@ -31,7 +34,7 @@ impl<'a> Interval<'a> {
     }
 
     /// The interval's bounds in an ordered map; `None` if it is empty, since such bounds may not be asked for.
-    pub(super) fn bounds(&self) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+    pub(super) fn bounds(&self) -> Option<Bounds<'a>> {
         match *self {
             Self::One(key) => Some((Bound::Included(key), Bound::Included(key))),
             Self::From(first) => Some((Bound::Included(first), Bound::Unbounded)),

@@ -1,4 +1,75 @@
-//! The deterministic store above the protocols: MVCC, transactions, sessions, snapshots, digest.
+//! The deterministic store that the cluster replicates: keys with revisions, transactions, sessions, snapshots, and a
+//! digest by which replicas compare what they hold.
+//!
+//! # The idea
+//!
+//! A [`Store`] is a value. [`Store::apply`] takes the slots that a protocol ordered and answers their commands; it
+//! reads no clock, no disk and no randomness, so that equal slots make equal stores. It speaks etcd's language
+//! (revisions, ranges, transactions, compaction, error texts), with types of its own that map to etcd's messages one
+//! to one: [`Op`], [`Response`], [`KvError`].
+//!
+//! Everything large lies in persistent structures whose nodes are shared between clones. So a snapshot is a clone
+//! ([`Store::freeze`]) that another thread writes out while this one goes on, and a model checker may keep thousands
+//! of stores that differ little.
+//!
+//! ```text
+//! state digest ─┬─ applied index, revision, compacted, counters of sessions
+//!               ├─ request windows
+//!               ├─ up to 64 sections of sessions ── session ── replies
+//!               └─ root ── 64 groups ── 64 buckets each ── history of a key: hash chain over its versions
+//! ```
+//!
+//! # Exactly once
+//!
+//! A command can reach the order twice in two ways, and each has its own guard:
+//!
+//! - **The same proposal twice**: a node forwarded it again because no answer came. It carries the same
+//!   [`RequestId`](crate::consensus::RequestId). For each origin the store keeps which counters of its newest life
+//!   were executed, within [`REQUEST_WINDOW`]. A second arrival has no answer (the first had it), and neither has what
+//!   falls behind the window or comes from an older life: whether it was executed is not known any more, so it is not.
+//! - **A new proposal for the same command**: a client tried again, perhaps at another node. It carries the same
+//!   [`SessionTag`]. For each session the store keeps, within [`SESSION_WINDOW`], which numbers were executed and what
+//!   they answered; a retry hears the same answer.
+//!
+//! A session is opened by a command of its own, [`Op::OpenSession`], and its id is a number that is never given again.
+//! Sessions that spring into being with their first command would save that command, but then a late retry of the
+//! first command of an expired session looks exactly like a new one, and would be executed again. This way the store
+//! tells by the id alone that a session is gone, and refuses ([`KvError::SessionExpired`]). Opening twice because of a
+//! lost answer costs nothing but an unused session, the next to expire.
+//!
+//! Sessions expire in log order: with more than [`MAX_SESSIONS`], the one that was not used for longest. A reply that
+//! is not kept (see [`SESSION_REPLY_BYTES`]) is replaced by [`KvError::SessionReplyLost`]: executed, but not told.
+//!
+//! # Invariants
+//!
+//! 1. Slots are executed in order, each once; [`Store::applied`] is the last.
+//! 2. Any bytes have a defined effect: a command is executed or refused, never a panic, and what is refused changed
+//!    no key and no revision.
+//! 3. A revision names one state: all writes of one command share it, and what changes no key (reads, no-ops,
+//!    sessions, duplicates, refusals, compactions) does not move it.
+//! 4. A transaction that passed its checks cannot fail half-way: no put follows a delete of its key, so that what a
+//!    put was found to keep is still there when it is its turn.
+//! 5. Equal states have equal digests, whether reached by commands or from a snapshot, and whenever digests were
+//!    asked for. Different states have different ones, even if someone chooses keys and values to that end: hashes
+//!    are linked and listed, never summed.
+//! 6. Sections that match a manifest, and a manifest that matches a state digest, make up the state of that digest.
+//!
+//! # Deviations from etcd
+//!
+//! - A put of a key that a delete *from a key on* (range end zero) of the same branch covers is a duplicate key, as
+//!   with any other delete. etcd lets it pass, because it looks the key up in an interval that ends before it starts.
+//! - Keys that compare equal in a sort stay in the order of keys, also in descending order; etcd leaves it open.
+//! - Compaction is done when it is answered.
+//!
+//! # Left out
+//!
+//! - Leases: they would bring time into the state, which would then have to be proposed and agreed on.
+//! - Watches: they need what is here (versions in order of revisions) and an index of recent changes.
+//! - Counting without looking: a range visits every key in it for its count, whatever the limit, as in etcd; a million
+//!   keys take about a second.
+//! - Compaction in steps: it holds up other commands for a microsecond or so for every version that it forgets.
+//! - Splitting a bucket over several pieces: a key with megabytes of history makes a piece of that size.
+//! - Binding a session to who opened it: whoever knows or guesses an id can use up its numbers.
 
 mod codec;
 mod error;
@@ -29,3 +100,6 @@ pub use session::{MAX_SESSIONS, SESSION_REPLY_BYTES, SESSION_WINDOW};
 pub use snapshot::Frozen;
 pub use store::Store;
 pub use validate::{Limits, validate};
+
+#[cfg(test)]
+mod tests;

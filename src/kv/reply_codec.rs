@@ -2,17 +2,13 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::codec::{i64, put_tagged, tagged};
+use super::codec::{MAX_TXN_DEPTH, i64, invalid, put_tagged, tagged};
 use super::error::KvError;
 use super::response::{
     CompactionResponse, DeleteRangeResponse, KeyValue, OpenSessionResponse, PutResponse, RangeResponse,
     Reply, Response, TxnOpResponse, TxnResponse,
 };
 use crate::consensus::{Decode, DecodeError, Encode, Reader, put_bytes, put_list};
-
-fn invalid(what: &'static str, value: u8) -> DecodeError {
-    DecodeError::Invalid { what, value: value.into() }
-}
 
 tagged!(KvError, "an error",
     0 => EmptyKey, 1 => KeyNotFound, 2 => ValueProvided, 3 => TooManyOps, 4 => DuplicateKey, 5 => Compacted,
@@ -45,7 +41,7 @@ impl Decode for Reply {
             0 => Response::Range(RangeResponse::decode(reader)?),
             1 => Response::Put(PutResponse::decode(reader)?),
             2 => Response::DeleteRange(DeleteRangeResponse::decode(reader)?),
-            3 => Response::Txn(txn(reader, super::MAX_TXN_DEPTH)?),
+            3 => Response::Txn(txn(reader, MAX_TXN_DEPTH)?),
             4 => Response::Compact(CompactionResponse { revision: i64(reader)? }),
             5 => {
                 Response::OpenSession(OpenSessionResponse { revision: i64(reader)?, session: reader.u64()? })
@@ -147,10 +143,7 @@ impl Encode for TxnOpResponse {
 /// Decodes the answer to a transaction that may nest `depth` levels, its own included.
 fn txn(reader: &mut Reader, depth: usize) -> Result<TxnResponse, DecodeError> {
     if depth == 0 {
-        return Err(DecodeError::Invalid {
-            what: "the depth of a reply",
-            value: super::MAX_TXN_DEPTH as u64 + 1,
-        });
+        return Err(DecodeError::Invalid { what: "the depth of a reply", value: MAX_TXN_DEPTH as u64 + 1 });
     }
     let (revision, succeeded, count) = (i64(reader)?, reader.bool()?, reader.u32()?);
     let responses = (0..count).map(|_| txn_op(reader, depth)).collect::<Result<_, _>>()?;

@@ -29,31 +29,40 @@ struct Window {
 impl Window {
     /// Notes a counter as executed; `false` if it was before, or may have been.
     fn admit(&mut self, counter: u64) -> bool {
-        let newest = self.runs.get_max().map_or(0, |(_, last)| *last);
+        let newest = self.newest();
         let before = self.runs.get_prev(&counter).map(|(&first, &last)| (first, last));
         let executed = before.is_some_and(|(_, last)| counter <= last);
-        if executed || counter <= newest.saturating_sub(REQUEST_WINDOW) {
+        if executed || too_old(counter, newest) {
             return false;
         }
         let mut run = (counter, counter);
-        if let Some((first, last)) = before.filter(|(_, last)| last + 1 == counter) {
-            debug_assert!(last < counter);
+        if let Some((first, _)) = before.filter(|(_, last)| last + 1 == counter) {
             run.0 = first;
         }
         if let Some(last) = counter.checked_add(1).and_then(|next| self.runs.remove(&next)) {
             run.1 = last;
         }
         self.runs.insert(run.0, run.1);
-        self.forget_below(newest.max(counter).saturating_sub(REQUEST_WINDOW));
+        self.forget_old();
         true
     }
 
-    /// Drops the runs that end at or below the window's floor: what lies there counts as executed anyway.
-    fn forget_below(&mut self, floor: u64) {
-        while let Some((first, _)) = self.runs.get_min().copied().filter(|(_, last)| *last <= floor) {
+    fn newest(&self) -> u64 {
+        self.runs.get_max().map_or(0, |(_, last)| *last)
+    }
+
+    /// Drops the runs below the window: what lies there counts as executed anyway.
+    fn forget_old(&mut self) {
+        let newest = self.newest();
+        while let Some((first, _)) = self.runs.get_min().copied().filter(|(_, last)| too_old(*last, newest)) {
             self.runs.remove(&first);
         }
     }
+}
+
+/// Whether a counter is below the window that ends at the newest one.
+fn too_old(counter: u64, newest: u64) -> bool {
+    counter.checked_add(REQUEST_WINDOW).is_some_and(|edge| edge <= newest)
 }
 
 impl Requests {

@@ -128,7 +128,7 @@ impl Restore {
         match content {
             Content::Requests(requests) => self.store.requests = requests,
             Content::Sessions(section) => self.store.sessions.restore_section(section),
-            Content::Bucket(number, bucket) => self.store.mvcc.restore_bucket(number, bucket),
+            Content::Bucket(number, bucket) => self.store.mvcc.tree.set_bucket(number, bucket),
         }
     }
 
@@ -138,6 +138,7 @@ impl Restore {
         if !missing.is_empty() {
             return Err(RestoreError::Incomplete { sections: missing.len() });
         }
+        self.store.mvcc.index_restored_tree();
         let digest = self.store.digest();
         assert_eq!(digest, self.digest, "invariant 6: sections that match their manifest make up its state");
         Ok(self.store)

@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::codec::i64;
+use super::codec::{i64, invalid};
 use super::hash::EMPTY;
 use super::history::History;
 use super::session;
@@ -152,13 +152,12 @@ impl Encode for Section {
 
 impl Decode for Section {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let invalid = |what, value: u32| DecodeError::Invalid { what, value: value.into() };
         match (reader.u8()?, reader.u32()?) {
             (0, 0) => Ok(Self::Requests),
             (1, number) if u64::from(number) < session::SECTIONS => Ok(Self::Sessions(number as u8)),
             (2, number) if (number as usize) < BUCKETS => Ok(Self::Bucket(number)),
             (0..=2, number) => Err(invalid("the number of a section", number)),
-            (kind, _) => Err(invalid("the kind of a section", kind.into())),
+            (kind, _) => Err(invalid("the kind of a section", kind)),
         }
     }
 }
@@ -174,7 +173,7 @@ pub(super) struct Manifest {
 impl Manifest {
     /// The digest of the state that this manifest describes.
     pub(super) fn digest(&self) -> Digest {
-        let mut buckets = [EMPTY; BUCKETS];
+        let mut buckets = vec![EMPTY; BUCKETS];
         for (number, digest) in &self.buckets {
             buckets[*number as usize] = *digest;
         }
@@ -217,7 +216,7 @@ impl Decode for Manifest {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let format = reader.u32()?;
         if format != FORMAT {
-            return Err(DecodeError::Invalid { what: "the format of a snapshot", value: format.into() });
+            return Err(invalid("the format of a snapshot", format));
         }
         let summary = Summary {
             applied: Index::decode(reader)?,
@@ -232,7 +231,7 @@ impl Decode for Manifest {
             numbered(reader, |reader| Ok((reader.u32()?, Digest::decode(reader)?)))?;
         match buckets.last_key_value() {
             Some((&number, _)) if number as usize >= BUCKETS => {
-                Err(DecodeError::Invalid { what: "the number of a bucket", value: number.into() })
+                Err(invalid("the number of a bucket", number))
             }
             _ => Ok(Self { summary, buckets }),
         }
@@ -248,7 +247,7 @@ fn numbered<N: Ord + Copy + Into<u64>>(
     for _ in 0..reader.u32()? {
         let (number, digest) = item(reader)?;
         if digest == EMPTY || items.last_key_value().is_some_and(|(last, _)| *last >= number) {
-            return Err(DecodeError::Invalid { what: "a section of a manifest", value: number.into() });
+            return Err(invalid("a section of a manifest", number));
         }
         items.insert(number, digest);
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::hash::{Domain, EMPTY, Hasher};
-use super::history::{History, Version};
+use super::history::{History, Key, Version};
 use crate::consensus::Digest;
 
 /// How many children the root and each group have. With a million keys a bucket then holds 250: small enough to rehash
@@ -41,10 +41,13 @@ impl Name {
     }
 }
 
-/// A history and its place in the bucket. The name saves the look at the key, which lies elsewhere in memory.
+/// A history and its place in the bucket. The name saves the look at the key, and the chain the look at the history:
+/// both lie elsewhere in memory.
 #[derive(Clone, Debug)]
 struct Slot {
     name: Name,
+    /// The history's [chain](History::chain).
+    chain: Digest,
     history: Arc<History>,
 }
 
@@ -64,13 +67,21 @@ impl Bucket {
     /// A bucket of histories as they stand in a snapshot. Their order is taken as it is: if it is not the right one,
     /// nor is the digest.
     pub(super) fn from_histories(histories: Vec<History>) -> Self {
-        let slot = |history: History| Slot { name: Name::of(&history.key), history: Arc::new(history) };
+        let slot = |history: History| {
+            let hash = Name::hash(&history.key);
+            let (name, chain) = (Name::from_hash(&hash), history.chain(&hash));
+            Slot { name, chain, history: Arc::new(history) }
+        };
         let slots: Vec<_> = histories.into_iter().map(slot).collect();
         Self { digest: Some(digest_of(&slots)), slots }
     }
 
     pub(super) fn histories(&self) -> impl ExactSizeIterator<Item = &History> {
         self.slots.iter().map(|slot| &*slot.history)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = (Name, &Key)> {
+        self.slots.iter().map(|slot| (slot.name, &slot.history.key))
     }
 
     /// The bucket's digest, which must be up to date.
@@ -93,7 +104,7 @@ fn digest_of(slots: &[Slot]) -> Digest {
         return EMPTY;
     }
     let hasher = Hasher::new(Domain::Bucket);
-    slots.iter().fold(hasher, |hasher, slot| hasher.digest(slot.history.chain())).finish()
+    slots.iter().fold(hasher, |hasher, slot| hasher.digest(&slot.chain)).finish()
 }
 
 #[derive(Clone, Debug)]
@@ -127,8 +138,8 @@ fn root_digest(groups: impl Iterator<Item = Digest>) -> Digest {
     groups.fold(Hasher::new(Domain::Root), |hasher, group| hasher.digest(&group)).finish()
 }
 
-/// The digest of a tree whose buckets have the given digests.
-pub(super) fn digest_from_buckets(buckets: &[Digest; BUCKETS]) -> Digest {
+/// The digest of a tree whose buckets, all of them, have the given digests.
+pub(super) fn digest_from_buckets(buckets: &[Digest]) -> Digest {
     root_digest(buckets.chunks(FANOUT).map(|group| group_digest(group.iter().copied())))
 }
 
@@ -140,8 +151,10 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn new() -> Self {
-        let group = Group { digest: Some(EMPTY), buckets: vec![Arc::new(Bucket::new()); FANOUT] };
-        Self { groups: vec![Arc::new(group); FANOUT] }
+        // All empty nodes are one and the same until they are written.
+        let bucket = Arc::new(Bucket::new());
+        let group = Arc::new(Group { digest: Some(EMPTY), buckets: vec![bucket; FANOUT] });
+        Self { groups: vec![group; FANOUT] }
     }
 
     pub(super) fn bucket(&self, number: usize) -> &Bucket {
@@ -167,16 +180,15 @@ impl Tree {
         bucket.find(name, key).ok().map(|at| &*bucket.slots[at].history)
     }
 
-    /// Changes the history of a key that is there.
-    pub(super) fn update<T>(
-        &mut self,
-        name: Name,
-        key: &[u8],
-        change: impl FnOnce(&mut History) -> T,
-    ) -> Option<T> {
+    /// Drops the oldest `count` versions of a key, fewer than it has.
+    pub(super) fn drop_oldest(&mut self, hash: &Digest, key: &[u8], count: usize) {
+        let name = Name::from_hash(hash);
         let bucket = self.bucket_mut(name.bucket());
-        let at = bucket.find(name, key).ok()?;
-        Some(change(Arc::make_mut(&mut bucket.slots[at].history)))
+        if let Ok(at) = bucket.find(name, key) {
+            let slot = &mut bucket.slots[at];
+            Arc::make_mut(&mut slot.history).drop_oldest(count);
+            slot.chain = slot.history.chain(hash);
+        }
     }
 
     /// Appends a version to a key's history, made by `version` from the last one; starts the history if there is
@@ -185,20 +197,23 @@ impl Tree {
         &mut self,
         key: &[u8],
         version: impl FnOnce(Option<&Version>) -> Version,
-    ) -> (Name, super::history::Key, bool) {
+    ) -> (Name, Key, bool) {
         let hash = Name::hash(key);
         let name = Name::from_hash(&hash);
         let bucket = self.bucket_mut(name.bucket());
         match bucket.find(name, key) {
             Ok(at) => {
-                let history = Arc::make_mut(&mut bucket.slots[at].history);
-                history.push(version(Some(history.last())));
-                (name, Arc::clone(&history.key), true)
+                let slot = &mut bucket.slots[at];
+                let version = version(Some(slot.history.last()));
+                slot.chain = version.link(&slot.chain);
+                Arc::make_mut(&mut slot.history).push(version);
+                (name, Key::clone(&slot.history.key), true)
             }
             Err(at) => {
-                let history = History::new(key.into(), &hash, version(None));
-                let key = Arc::clone(&history.key);
-                bucket.slots.insert(at, Slot { name, history: Arc::new(history) });
+                let (key, version) = (Key::from(key), version(None));
+                let chain = version.link(&hash);
+                let history = Arc::new(History::new(Key::clone(&key), version));
+                bucket.slots.insert(at, Slot { name, chain, history });
                 (name, key, false)
             }
         }

@@ -50,13 +50,10 @@ fn decide<'a>(mvcc: &Mvcc, request: &'a TxnRequest) -> Branch<'a> {
 
 fn compares(mvcc: &Mvcc, compare: &Compare) -> bool {
     let interval = Interval::new(&compare.key, &compare.range_end);
-    let (mut all, mut any) = (true, false);
-    mvcc.scan(interval, mvcc.revision, |_, read| {
-        any = true;
-        all = all && read().is_some_and(|kv| compares_key(compare, &kv));
-    });
-    if any {
-        return all;
+    let mut found =
+        mvcc.scan(interval, mvcc.revision).filter_map(|history| history.at(mvcc.revision)).peekable();
+    if found.peek().is_some() {
+        return found.all(|kv| compares_key(compare, &kv));
     }
     // What does not exist has no value, not an empty one.
     !matches!(compare.target, CompareTarget::Value(_)) && compares_key(compare, &KeyValue::default())

@@ -37,20 +37,22 @@ pub(super) struct Dialer<P: Wire> {
     endpoint: Endpoint,
     pause: Duration,
     rng: ChaCha8Rng,
-    complained: Option<(Instant, String)>,
+    complaints: Complaints,
 }
 
 impl<P: Wire> Dialer<P> {
     pub(super) fn new(peer: Arc<Peer<P>>, identity: Identity, address: String, endpoint: Endpoint) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(peer.passage.faults.seed() ^ identity.me.0);
         rng.set_stream(peer.passage.peer.0);
-        Self { peer, identity, address, endpoint, pause: FIRST_PAUSE, rng, complained: None }
+        Self { peer, identity, address, endpoint, pause: FIRST_PAUSE, rng, complaints: Complaints::default() }
     }
 
     /// Connects, and again whenever the connection is lost. Ends with the task.
     pub(super) async fn run(mut self) {
         loop {
-            self.peer.passage.gate.passed().await;
+            if !self.peer.passage.life.passed().await {
+                return;
+            }
             let began = Instant::now();
             let why = self.connect().await;
             if began.elapsed() >= GOOD_CONNECTION {
@@ -68,6 +70,7 @@ impl<P: Wire> Dialer<P> {
             Ok(channel) => channel,
             Err(error) => return Status::unavailable(explain(&error)),
         };
+        tracing::debug!(peer = %self.peer.passage.peer, address = self.address, "connected");
         self.peer.counters().connected();
         let mut lanes = JoinSet::new();
         for number in 0..P::LANES.len() {
@@ -95,14 +98,8 @@ impl<P: Wire> Dialer<P> {
             tracing::debug!(%peer, address, reason = why.message(), "no connection");
             return;
         }
-        let now = Instant::now();
-        let known = self
-            .complained
-            .as_ref()
-            .is_some_and(|(at, what)| now - *at < COMPLAINT_INTERVAL && what == why.message());
-        if !known {
+        if self.complaints.is_new(Instant::now(), why.message()) {
             tracing::warn!(%peer, address, reason = why.message(), "the link to a peer was refused");
-            self.complained = Some((now, why.message().to_owned()));
         }
     }
 
@@ -118,6 +115,23 @@ impl<P: Wire> Dialer<P> {
                 self.peer.hint.notified().await;
             } => {}
         }
+    }
+}
+
+/// What the log was told, so that it is not told the same with every attempt.
+#[derive(Default)]
+struct Complaints {
+    last: Option<(Instant, String)>,
+}
+
+impl Complaints {
+    /// Whether the log should be told; if so, it counts as told.
+    fn is_new(&mut self, now: Instant, what: &str) -> bool {
+        if self.last.as_ref().is_some_and(|(at, last)| now - *at < COMPLAINT_INTERVAL && last == what) {
+            return false;
+        }
+        self.last = Some((now, what.to_owned()));
+        true
     }
 }
 
@@ -157,4 +171,19 @@ fn explain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_told_what_is_new_and_the_same_again_only_after_a_while() {
+        let mut complaints = Complaints::default();
+        let now = Instant::now();
+        assert!(complaints.is_new(now, "another cluster"));
+        assert!(!complaints.is_new(now + COMPLAINT_INTERVAL / 2, "another cluster"));
+        assert!(complaints.is_new(now + COMPLAINT_INTERVAL / 2, "another protocol"));
+        assert!(complaints.is_new(now + COMPLAINT_INTERVAL * 2, "another protocol"));
+    }
 }

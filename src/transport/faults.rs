@@ -181,6 +181,9 @@ pub(super) struct Dice {
     pub(super) free_at: Option<Instant>,
 }
 
+/// A longer delay is taken for this one: to lose messages there is [`Effect::Drop`], and clocks have an end.
+const LONGEST_DELAY: Duration = Duration::from_hours(1);
+
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fate {
@@ -198,7 +201,10 @@ impl Fate {
                     self.copies = 0;
                 }
             }
-            Effect::Delay { by, jitter } => self.at += by + jitter.mul_f64(dice.rng.random::<f64>()),
+            Effect::Delay { by, jitter } => {
+                let jitter = jitter.min(LONGEST_DELAY).mul_f64(dice.rng.random::<f64>());
+                self.at += by.min(LONGEST_DELAY) + jitter;
+            }
             Effect::Duplicate(probability) => {
                 if dice.happens(probability) {
                     self.copies = self.copies.saturating_mul(2);
@@ -206,7 +212,7 @@ impl Fate {
             }
             Effect::Reorder { probability, by } => {
                 if dice.happens(probability) {
-                    self.at += by;
+                    self.at += by.min(LONGEST_DELAY);
                 }
             }
             Effect::Throttle { bytes_per_second } => {

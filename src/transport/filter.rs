@@ -16,7 +16,7 @@ use crate::consensus::{Message, NodeId};
 
 use super::counters::Counters;
 use super::faults::{Dice, Direction, Letter, LinkFaults};
-use super::gate::Gate;
+use super::life::Life;
 
 /// How many delayed messages a stream holds; then it takes no more until one is due, and the queue before it fills.
 const LATE_MESSAGES: usize = 4096;
@@ -27,7 +27,7 @@ const LATE_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Clone)]
 pub(super) struct Passage {
     pub(super) peer: NodeId,
-    pub(super) gate: Gate,
+    pub(super) life: Life,
     pub(super) faults: LinkFaults,
     pub(super) counters: Arc<Counters>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Filtered<S, M> {
     dice: Dice,
     late: Late<M>,
     /// Set while the gate is paused.
-    paused: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    paused: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
 }
 
 /// Its messages are never pinned.
@@ -56,14 +56,18 @@ impl<S, M> Filtered<S, M> {
         Self { inner, passage, direction, dice, late: Late::default(), paused: None }
     }
 
-    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.paused.is_some() || self.passage.gate.is_paused() {
-            let gate = self.passage.gate.clone();
-            let paused = self.paused.get_or_insert_with(|| Box::pin(async move { gate.passed().await }));
-            ready!(paused.as_mut().poll(cx));
+    /// Ready when the gate is open, with whether the stream goes on.
+    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        while self.paused.is_some() || self.passage.life.is_paused() {
+            let life = self.passage.life.clone();
+            let paused = self.paused.get_or_insert_with(|| Box::pin(async move { life.passed().await }));
+            let goes_on = ready!(paused.as_mut().poll(cx));
             self.paused = None;
+            if !goes_on {
+                return Poll::Ready(false);
+            }
         }
-        Poll::Ready(())
+        Poll::Ready(true)
     }
 }
 
@@ -83,10 +87,12 @@ impl<S, M: Message> Filtered<S, M> {
         let fate = self.passage.faults.fate(letter, now, &mut self.dice);
         if fate.copies == 0 {
             self.passage.counters.dropped_by_fault();
+            return;
         }
-        for _ in 0..fate.copies {
+        for _ in 1..fate.copies {
             self.late.push(fate.at, message.clone());
         }
+        self.late.push(fate.at, message);
     }
 
     /// The next message that was held back and is due, unless its peer was cut off meanwhile.
@@ -111,7 +117,9 @@ where
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            ready!(this.poll_gate(cx));
+            if !ready!(this.poll_gate(cx)) {
+                return Poll::Ready(Some(Err(Status::unavailable("the replica has stopped"))));
+            }
             if let Some(message) = this.next_due() {
                 this.count(&message);
                 return Poll::Ready(Some(Ok(message)));

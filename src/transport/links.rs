@@ -16,6 +16,7 @@ use super::faults::LinkFaults;
 use super::filter::Passage;
 use super::gate::Gate;
 use super::identity::Identity;
+use super::life::Life;
 use super::peer::Peer;
 use super::server::{PeerServer, PeerService};
 use super::wire::Wire;
@@ -64,7 +65,7 @@ pub(super) struct Shared<P: Wire> {
     pub(super) identity: Identity,
     pub(super) peers: BTreeMap<NodeId, Arc<Peer<P>>>,
     pub(super) counters: Arc<Counters>,
-    pub(super) gate: Gate,
+    pub(super) life: Life,
 }
 
 /// One replica's links to its peers. Dropping them ends everything that they do, at once.
@@ -81,7 +82,7 @@ impl<P: Wire> Links<P> {
         let LinkSetup { me, cluster_id, peers, checker, faults, gate, inbox } = setup;
         let identity = Identity { cluster_id, me, protocol: P::NAME };
         let counters = Arc::new(Counters::default());
-        let mut shared = Shared { identity, peers: BTreeMap::new(), counters, gate };
+        let mut shared = Shared { identity, peers: BTreeMap::new(), counters, life: Life::new(gate) };
         let mut dialers = JoinSet::new();
         for (id, address) in peers.into_iter().filter(|(id, _)| *id != me) {
             let endpoint = match endpoint::dialing(&address) {
@@ -90,7 +91,7 @@ impl<P: Wire> Links<P> {
             };
             let passage = Passage {
                 peer: id,
-                gate: shared.gate.clone(),
+                life: shared.life.clone(),
                 faults: faults.clone(),
                 counters: Arc::clone(&shared.counters),
             };

@@ -8,6 +8,9 @@
 //!   core ── send ──▶ queue ──▶ gate, faults ──▶ HTTP/2 ──▶ decode ──▶ gate, faults ──▶ check ──▶ inbox ──▶ core
 //! ```
 //!
+//! Messages of one lane and direction arrive in the order in which they were sent, or not at all; between lanes there
+//! is no order. While a connection is lost and made anew, messages are lost.
+//!
 //! What a protocol has to bring is [`Wire`]: the names of its RPCs, and how a message becomes bytes and bytes a message.
 //! Nothing in here knows a protocol.
 //!
@@ -44,9 +47,12 @@ mod faults;
 mod filter;
 pub mod gate;
 mod identity;
+mod life;
 mod links;
 mod peer;
 mod queue;
+#[cfg(test)]
+mod queue_tests;
 mod server;
 mod wire;
 

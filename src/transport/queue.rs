@@ -11,11 +11,13 @@ use tonic::Status;
 use crate::consensus::Message;
 
 use super::counters::Counters;
+use super::endpoint::MAX_MESSAGE_BYTES;
 
 /// What a lane holds at most for a peer that is connected but reads slowly or not at all. A protocol limits what it
-/// has in flight below this; so a full queue means that the peer has stopped reading.
+/// has in flight below this; so a full queue means that the peer has stopped reading. What is larger than the whole
+/// queue could not be received either.
 const QUEUE_MESSAGES: usize = 16 * 1024;
-const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+const QUEUE_BYTES: usize = MAX_MESSAGE_BYTES;
 
 /// What a lane keeps for a peer that is not connected: enough for the vote request of a cluster that is just starting.
 const WAITING_MESSAGES: usize = 16;
@@ -32,10 +34,10 @@ struct Inner<M> {
     bytes: usize,
     /// Names the stream that may drain; older ones end.
     generation: u64,
-    /// Whether that stream is there.
+    /// Whether that stream lasts.
     drained: bool,
-    /// With what that stream is to end.
-    verdict: Option<Option<Status>>,
+    /// With what it is to end once it does not.
+    verdict: Option<Status>,
     waker: Option<Waker>,
 }
 
@@ -66,10 +68,7 @@ impl<M: Message> Queue<M> {
     pub(super) fn push(&self, message: M) {
         let mut inner = self.lock();
         let size = message.size();
-        // One message alone is let in whatever its size.
-        let full = inner.messages.len() >= QUEUE_MESSAGES
-            || (inner.bytes + size > QUEUE_BYTES && !inner.messages.is_empty());
-        if full {
+        if inner.messages.len() >= QUEUE_MESSAGES || inner.bytes + size > QUEUE_BYTES {
             self.counters.dropped_by_full_queue();
             return;
         }
@@ -104,10 +103,10 @@ impl<M: Message> Queue<M> {
     /// Ends a stream, if it is still the newest.
     fn end(&self, generation: u64, status: Option<Status>) {
         let mut inner = self.lock();
-        if inner.generation != generation || inner.verdict.is_some() {
+        if inner.generation != generation || !inner.drained {
             return;
         }
-        inner.verdict = Some(status);
+        inner.verdict = status;
         inner.drained = false;
         self.counters.dropped_unconnected(inner.forget_old());
         let waker = inner.waker.take();
@@ -183,16 +182,14 @@ impl<M: Message> Stream for Drain<M> {
         if inner.generation != self.generation {
             return self.finish(Some(Status::aborted("replaced by a newer stream of the same replica")));
         }
-        if let Some(verdict) = inner.verdict.clone() {
-            return self.finish(verdict);
+        if !inner.drained {
+            return self.finish(inner.verdict.take());
         }
-        match inner.pop() {
-            Some(message) => Poll::Ready(Some(Ok(message))),
-            None => {
-                inner.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+        if let Some(message) = inner.pop() {
+            return Poll::Ready(Some(Ok(message)));
         }
+        inner.waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 

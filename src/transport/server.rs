@@ -25,26 +25,21 @@ use super::wire::{Lane, Wire};
 /// The receiving end of a replica's links: takes the streams that peers open. Cheap to clone.
 pub struct PeerServer<P: Wire> {
     shared: Arc<Shared<P>>,
-    streams: Arc<Mutex<Streams>>,
+    readers: Arc<Mutex<Readers>>,
 }
 
-/// The streams that peers have open.
-#[derive(Default)]
-struct Streams {
-    /// The task that reads each, by peer and lane.
-    readers: BTreeMap<(NodeId, usize), AbortHandle>,
-    closed: bool,
-}
+/// The tasks that read the streams that peers have open, by peer and lane.
+type Readers = BTreeMap<(NodeId, usize), AbortHandle>;
 
 impl<P: Wire> Clone for PeerServer<P> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), streams: Arc::clone(&self.streams) }
+        Self { shared: Arc::clone(&self.shared), readers: Arc::clone(&self.readers) }
     }
 }
 
 impl<P: Wire> PeerServer<P> {
     pub(super) fn new(shared: Arc<Shared<P>>) -> Self {
-        Self { shared, streams: Arc::default() }
+        Self { shared, readers: Arc::default() }
     }
 
     /// Takes a stream: a task reads what arrives, and what leaves is returned. A newer stream ends the older.
@@ -53,10 +48,10 @@ impl<P: Wire> PeerServer<P> {
         lane: usize,
         request: Request<Streaming<P::Message>>,
     ) -> Result<Response<Leaving<P::Message>>, Status> {
-        self.shared.gate.passed().await;
+        self.shared.life.passed().await;
         let peer = self.caller(&request)?;
-        let mut streams = self.streams.lock().expect("nothing panics while it holds the streams");
-        if streams.closed {
+        let mut readers = self.readers.lock().expect("nothing panics while it holds the readers");
+        if self.shared.life.is_stopped() {
             return Err(Status::unavailable("the replica has stopped"));
         }
         let (leaving, hold) = peer.open(Lane::Response(lane));
@@ -66,7 +61,7 @@ impl<P: Wire> PeerServer<P> {
             tracing::debug!(peer = %reader.passage.peer, rpc = P::LANES[lane], reason = why.message(), "stream ended");
             hold.end(why);
         });
-        let older = streams.readers.insert((peer.passage.peer, lane), task.abort_handle());
+        let older = readers.insert((peer.passage.peer, lane), task.abort_handle());
         if let Some(older) = older {
             older.abort();
         }
@@ -90,9 +85,9 @@ impl<P: Wire> PeerServer<P> {
 
     /// Ends all streams and takes no more.
     pub(super) fn close(&self) {
-        let mut streams = self.streams.lock().expect("nothing panics while it holds the streams");
-        streams.closed = true;
-        for reader in std::mem::take(&mut streams.readers).into_values() {
+        let mut readers = self.readers.lock().expect("nothing panics while it holds the readers");
+        self.shared.life.stop();
+        for reader in std::mem::take(&mut *readers).into_values() {
             reader.abort();
         }
     }

@@ -10,6 +10,7 @@ use super::disk::{Disk, OpenMode};
 use super::error::{WalError, cannot};
 use super::options::Identity;
 use super::segment::{UNFINISHED, segment_id};
+use super::snapshot::snapshot_index;
 
 /// What a data directory holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,8 +56,8 @@ pub fn holdings(disk: &dyn Disk, dir: &Path) -> Result<Holdings, WalError> {
         }
     }
     list_files(disk, dir, is_known, &mut files)?;
-    // The identity goes last but for the lock: until then the directory is known for what it is, and refused if opened.
-    files.sort_by_key(|file| (file.path == dir.join(LOCK), file.path == dir.join(IDENTITY)));
+    // The identity goes first, so that a directory of which a part is gone is never opened again; the lock goes last.
+    files.sort_by_key(|file| (file.path != dir.join(IDENTITY), file.path == dir.join(LOCK)));
     let identity = read_identity(disk, dir).ok().flatten();
     let bytes = files.iter().map(|file| file.bytes).sum();
     Ok(Holdings { dir: dir.to_owned(), identity, files, bytes })
@@ -70,6 +71,9 @@ pub fn clean(disk: &dyn Disk, dir: &Path) -> Result<Holdings, WalError> {
     let held = holdings(disk, dir)?;
     for file in &held.files {
         disk.remove(&file.path).map_err(cannot("remove", &file.path))?;
+        if file.path == dir.join(IDENTITY) {
+            disk.sync_dir(dir).map_err(cannot("sync", dir))?;
+        }
     }
     for part in [dir.join(LOG), dir.join(SNAPSHOTS), dir.to_owned()] {
         match disk.remove_dir(&part) {
@@ -85,7 +89,7 @@ pub fn clean(disk: &dyn Disk, dir: &Path) -> Result<Holdings, WalError> {
 
 /// Whether the log or the snapshots may have a file of this name.
 fn is_data(name: &str) -> bool {
-    segment_id(name).is_some() || name.ends_with(".snap") || name.ends_with(UNFINISHED)
+    segment_id(name).is_some() || snapshot_index(name).is_some() || name.ends_with(UNFINISHED)
 }
 
 /// Adds the files of a directory, all of which must be of known names.

@@ -13,13 +13,16 @@ use super::segment::{Batch, records_of, segment_path};
 use super::survey::{Survey, judge, read_segment, segment_ids};
 use crate::consensus::Lsn;
 
+/// Renders a record's bytes readably.
+pub type Render<'a> = &'a dyn Fn(&[u8]) -> String;
+
 /// What to show of a log.
 #[derive(Default)]
 pub struct Inspection<'a> {
     /// Batches that end before this record are passed over.
     pub from: Lsn,
-    /// Renders a record's bytes readably; without it no records are shown.
-    pub render: Option<&'a dyn Fn(&[u8]) -> String>,
+    /// How to show records; without it none are shown.
+    pub render: Option<Render<'a>>,
 }
 
 impl std::fmt::Debug for Inspection<'_> {
@@ -200,12 +203,11 @@ fn find_bad(disk: &dyn Disk, dir: &Path) -> Result<Vec<BatchReport>, WalError> {
         Err(WalError::Rot { file, offset, batch, .. }) => {
             let Some(survey) = surveys.iter().find(|survey| survey.path == file) else { return Ok(bad) };
             let named = |bad: &&mut BatchReport| bad.segment == survey.header.id && bad.offset == offset;
-            match bad.iter_mut().find(named) {
-                Some(gap) => gap.batch = Some(batch),
-                None => {
-                    let report = not_a_batch(survey, offset, 0, BatchState::Rot);
-                    bad.push(BatchReport { batch: Some(batch), ..report });
-                }
+            if let Some(gap) = bad.iter_mut().find(named) {
+                gap.batch = Some(batch);
+            } else {
+                let report = not_a_batch(survey, offset, 0, BatchState::Rot);
+                bad.push(BatchReport { batch: Some(batch), ..report });
             }
         }
         // A segment is missing or misnamed: that shows in the list of segments, and `verify` says so.

@@ -78,8 +78,8 @@ impl WalOptions {
 }
 
 impl Default for WalOptions {
-    /// Segments of 8 MiB: 32 of the largest requests that etcd lets through would fit four times over, and zero-filling
-    /// one takes tens of milliseconds.
+    /// Segments of 8 MiB: room for five of the largest requests that etcd lets through by default (1.5 MiB), and still
+    /// filled with zeros within tens of milliseconds.
     fn default() -> Self {
         Self::with_segment_bytes(8 << 20)
     }

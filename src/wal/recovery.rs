@@ -146,7 +146,7 @@ impl Found {
 /// The torn batch behind the end, if one can be told from the old batches of a recycled segment: its header is there, or
 /// the segment was otherwise zero.
 pub(super) fn torn_tail(surveys: &[Survey], end: &End) -> Option<TornTail> {
-    let torn = |survey: &&Survey| survey.headed || (!survey.is_blank() && !survey.header.recycled);
+    let torn = |survey: &&Survey| survey.torn_head || (!survey.is_blank() && !survey.header.recycled);
     surveys[end.segment..].iter().find(torn).map(|survey| TornTail {
         file: survey.path.clone(),
         offset: survey.end,

@@ -26,7 +26,9 @@ pub(super) const UNFINISHED: &str = ".tmp";
 /// CRC32C over several pieces as if they were one.
 pub(super) fn crc32c(parts: &[&[u8]]) -> u32 {
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
-    parts.iter().for_each(|part| digest.update(part));
+    for part in parts {
+        digest.update(part);
+    }
     digest.finalize() as u32
 }
 
@@ -139,7 +141,7 @@ impl Batch {
 
     /// The number behind its last record's.
     pub(super) const fn next_lsn(&self) -> Lsn {
-        Lsn(self.first.0 + self.count as u64)
+        Lsn(self.first.0.saturating_add(self.count as u64))
     }
 }
 
@@ -195,8 +197,23 @@ pub(super) fn parse_batch(segment: &[u8], offset: u64, salt: Salt) -> Parsed {
     if crc32c(&[&salt.0, &batch[8..]]) != u32_at(header, 4) {
         return Parsed::Headed { bytes };
     }
+    if !is_framed(&batch[BATCH_HEADER_BYTES as usize..][..payload as usize], count) {
+        return Parsed::Nothing;
+    }
     let first = Lsn(u64_at(header, 16));
     Parsed::Valid(Batch { offset, bytes, sequence: u64_at(header, 8), first, count })
+}
+
+/// Whether a payload is this many records and no more. A batch that matches its checksums is, unless someone made it up.
+fn is_framed(mut payload: &[u8], count: u32) -> bool {
+    for _ in 0..count {
+        let Some((length, rest)) = payload.split_at_checked(RECORD_HEADER_BYTES as usize) else {
+            return false;
+        };
+        let Some(rest) = rest.get(u32_at(length, 0) as usize..) else { return false };
+        payload = rest;
+    }
+    count > 0 && payload.is_empty()
 }
 
 /// The records of a batch that [`parse_batch`] found valid. They share one copy of the payload.
@@ -204,7 +221,7 @@ pub(super) fn records_of(segment: &[u8], batch: &Batch) -> Vec<(Lsn, Bytes)> {
     let payload = &segment[(batch.offset + BATCH_HEADER_BYTES) as usize..batch.end() as usize];
     let mut reader = Reader::new(BytesMut::from(payload).freeze());
     (batch.first.0..batch.next_lsn().0)
-        .map(|lsn| (Lsn(lsn), reader.bytes().expect("a batch that matches its checksum was written whole")))
+        .map(|lsn| (Lsn(lsn), reader.bytes().expect("a valid batch is framed")))
         .collect()
 }
 

@@ -21,7 +21,7 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), 
 
 /// Durably replaces a file of lines, and adds their checksum.
 pub(super) fn replace_sealed(disk: &dyn Disk, path: &Path, lines: &[(&str, String)]) -> Result<(), WalError> {
-    let body: String = lines.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+    let body = lines.iter().fold(String::new(), |body, (key, value)| body + key + " = " + value + "\n");
     let sealed = format!("{body}crc32c = {:08x}\n", crc32c(&[body.as_bytes()]));
     replace_file(disk, path, sealed.as_bytes())
 }

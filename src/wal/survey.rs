@@ -1,5 +1,6 @@
 //! What is in a segment, and whether damage in the log is a torn write or rot.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, OpenMode, read_all};
@@ -28,18 +29,25 @@ pub(super) struct Survey {
     /// Behind the last byte that is not zero; `end` if all of the rest is zero.
     pub(super) dirty_end: u64,
     /// At `end` stands the header of a batch of this very segment, without its rest.
-    pub(super) headed: bool,
+    pub(super) torn_head: bool,
 }
 
 impl Survey {
     /// Finds every batch in a whole segment.
     pub(super) fn of(path: &Path, buf: &[u8]) -> Result<Self, WalError> {
         let header = SegmentHeader::decode(path, buf)?;
+        if buf.len() as u64 != header.bytes {
+            // Its whole length was durable before its first batch, so a shorter file has lost something.
+            let why = format!("the segment has {} bytes and should have {}", buf.len(), header.bytes);
+            return Err(WalError::Damaged { path: path.to_owned(), why });
+        }
         let salt = Salt::of(&header);
+        // Behind the last byte that is not zero nothing needs to be searched, which spares most of a new segment.
+        let dirty_end = buf.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
         let (mut batches, mut gaps) = (Vec::new(), Vec::new());
         let mut end = HEADER_BYTES;
-        let headed = loop {
-            let (headed, search_from) = match parse_batch(buf, end, salt) {
+        let torn_head = loop {
+            let (is_head, search_from) = match parse_batch(buf, end, salt) {
                 Parsed::Valid(batch) => {
                     end = batch.end();
                     batches.push(batch);
@@ -49,13 +57,21 @@ impl Survey {
                 Parsed::Headed { bytes } => (true, end + bytes),
                 Parsed::Nothing => (false, end + 8),
             };
-            let Some(next) = find_batch(buf, search_from, salt) else { break headed };
+            // The batch that should stand here is the one after the last; only one after that proves damage.
+            let lost = batches.last().map_or(0, |last: &Batch| last.sequence.saturating_add(1));
+            let Some(next) = find_batch(buf, search_from..dirty_end, salt, lost) else { break is_head };
             gaps.push(Gap { offset: end, bytes: next - end });
             end = next;
         };
-        let rest = buf.get(end as usize..).unwrap_or_default();
-        let dirty = rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1);
-        Ok(Self { path: path.to_owned(), header, batches, gaps, end, dirty_end: end + dirty, headed })
+        Ok(Self {
+            path: path.to_owned(),
+            header,
+            batches,
+            gaps,
+            end,
+            dirty_end: dirty_end.max(end),
+            torn_head,
+        })
     }
 
     /// Whether all behind the last batch is zero.
@@ -64,9 +80,11 @@ impl Survey {
     }
 }
 
-/// The first offset from `from` on at which a valid batch stands. Batches are aligned to eight bytes.
-fn find_batch(buf: &[u8], from: u64, salt: Salt) -> Option<u64> {
-    (from..buf.len() as u64).step_by(8).find(|&at| matches!(parse_batch(buf, at, salt), Parsed::Valid(_)))
+/// The first offset of a range at which a batch behind batch `lost` stands. Batches are aligned to eight bytes.
+fn find_batch(buf: &[u8], range: Range<u64>, salt: Salt, lost: u64) -> Option<u64> {
+    let later =
+        |at: &u64| matches!(parse_batch(buf, *at, salt), Parsed::Valid(batch) if batch.sequence > lost);
+    range.step_by(8).find(later)
 }
 
 /// Reads a segment whole.
@@ -113,7 +131,11 @@ pub(super) fn judge(dir: &Path, surveys: &[Survey]) -> Result<End, WalError> {
                 let (survey, offset) = missing_from(surveys, end, position, number);
                 return Err(rot(dir, survey, offset, end.next_batch, batch));
             }
-            end = Some(End { segment: position, next_batch: batch.sequence + 1, next_lsn: batch.next_lsn() });
+            end = Some(End {
+                segment: position,
+                next_batch: batch.sequence.saturating_add(1),
+                next_lsn: batch.next_lsn(),
+            });
         }
     }
     // The segment with the last durable batch is never dropped, so an old log without any batch has lost it.

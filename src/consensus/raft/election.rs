@@ -57,6 +57,9 @@ impl Raft {
             if let Some(why) = self.cannot_campaign() {
                 out.trace.push(Event::Noted { what: why, index: self.log.last_index() });
                 self.forget_silent_leader();
+                if matches!(self.state, State::PreCandidate(_)) {
+                    self.become_follower(self.term, why, out);
+                }
             } else {
                 self.become_pre_candidate(out);
             }

@@ -74,6 +74,7 @@ mod server;
 mod snapshot;
 mod status;
 mod transfer;
+mod wire;
 
 pub use check::Checker;
 pub use message::*;

@@ -1,6 +1,7 @@
 //! The leader's side of replication: §5.3, §5.4.2; pipelining and flow control Diss. §10.2; check-quorum Diss. §6.2.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::message::{AppendEntries, AppendEntriesResponse, AppendOutcome, Body, Message, Term};
 use super::progress::{Leader, Mode, Progress};
@@ -137,6 +138,7 @@ impl Raft {
             AppendOutcome::Stale => return ignore_kind(out, from, KIND, "it speaks of an earlier term"),
         }
         self.send_append_entries(from, out);
+        self.send_commit(from, out);
         self.advance_read_round(out);
     }
 
@@ -186,16 +188,21 @@ impl Raft {
         self.advance_read_round(out);
     }
 
-    /// Tells followers at once, since their clients wait for it, too: with the next entries if there are any to send.
+    /// Tells followers at once, since their clients wait for it, too.
     fn broadcast_commit(&mut self, out: &mut Output<Self>) {
         for to in self.peers().collect::<Vec<_>>() {
             self.send_append_entries(to, out);
-            let State::Leader(leader) = &self.state else { return };
-            let Some(peer) = leader.peers.get(&to) else { continue };
-            let news = self.commit_index.min(peer.next_index.prev()) > peer.commit_sent;
-            if news && matches!(peer.mode, Mode::Replicate) {
-                self.send_empty(to, false, out);
-            }
+            self.send_commit(to, out);
+        }
+    }
+
+    /// Tells `to` the commit index, if it holds more of what is committed than it was told.
+    fn send_commit(&mut self, to: NodeId, out: &mut Output<Self>) {
+        let State::Leader(leader) = &self.state else { return };
+        let Some(peer) = leader.peers.get(&to) else { return };
+        let news = self.commit_index.min(peer.next_index.prev()) > peer.commit_sent;
+        if news && matches!(peer.mode, Mode::Replicate) {
+            self.send_empty(to, false, out);
         }
     }
 
@@ -219,18 +226,20 @@ impl Raft {
     /// Check-quorum (Diss. §6.2): a leader that a quorum does not answer has no place in office, or those who still
     /// hear it would refuse to elect another.
     fn has_quorum_heard(&self) -> bool {
-        self.reachable() >= self.quorum()
+        self.reachable(self.options.election_timeout_max()) >= self.quorum()
     }
 
-    /// How many members, this one included, were heard of within an election timeout.
-    pub(super) fn reachable(&self) -> usize {
+    /// How many members, this one included, were heard of within `time`.
+    pub(super) fn reachable(&self, time: Duration) -> usize {
         let State::Leader(leader) = &self.state else { return 0 };
-        let heard = leader.peers.values().filter(|peer| self.is_active(peer)).count();
+        let heard = leader.peers.values().filter(|peer| self.now.since(peer.last_heard) < time).count();
         heard + usize::from(self.members.contains(&self.id))
     }
 
+    /// Whether a follower was heard of within the shortest election timeout: sooner than a leader steps down, so that
+    /// `status` can say why it is about to.
     pub(super) fn is_active(&self, peer: &Progress) -> bool {
-        self.now.since(peer.last_heard) < self.options.election_timeout_max()
+        self.now.since(peer.last_heard) < self.options.election_timeout_min()
     }
 
     fn broadcast_heartbeat(&mut self, out: &mut Output<Self>) {

@@ -40,8 +40,8 @@ impl Raft {
         let mut why = Vec::new();
         match &self.state {
             State::Leader(leader) => self.why_leader(leader, &mut why),
-            State::PreCandidate(campaign) => why.push(self.why_campaign("pre-vote", campaign)),
-            State::Candidate(campaign) => why.push(self.why_campaign("vote", campaign)),
+            State::PreCandidate(campaign) => self.why_campaign("pre-vote", campaign, &mut why),
+            State::Candidate(campaign) => self.why_campaign("vote", campaign, &mut why),
             State::Follower if self.leader.is_none() => {
                 why.push(format!("no leader known for {}", seconds(self.now.since(self.last_heard))));
             }
@@ -62,19 +62,21 @@ impl Raft {
         why
     }
 
-    fn why_campaign(&self, what: &str, campaign: &Campaign) -> String {
-        let asked = self.members.len();
-        let answers = format!("{what} got {} of {} needed", campaign.granted.len(), self.quorum());
-        let silent = asked.saturating_sub(campaign.granted.len().max(1) + campaign.refused.len());
+    fn why_campaign(&self, what: &str, campaign: &Campaign, why: &mut Vec<String>) {
+        let (granted, refused) = (campaign.granted.len(), campaign.refused.len());
+        let answered = campaign.granted.union(&campaign.refused).filter(|id| **id != self.id).count() + 1;
         let leaderless = seconds(self.now.since(self.last_heard));
-        format!(
-            "no leader known for {leaderless}: {answers}, {} refused, {silent} of {asked} did not answer",
-            campaign.refused.len()
-        )
+        let quorum = self.quorum();
+        why.push(format!(
+            "no leader known for {leaderless}: {what} got {granted} of {quorum} needed, {refused} refused"
+        ));
+        if answered < quorum {
+            why.push(format!("no quorum: {answered} of {} reachable", self.members.len()));
+        }
     }
 
     fn why_leader(&self, leader: &Leader, why: &mut Vec<String>) {
-        let reachable = self.reachable();
+        let reachable = self.reachable(self.options.election_timeout_min());
         if reachable < self.quorum() {
             why.push(format!("no quorum: {reachable} of {} reachable", self.members.len()));
         }

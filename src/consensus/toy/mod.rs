@@ -82,6 +82,10 @@ impl Protocol for Toy {
         Ok(Self)
     }
 
+    fn check_options(_: &Self::Options) -> Result<(), String> {
+        Ok(())
+    }
+
     fn checker(_setup: &Setup<Self>) -> Self::Checker {}
 
     fn check((): &(), _from: NodeId, message: ToyMessage) -> Result<Checked<ToyMessage>, Refused> {

@@ -64,6 +64,16 @@ async fn dropping_links_ends_the_streams_that_peers_opened() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_dropped_while_it_is_paused_lets_go_of_its_connections() {
+    let (one, two, _town) = pair().await;
+    two.gate.pause();
+    let gate = two.gate.clone();
+    drop(two);
+    until("one notices", || one.links.connected().is_empty()).await;
+    assert!(gate.is_paused());
+}
+
+#[tokio::test]
 async fn a_peer_that_stopped_reading_costs_bounded_memory_and_no_time() {
     const MESSAGES: u64 = 40_000;
     let (one, mut two, _town) = pair().await;

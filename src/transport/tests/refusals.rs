@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_stream::StreamExt;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Endpoint;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, Streaming};
 
 use super::rig::{Replica, Town, pair, until};
 use crate::consensus::toy::{FORBIDDEN, Toy, ToyMessage};
@@ -16,18 +17,18 @@ use crate::transport::codec::LaneCodec;
 use crate::transport::counters::Counters;
 use crate::transport::{Lane, Wire};
 
-/// Opens a stream of the first lane to replica 1 of `town` with this metadata, and says how it was refused.
-async fn knock(town: &Town, metadata: &[(&'static str, &str)]) -> Status {
+/// Opens a stream of the first lane to replica 1 of `town` with this metadata, and keeps it open.
+async fn knock(town: &Town, metadata: &[(&'static str, &str)]) -> Result<Streaming<ToyMessage>, Status> {
     let endpoint = Endpoint::from_shared(format!("http://{}", town.address(1))).unwrap();
     let mut client = tonic::client::Grpc::new(endpoint.connect().await.unwrap());
     client.ready().await.unwrap();
-    let mut request = Request::new(tokio_stream::iter([ToyMessage::ask(1)]));
+    let mut request = Request::new(tokio_stream::iter([ToyMessage::ask(1)]).chain(tokio_stream::pending()));
     for (key, value) in metadata {
         request.metadata_mut().insert(*key, AsciiMetadataValue::try_from(*value).unwrap());
     }
     let path = PathAndQuery::try_from(format!("/{}/Ask", Toy::SERVICE)).unwrap();
     let codec = LaneCodec::<Toy>::new(Lane::Response(0), Arc::new(Counters::default()));
-    client.streaming(request, path, codec).await.unwrap_err()
+    client.streaming(request, path, codec).await.map(tonic::Response::into_inner)
 }
 
 const GOOD: [(&str, &str); 4] =
@@ -45,15 +46,28 @@ async fn callers_in_the_wrong_place_are_told_so() {
         ("peer-id", "2", "this is replica 1, not 2: compare the members' addresses"),
     ] {
         let metadata = GOOD.map(|(name, good)| (name, if name == key { value } else { good }));
-        let status = knock(&town, &metadata).await;
+        let status = knock(&town, &metadata).await.unwrap_err();
         assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, words));
     }
-    for missing in 0..GOOD.len() {
-        let metadata: Vec<_> = GOOD.into_iter().filter(|(key, _)| *key != GOOD[missing].0).collect();
-        assert_eq!(knock(&town, &metadata).await.code(), Code::InvalidArgument);
+    for (missing, _) in GOOD {
+        let metadata: Vec<_> = GOOD.into_iter().filter(|(key, _)| *key != missing).collect();
+        assert_eq!(knock(&town, &metadata).await.unwrap_err().code(), Code::InvalidArgument);
     }
     assert_eq!(one.links.counters().refused, 9);
     assert_eq!(one.received(), None);
+}
+
+#[tokio::test]
+async fn a_newer_stream_of_a_peer_ends_the_older() {
+    let mut town = Town::new(2);
+    let mut one = town.start(1).await;
+    let mut older = knock(&town, &GOOD).await.unwrap();
+    assert_eq!(one.receive().await, (2, ToyMessage::ask(1)));
+    let mut newer = knock(&town, &GOOD).await.unwrap();
+    assert_eq!(one.receive().await, (2, ToyMessage::ask(1)));
+    assert_eq!(older.message().await.unwrap_err().code(), Code::Aborted);
+    one.send(2, ToyMessage::Answer { number: 1 });
+    assert_eq!(newer.message().await.unwrap(), Some(ToyMessage::Answer { number: 1 }));
 }
 
 #[tokio::test]

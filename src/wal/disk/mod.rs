@@ -16,6 +16,7 @@
 
 mod crash;
 mod faulty;
+mod faulty_io;
 mod real;
 mod switch;
 

@@ -1,20 +1,6 @@
 //! Snapshots on disk: one file each, written piece by piece, whole or not there.
 //!
-//! ```text
-//! offset  bytes  what
-//! 0       8      "CCTLSNAP"
-//! 8       4      format
-//! 12      4      CRC32C of the body
-//! 16      4      length of the body
-//! 20      ...    body: cluster id (8), node id (8), protocol (4 + length), meta in the canonical encoding
-//! ...            pieces, each: number (4), length (4), CRC32C of number, length and content (4), content
-//! ...            table: the offset of each piece (8 each)
-//! end-32  8      offset of the table
-//! end-24  4      number of pieces
-//! end-20  4      CRC32C of the table and of the body's checksum, which ties the end to the beginning
-//! end-16  8      length of the file
-//! end-8   8      "CCTLDONE"
-//! ```
+//! The file is drawn in `docs/wal-format.md`.
 //!
 //! A snapshot is written to a temporary file, synced, and renamed; then the directory is synced, and only then are older
 //! ones removed. So a crash leaves the old one, or both, or the new one: [`Snapshots::open`] takes the newest and removes
@@ -96,7 +82,7 @@ impl Snapshots {
 
     /// Begins to write a snapshot, which must not be older than the newest. It replaces one of the same index.
     pub fn begin(&self, meta: SnapshotMeta) -> Result<SnapshotWriter, WalError> {
-        self.refuse_stale(&meta, self.lock().as_ref())?;
+        refuse_stale(&meta, self.lock().as_ref())?;
         let number = self.0.writers.fetch_add(1, Ordering::Relaxed);
         let path = self.0.dir.join(format!("{:016x}.{number}{UNFINISHED}", meta.index.0));
         SnapshotWriter::begin(self.clone(), path, meta)
@@ -106,21 +92,12 @@ impl Snapshots {
     fn publish(&self, unfinished: &Path, meta: &SnapshotMeta) -> Result<(), WalError> {
         let shared = &*self.0;
         let mut newest = self.lock();
-        self.refuse_stale(meta, newest.as_ref())?;
+        refuse_stale(meta, newest.as_ref())?;
         let path = snapshot_path(&shared.dir, meta.index);
         shared.disk.rename(unfinished, &path).map_err(cannot("rename", unfinished))?;
         shared.disk.sync_dir(&shared.dir).map_err(cannot("sync", &shared.dir))?;
         *newest = Some(meta.clone());
         remove_older(&*shared.disk, &shared.dir, meta.index)
-    }
-
-    fn refuse_stale(&self, meta: &SnapshotMeta, newest: Option<&SnapshotMeta>) -> Result<(), WalError> {
-        match newest {
-            Some(newest) if newest.index > meta.index => {
-                Err(WalError::StaleSnapshot { index: meta.index, newest: newest.index })
-            }
-            _ => Ok(()),
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<SnapshotMeta>> {
@@ -134,14 +111,25 @@ pub(super) fn snapshot_path(dir: &Path, index: Index) -> PathBuf {
     dir.join(format!("{:016x}{NAME_ENDING}", index.0))
 }
 
+/// The index in a snapshot's file name; `None` for other files.
+pub(super) fn snapshot_index(name: &str) -> Option<Index> {
+    let digits = name.strip_suffix(NAME_ENDING).filter(|digits| digits.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok().map(Index)
+}
+
 /// The indices of the snapshots in a directory, ascending.
 pub(super) fn snapshot_indices(disk: &dyn Disk, dir: &Path) -> Result<Vec<Index>, WalError> {
     let names = disk.list(dir).map_err(cannot("list", dir))?;
-    let index = |name: &String| {
-        let digits = name.strip_suffix(NAME_ENDING).filter(|digits| digits.len() == 16)?;
-        u64::from_str_radix(digits, 16).ok().map(Index)
-    };
-    Ok(names.iter().filter_map(index).collect())
+    Ok(names.iter().filter_map(|name| snapshot_index(name)).collect())
+}
+
+fn refuse_stale(meta: &SnapshotMeta, newest: Option<&SnapshotMeta>) -> Result<(), WalError> {
+    match newest {
+        Some(newest) if newest.index > meta.index => {
+            Err(WalError::StaleSnapshot { index: meta.index, newest: newest.index })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn remove_older(disk: &dyn Disk, dir: &Path, newest: Index) -> Result<(), WalError> {

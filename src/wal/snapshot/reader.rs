@@ -9,7 +9,7 @@ use super::super::disk::{Disk, DiskFile, OpenMode};
 use super::super::error::{WalError, cannot};
 use super::super::options::Identity;
 use super::super::segment::{FORMAT, crc32c};
-use super::{END_MAGIC, FIXED_BYTES, FOOTER_BYTES, MAGIC, PIECE_HEADER_BYTES};
+use super::{END_MAGIC, FIXED_BYTES, FOOTER_BYTES, MAGIC, PIECE_HEADER_BYTES, snapshot_index};
 use crate::consensus::{Decode, DecodeError, NodeId, Reader, SnapshotMeta};
 
 /// An open snapshot. It keeps working when the file is replaced or removed.
@@ -39,6 +39,10 @@ impl SnapshotReader {
         let frame = Frame { path, file: &*file, bytes: file.len().map_err(cannot("read", path))? };
         let (body, body_crc) = frame.body()?;
         let (identity, meta) = decode_body(body).map_err(|error| frame.damaged(&error.to_string()))?;
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        if snapshot_index(&name) != Some(meta.index) {
+            return Err(frame.damaged(&format!("it is of index {}, which its name does not say", meta.index)));
+        }
         let (table, end) = frame.table(body_crc, meta.pieces)?;
         Ok(Self { path: path.to_owned(), identity, meta, table, end, file })
     }

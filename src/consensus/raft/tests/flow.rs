@@ -1,0 +1,98 @@
+//! Slow, stalled and full disks.
+
+use super::cluster::Cluster;
+use crate::consensus::{Pressure, Role};
+
+#[test]
+fn a_leader_whose_disk_stalls_hands_over() {
+    let mut cluster = Cluster::led(3);
+    cluster.node_mut(1).disk_on = false;
+    cluster.propose(1, "a");
+    cluster.advance(1_000);
+    assert_ne!(cluster.role(1), Role::Leader);
+    let leader = (2..=3).find(|id| cluster.role(*id) == Role::Leader).expect("another leads");
+    assert_eq!(cluster.commands(leader), ["a"]);
+    assert!(cluster.node(1).status().why.iter().any(|why| why.contains("disk has not answered")));
+    // It stays out of office while its disk does not answer, and follows when it does.
+    cluster.advance(5_000);
+    assert_eq!(cluster.role(leader), Role::Leader);
+    cluster.node_mut(1).disk_on = true;
+    cluster.sync(1);
+    cluster.advance(200);
+    assert_eq!(cluster.commands(1), ["a"]);
+}
+
+#[test]
+fn a_server_whose_disk_has_stalled_does_not_campaign() {
+    let mut cluster = Cluster::led(3);
+    cluster.node_mut(2).disk_on = false;
+    cluster.propose(1, "a");
+    cluster.settle();
+    cluster.crash(1);
+    cluster.crash(3);
+    cluster.advance(5_000);
+    assert_eq!((cluster.role(2), cluster.raft(2).term().0), (Role::Follower, 1));
+    // Nor when there is someone who would vote for it.
+    cluster.restart(3);
+    cluster.advance(5_000);
+    assert_eq!(cluster.role(2), Role::Follower);
+}
+
+#[test]
+fn a_follower_with_a_full_disk_votes_and_takes_entries_when_there_is_room() {
+    let mut cluster = Cluster::led(3);
+    cluster.storage(3, Pressure::Full);
+    cluster.journal.clear();
+    cluster.propose(1, "a");
+    cluster.propose(1, "b");
+    cluster.advance(1_000);
+    assert_eq!((cluster.commands(1).len(), cluster.raft(3).last_index().0), (2, 1));
+    let refusals = cluster.journal.matches("AppendEntriesResponse Full").count();
+    assert!((10..=25).contains(&refusals), "one a heartbeat: {refusals}");
+    let status = cluster.node(1).status();
+    assert_eq!(status.peers[1].state, "disk full");
+    assert!(status.why.iter().any(|why| why.contains("3 takes no entries")), "{status:?}");
+
+    cluster.isolate(1);
+    cluster.advance(700);
+    cluster.elect(2);
+    cluster.storage(3, Pressure::Ok);
+    cluster.advance(200);
+    assert_eq!(cluster.commands(3), ["a", "b"]);
+}
+
+#[test]
+fn a_leader_with_a_full_disk_hands_over_and_refuses_until_then() {
+    let mut cluster = Cluster::led(3);
+    cluster.storage(1, Pressure::Full);
+    cluster.propose(1, "a");
+    assert_eq!(cluster.node(1).rejected.len(), 1);
+    cluster.settle();
+    assert_ne!(cluster.role(1), Role::Leader);
+}
+
+#[test]
+fn a_leader_refuses_when_its_log_has_no_room_in_memory() {
+    let mut cluster = Cluster::led_with(1, |options| options.max_log_bytes = 200);
+    for _ in 0..5 {
+        cluster.propose(1, "x");
+    }
+    assert!(!cluster.node(1).rejected.is_empty());
+    assert!(cluster.commands(1).len() >= 2);
+}
+
+#[test]
+fn status_names_what_is_wrong() {
+    let mut cluster = Cluster::led(3);
+    cluster.isolate(3);
+    cluster.advance(700);
+    let why = cluster.node(1).status().why;
+    assert!(why[0].starts_with("3 has not answered for 0."), "{why:?}");
+    cluster.isolate(1);
+    cluster.advance(400);
+    let why = cluster.node(1).status().why;
+    assert_eq!(why[0], "no quorum: 1 of 3 reachable", "{why:?}");
+    cluster.advance(2_000);
+    let why = cluster.node(1).status().why;
+    assert!(why[0].starts_with("no leader known for ") && why[1] == "no quorum: 1 of 3 reachable", "{why:?}");
+}
