@@ -11,6 +11,7 @@
 //! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
+//! | [`check`] | linearizability and exactly-once over histories of clients | nothing |
 //!
 //! # One vocabulary
 //!
@@ -25,6 +26,7 @@
 //! | last | last log index | highest accepted sequence number |
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
+pub mod check;
 pub mod consensus;
 pub mod engine;
 pub mod kv;
