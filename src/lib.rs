@@ -27,6 +27,7 @@
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
 pub mod check;
+pub mod cli;
 pub mod consensus;
 pub mod engine;
 pub mod kv;
