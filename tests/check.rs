@@ -2,10 +2,13 @@
 //! only looks wrong passes. Each file says in its header what it shows.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use consensusctl::check::{History, Limits, Rule, Verdict, check};
+use consensusctl::cli::check::{CheckArgs, run as check_command};
+use consensusctl::cli::{Exit, Format, Output};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/histories")
@@ -81,4 +84,64 @@ fn names() -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Runs the command as a user would, and returns its exit code and what it printed.
+fn command(names: &[&str], json: bool, time: &str) -> (u8, String) {
+    let args = CheckArgs {
+        files: names.iter().map(|name| folder().join(format!("{name}.jsonl"))).collect(),
+        time: humantime::parse_duration(time).unwrap(),
+    };
+    let printed = Shared::default();
+    let format = if json { Format::Json } else { Format::Table };
+    let mut out = Output::to(format, Box::new(printed.clone()), Box::new(std::io::sink()));
+    let exit = check_command(&args, &mut out).map_or_else(|error| error.exit as u8, |()| 0);
+    let bytes = printed.0.lock().unwrap().clone();
+    (exit, String::from_utf8(bytes).unwrap())
+}
+
+/// A buffer that the test keeps a hand on.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_command_prints_a_verdict_for_each_file_and_exits_with_the_worst() {
+    let (exit, printed) = command(&["good-register", "bad-stale-read"], false, "60s");
+    assert_eq!(exit, 3);
+    assert!(printed.contains("good-register.jsonl: passed"), "{printed}");
+    assert!(printed.contains("bad-stale-read.jsonl: violated"), "{printed}");
+    assert!(printed.contains("line 4: client 2 at node 3, 0.000040 s to 0.000050 s: get \"x\""), "{printed}");
+    assert_eq!(command(&["good-register"], false, "60s").0, 0);
+}
+
+#[test]
+fn the_command_prints_one_json_object_a_line() {
+    let (exit, printed) = command(&["good-register", "bad-stale-read"], true, "60s");
+    assert_eq!(exit, 3);
+    let reports: Vec<serde_json::Value> =
+        printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(reports[0]["verdict"], "passed");
+    assert_eq!(reports[1]["explanation"]["rule"], "real-time");
+    assert_eq!(reports[1]["explanation"]["lines"], serde_json::json!([4, 3]));
+}
+
+#[test]
+fn a_file_that_is_no_history_is_a_usage_error() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "{\"history\":\"something else\",\"version\":1}\n").unwrap();
+    let args = CheckArgs { files: vec![file.path().to_owned()], time: std::time::Duration::from_secs(1) };
+    let mut out = Output::to(Format::Table, Box::new(std::io::sink()), Box::new(std::io::sink()));
+    let error = check_command(&args, &mut out).unwrap_err();
+    assert_eq!(error.exit, Exit::Usage);
+    assert!(error.message.contains("line 1, column 1: this is not a history"), "{error}");
 }

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 
 use super::evidence::Footprint;
 use super::explain::{Explanation, Rule, Verdict, name};
-use super::order::Latest;
 use super::history::Outcome;
+use super::order::Latest;
 use super::run::{Place, Run};
 use crate::kv::{KvError, Op};
 
@@ -63,7 +63,8 @@ fn compactions(run: &Run<'_>) -> Result<Vec<Compaction>, Verdict> {
         })
         .collect();
     chain.sort_by_key(|compaction| (place(run, compaction.index), compaction.below));
-    if let Some(compaction) = chain.iter().find(|compaction| compaction.below > place(run, compaction.index)) {
+    if let Some(compaction) = chain.iter().find(|compaction| compaction.below > place(run, compaction.index))
+    {
         let operation = run.operation(compaction.index);
         let story = format!("{} compacted at a revision that the store had not reached", name(operation));
         return Err(violated(&story, &[operation]));
@@ -80,10 +81,13 @@ fn compactions(run: &Run<'_>) -> Result<Vec<Compaction>, Verdict> {
 /// What was served at a revision asked for by number: who, where it stands, and what it asked for. Not reads within
 /// transactions: whether one was executed depends on the branch, and this pass may only ever accuse rightly.
 fn served(run: &Run<'_>) -> Vec<(usize, i64, i64)> {
-    let numbered = run.ops.iter().enumerate().filter_map(|(index, judged)| match (&judged.operation.op, judged.place) {
-        (Op::Range(request), Place::Read(at)) if request.revision > 0 => Some((index, at, request.revision)),
-        _ => None,
-    });
+    let numbered =
+        run.ops.iter().enumerate().filter_map(|(index, judged)| match (&judged.operation.op, judged.place) {
+            (Op::Range(request), Place::Read(at)) if request.revision > 0 => {
+                Some((index, at, request.revision))
+            }
+            _ => None,
+        });
     numbered.collect()
 }
 
@@ -92,7 +96,15 @@ fn refusals(run: &Run<'_>, chain: &mut [Compaction]) -> Result<(), Verdict> {
     let maybe: Vec<(u64, i64)> = run
         .ops
         .iter()
-        .filter(|judged| matches!(judged.operation.outcome, Outcome::Unknown(_) | Outcome::Error(KvError::SessionReplyLost | KvError::SessionExpired | KvError::SessionSequenceTooOld)))
+        .filter(|judged| {
+            matches!(
+                judged.operation.outcome,
+                Outcome::Unknown(_)
+                    | Outcome::Error(
+                        KvError::SessionReplyLost | KvError::SessionExpired | KvError::SessionSequenceTooOld
+                    )
+            )
+        })
         .filter_map(|judged| match &judged.operation.op {
             Op::Compact(request) => Some((judged.invoked, request.revision)),
             _ => None,
@@ -108,7 +120,8 @@ fn refusals(run: &Run<'_>, chain: &mut [Compaction]) -> Result<(), Verdict> {
             op => Footprint::of(op).asks_for.map(|asked| asked + 1),
         };
         let Some(above) = above else {
-            let story = format!("{} was refused as compacted, and asks for no revision", name(judged.operation));
+            let story =
+                format!("{} was refused as compacted, and asks for no revision", name(judged.operation));
             return Err(violated(&story, &[judged.operation]));
         };
         if maybe.iter().any(|&(invoked, revision)| revision >= above && invoked <= judged.completed) {
@@ -138,7 +151,10 @@ fn in_time(run: &Run<'_>, chain: &[Compaction], served: &[(usize, i64, i64)]) ->
     for compaction in chain {
         // What asked for less than this one keeps, and was served, came before it and all later ones.
         let later = earlier.split_off(&compaction.below);
-        std::mem::replace(&mut earlier, later).into_values().flatten().for_each(|index| before.add(run, index));
+        std::mem::replace(&mut earlier, later)
+            .into_values()
+            .flatten()
+            .for_each(|index| before.add(run, index));
         if let Some(other) = before.contradicts(run, compaction.index) {
             return Err(served_after(run, other, compaction));
         }

@@ -62,7 +62,8 @@ impl Footprint {
     fn range(&mut self, request: &RangeRequest) {
         self.reads.push(Span::new(&request.key, &request.range_end));
         if request.revision > 0 {
-            self.asks_for = Some(self.asks_for.map_or(request.revision, |lowest| lowest.min(request.revision)));
+            self.asks_for =
+                Some(self.asks_for.map_or(request.revision, |lowest| lowest.min(request.revision)));
         }
     }
 
@@ -84,7 +85,8 @@ impl Footprint {
     }
 
     fn txn(&mut self, request: &TxnRequest) {
-        self.compares.extend(request.compare.iter().map(|compare| Span::new(&compare.key, &compare.range_end)));
+        self.compares
+            .extend(request.compare.iter().map(|compare| Span::new(&compare.key, &compare.range_end)));
         for op in request.success.iter().chain(&request.failure) {
             match op {
                 TxnOp::Range(request) => self.range(request),
@@ -195,7 +197,8 @@ impl Sightings {
                 (TxnOp::Range(request), TxnOpResponse::Range(reply)) => {
                     let mut inner = Self::default();
                     inner.range(request, reply, before);
-                    self.present.extend(inner.present.into_iter().filter(|seen| seen.kv.mod_revision <= before));
+                    self.present
+                        .extend(inner.present.into_iter().filter(|seen| seen.kv.mod_revision <= before));
                     if before == revision {
                         self.absent.append(&mut inner.absent);
                     }
@@ -206,7 +209,9 @@ impl Sightings {
                 (TxnOp::DeleteRange(_), TxnOpResponse::DeleteRange(reply)) => {
                     self.all(reply.prev_kvs.iter().filter(|kv| kv.mod_revision <= before), before);
                 }
-                (TxnOp::Txn(request), TxnOpResponse::Txn(reply)) => self.txn(request, reply, revision, before),
+                (TxnOp::Txn(request), TxnOpResponse::Txn(reply)) => {
+                    self.txn(request, reply, revision, before)
+                }
                 _ => {}
             }
         }

@@ -206,7 +206,11 @@ impl History {
                 history.add(line, &text)?;
             }
         }
-        if line == 1 { Err(invalid(1, "the file is empty; a history begins with its header")) } else { Ok(history) }
+        if line == 1 {
+            Err(invalid(1, "the file is empty; a history begins with its header"))
+        } else {
+            Ok(history)
+        }
     }
 
     /// Writes the history, facts first.
@@ -241,7 +245,8 @@ impl History {
                 self.operations.push(operation);
             }
             _ => {
-                let why = "neither an operation (`client`, `invoked`, `op`, `outcome`) nor a fact (`at`, `fact`)";
+                let why =
+                    "neither an operation (`client`, `invoked`, `op`, `outcome`) nor a fact (`at`, `fact`)";
                 return Err(invalid(number, why));
             }
         }

@@ -43,7 +43,10 @@ impl Knowledge {
         let last = run.writers.keys().chain(run.readers.keys()).copied().max().unwrap_or(1);
         let mut knowledge = Self {
             gaps: (2..=last).filter(|revision| !run.writers.contains_key(revision)).collect(),
-            maybe: run.at(Place::Maybe).map(|index| (index, Footprint::of(&run.operation(index).op))).collect(),
+            maybe: run
+                .at(Place::Maybe)
+                .map(|index| (index, Footprint::of(&run.operation(index).op)))
+                .collect(),
             ..Self::default()
         };
         if knowledge.gaps.is_empty() {
@@ -97,7 +100,8 @@ impl Knowledge {
         for proofs in self.proofs.values_mut() {
             proofs.sort_by(|a, b| (a.creation, &a.sighting.kv.key).cmp(&(b.creation, &b.sighting.kv.key)));
             proofs.dedup_by(|a, b| {
-                (a.creation, &a.sighting.kv, a.sighting.value) == (b.creation, &b.sighting.kv, b.sighting.value)
+                (a.creation, &a.sighting.kv, a.sighting.value)
+                    == (b.creation, &b.sighting.kv, b.sighting.value)
             });
         }
     }

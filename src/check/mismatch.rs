@@ -43,7 +43,12 @@ pub(super) fn concerned(op: &Op, expected: &Reply, actual: &Response, model: &St
 }
 
 /// One key that a range shows otherwise than the model has it, or misses.
-fn differing(request: &RangeRequest, expected: &Reply, actual: &RangeResponse, model: &Store) -> Option<Bytes> {
+fn differing(
+    request: &RangeRequest,
+    expected: &Reply,
+    actual: &RangeResponse,
+    model: &Store,
+) -> Option<Bytes> {
     let at = if request.revision > 0 { request.revision } else { 0 };
     let state = |kv: &KeyValue| (kv.create_revision, kv.mod_revision, kv.version);
     let wrong = actual.kvs.iter().find(|seen| {
@@ -153,7 +158,8 @@ fn shows_the_future(run: &Run<'_>, index: usize) -> bool {
 /// The last known deletion of a key before the operation.
 fn remover(run: &Run<'_>, key: &Bytes, index: usize) -> Option<usize> {
     let before = run.ops[index].place.revision()?;
-    let mut earlier = run.writers.range(..=before).rev().map(|(_, &writer)| writer).filter(|&writer| writer != index);
+    let mut earlier =
+        run.writers.range(..=before).rev().map(|(_, &writer)| writer).filter(|&writer| writer != index);
     earlier.find(|&writer| {
         matches!(run.operation(writer).op, Op::DeleteRange(_) | Op::Txn(_))
             && Footprint::of(&run.operation(writer).op).may_write(key)
@@ -175,7 +181,9 @@ fn unexplained(run: &Run<'_>, knowledge: &Knowledge, gap: i64) -> Explanation {
     let value = Some(&kv.value).filter(|_| proof.sighting.value && !proof.creation);
     let wrote_the_same = |judged: &&Judged<'_>| {
         let writes = Footprint::of(&judged.operation.op).writes;
-        writes.iter().any(|(span, put)| span.only() == Some(&kv.key) && value.is_some() && put.as_ref() == value)
+        writes
+            .iter()
+            .any(|(span, put)| span.only() == Some(&kv.key) && value.is_some() && put.as_ref() == value)
     };
     // Whoever is known to have been executed, or not, says more than who may have been.
     let same = run.ops.iter().filter(wrote_the_same).min_by_key(|judged| judged.place == Place::Maybe);
@@ -189,7 +197,9 @@ fn unexplained(run: &Run<'_>, knowledge: &Knowledge, gap: i64) -> Explanation {
                     "; {line} wrote that and is known to have made revision {revision}: it was executed twice"
                 ));
             }
-            Place::Maybe => story.push_str(&format!("; {line} may have, but was called too late or made another")),
+            Place::Maybe => {
+                story.push_str(&format!("; {line} may have, but was called too late or made another"))
+            }
             _ => story.push_str(&format!("; {line} would have, but was not executed")),
         }
         involved.push(same.operation);
@@ -204,7 +214,11 @@ fn unseen(run: &Run<'_>, knowledge: &Knowledge, gap: i64) -> Explanation {
     let reader = run.readers.range(gap..).next().and_then(|(_, readers)| readers.first());
     let after = after.or(reader.map(|&reader| run.operation(reader)));
     let involved: Vec<_> = after.into_iter().chain(before).collect();
-    let why = if knowledge.maybe.is_empty() { "there is no write of unknown outcome" } else { "no write of unknown outcome fits" };
+    let why = if knowledge.maybe.is_empty() {
+        "there is no write of unknown outcome"
+    } else {
+        "no write of unknown outcome fits"
+    };
     let story = format!("later revisions were seen, but nobody can have made revision {gap}: {why}");
     Explanation::new(Rule::UnexplainedRevision, story, &involved)
 }

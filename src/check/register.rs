@@ -54,7 +54,10 @@ pub(super) fn check(history: &History, limits: &Limits<'_>) -> Verdict {
             Ok(()) => {}
             Err(Stop::NoOrder(explanation)) => return Verdict::Violated(explanation),
             Err(Stop::OutOfBudget) => {
-                return Verdict::Unknown(format!("the budget ran out at key {}: give it more time", show(&key)));
+                return Verdict::Unknown(format!(
+                    "the budget ran out at key {}: give it more time",
+                    show(&key)
+                ));
             }
         }
     }
@@ -109,7 +112,10 @@ fn search<'a>(
     let (mut from, mut furthest) = (0, (0, None));
     while placed < needed {
         *steps += 1;
-        if *steps > limits.steps || (steps.is_multiple_of(256) && (limits.expired)()) || seen.len() > MAX_STATES {
+        if *steps > limits.steps
+            || (steps.is_multiple_of(256) && (limits.expired)())
+            || seen.len() > MAX_STATES
+        {
             return Err(Stop::OutOfBudget);
         }
         if let Some((index, after)) = next(&accesses, &done, value.as_ref(), from) {
@@ -156,13 +162,14 @@ fn next(
         }
         first_return = first_return.min(accesses[index].completed);
     }
-    (from..accesses.len()).filter(open).take_while(|&index| accesses[index].operation.invoked <= first_return).find_map(
-        |index| match &accesses[index].action {
+    (from..accesses.len())
+        .filter(open)
+        .take_while(|&index| accesses[index].operation.invoked <= first_return)
+        .find_map(|index| match &accesses[index].action {
             Action::Write(after) => Some((index, after.clone())),
             Action::Read(read) if read.as_ref() == value => Some((index, read.clone())),
             Action::Read(_) => None,
-        },
-    )
+        })
 }
 
 /// Names the operation that could not be placed when most others were, and who wrote what it should have seen.

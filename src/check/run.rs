@@ -129,7 +129,8 @@ impl<'a> Run<'a> {
         for (index, judged) in self.ops.iter().enumerate() {
             let operation = judged.operation;
             if judged.place.revision().is_some_and(|revision| revision < 1) {
-                let why = format!("{} has a reply without a revision, and other replies have one", name(operation));
+                let why =
+                    format!("{} has a reply without a revision, and other replies have one", name(operation));
                 return Err(Verdict::Unknown(why));
             }
             match judged.place {

@@ -277,7 +277,10 @@ impl Search<'_> {
             }
             let op = &self.run.operation(candidate).op;
             let tried = &choice.candidates[..choice.next - 1];
-            if tried.iter().any(|&other| !self.used.contains_key(&other) && self.run.operation(other).op == *op) {
+            if tried
+                .iter()
+                .any(|&other| !self.used.contains_key(&other) && self.run.operation(other).op == *op)
+            {
                 continue;
             }
             let mut model = choice.before.clone();

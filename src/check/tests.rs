@@ -118,7 +118,8 @@ fn an_absurd_revision_is_a_violation_and_not_a_search() {
 
 #[test]
 fn an_error_of_the_format_names_line_and_column() {
-    let text = "{\"history\":\"consensusctl\",\"version\":1}\n{\"client\":1,\"invoked\":0,\"op\":{\"putt\":{}}}\n";
+    let text =
+        "{\"history\":\"consensusctl\",\"version\":1}\n{\"client\":1,\"invoked\":0,\"op\":{\"putt\":{}}}\n";
     let error = History::read(text.as_bytes()).unwrap_err().to_string();
     assert!(error.starts_with("line 2, column 36: unknown variant `putt`"), "{error}");
 }

@@ -1,9 +1,9 @@
 //! Errors carry no revision. What is known of their place are the revisions around them in time.
 
 use super::history::Consistency;
+use super::history::Outcome;
 use super::run::{Place, Run};
 use crate::kv::KvError;
-use super::history::Outcome;
 
 /// The revisions at one of which the store must have answered so.
 #[derive(Debug)]

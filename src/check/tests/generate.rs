@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::check::{Consistency, Header, History, Operation, Outcome};
 use crate::kv::{
-    Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest, RangeRequest, Response, Store, TxnOp,
-    TxnRequest,
+    Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest, RangeRequest, Response, Store,
+    TxnOp, TxnRequest,
 };
 
 /// What is wrong with the store, once in a run.
@@ -136,9 +136,15 @@ impl World {
         let mut consistency = Consistency::Linearizable;
         let op = match self.rng.random_range(0..20) {
             0..=6 => Op::Put(put),
-            7 => Op::DeleteRange(DeleteRangeRequest { key, prev_kv: self.rng.random(), ..Default::default() }),
+            7 => {
+                Op::DeleteRange(DeleteRangeRequest { key, prev_kv: self.rng.random(), ..Default::default() })
+            }
             8..=10 => self.swap(put),
-            11 => Op::Range(RangeRequest { key: Bytes::from_static(b"k"), range_end: Bytes::from_static(b"l"), ..Default::default() }),
+            11 => Op::Range(RangeRequest {
+                key: Bytes::from_static(b"k"),
+                range_end: Bytes::from_static(b"l"),
+                ..Default::default()
+            }),
             12 => {
                 let revision = self.rng.random_range(1..=self.store.revision());
                 Op::Range(RangeRequest { key, revision, ..Default::default() })
@@ -183,7 +189,9 @@ impl World {
         let reply = self.with_bug(&operation).unwrap_or_else(|| {
             let trailing = self.past.get(self.past.len().saturating_sub(1 + number % 3));
             match (operation.consistency, trailing) {
-                (Consistency::Serializable, Some((_, store))) => Outcome::of(store.clone().execute(&operation.op)),
+                (Consistency::Serializable, Some((_, store))) => {
+                    Outcome::of(store.clone().execute(&operation.op))
+                }
                 _ => Outcome::of(self.store.execute(&operation.op)),
             }
         });
@@ -197,13 +205,17 @@ impl World {
 
     /// What the broken store answers, if now is the time for its bug.
     fn with_bug(&mut self, operation: &Operation) -> Option<Outcome> {
-        let bug = self.plan.bug.filter(|_| self.armed && self.store.revision() > 20 && operation.completed.is_some())?;
+        let bug = self
+            .plan
+            .bug
+            .filter(|_| self.armed && self.store.revision() > 20 && operation.completed.is_some())?;
         let put = matches!(operation.op, Op::Put(_));
         let plain_read = operation.consistency == Consistency::Linearizable
             && matches!(&operation.op, Op::Range(request) if request.revision == 0);
         let reply = match bug {
             Bug::StaleRead if plain_read => {
-                let (_, stale) = self.past.iter().rev().find(|(until, _)| self.surely_before(*until, operation))?;
+                let (_, stale) =
+                    self.past.iter().rev().find(|(until, _)| self.surely_before(*until, operation))?;
                 stale.clone().execute(&operation.op)
             }
             Bug::LostWrite if put => self.store.clone().execute(&operation.op),
@@ -248,7 +260,12 @@ impl World {
             let Outcome::Ok(reply) = &other.outcome else { return false };
             matches!(other.op, Op::Put(_))
                 && other.completed.is_some_and(|completed| completed < operation.invoked)
-                && self.past.iter().rev().find(|(until, _)| *until == at).is_some_and(|(_, store)| reply.revision() > store.revision())
+                && self
+                    .past
+                    .iter()
+                    .rev()
+                    .find(|(until, _)| *until == at)
+                    .is_some_and(|(_, store)| reply.revision() > store.revision())
         })
     }
 
