@@ -26,7 +26,9 @@
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
 pub mod cli;
+pub mod config;
 pub mod consensus;
 pub mod engine;
 pub mod kv;
+pub mod protocols;
 pub mod wal;
