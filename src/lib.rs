@@ -28,7 +28,9 @@
 
 pub mod check;
 pub mod cli;
+pub mod config;
 pub mod consensus;
 pub mod engine;
 pub mod kv;
+pub mod protocols;
 pub mod wal;
