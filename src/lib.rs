@@ -11,7 +11,11 @@
 //! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
+<<<<<<< HEAD
 //! | [`transport`] | gRPC links between replicas, and the faults on them | sockets |
+=======
+//! | [`check`] | linearizability and exactly-once over histories of clients | nothing |
+>>>>>>> check
 //!
 //! # One vocabulary
 //!
@@ -26,11 +30,15 @@
 //! | last | last log index | highest accepted sequence number |
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
+pub mod check;
 pub mod cli;
+pub mod config;
 pub mod consensus;
+pub mod engine;
 pub mod kv;
 pub mod node;
+pub mod protocols;
 pub mod registry;
+pub mod sim;
 pub mod transport;
 pub mod wal;
-pub mod engine;

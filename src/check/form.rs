@@ -44,8 +44,9 @@ mod text {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
         match Form::deserialize(deserializer)? {
             Form::Text(text) => Ok(Bytes::from(text.into_bytes())),
-            Form::Hex(Hex { hex }) => unhex(&hex)
-                .ok_or_else(|| serde::de::Error::custom(format!("`{hex}` is not a list of hexadecimal bytes"))),
+            Form::Hex(Hex { hex }) => unhex(&hex).ok_or_else(|| {
+                serde::de::Error::custom(format!("`{hex}` is not a list of hexadecimal bytes"))
+            }),
         }
     }
 
@@ -60,7 +61,7 @@ mod text {
 macro_rules! many {
     ($module:ident, $form:ident, $real:ty) => {
         mod $module {
-            use super::{$form, Deserialize, Deserializer, Serialize, Serializer, kv};
+            use super::{Deserialize, Deserializer, Serialize, Serializer, kv, $form};
 
             struct Borrowed<'a>(&'a $real);
 
@@ -106,7 +107,10 @@ many!(txn_op_responses, TxnOpResponseForm, kv::TxnOpResponse);
 mod key_value {
     use super::{Deserialize, Deserializer, KeyValueForm, Serializer, kv};
 
-    pub(super) fn serialize<S: Serializer>(value: &Option<kv::KeyValue>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<kv::KeyValue>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => KeyValueForm::serialize(value, serializer),
             None => serializer.serialize_none(),

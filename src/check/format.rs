@@ -1,6 +1,6 @@
 //! Histories as JSON lines: the writer and the reader. `docs/history-format.md` is the format's description.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read as _, Write};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -196,7 +196,7 @@ impl History {
         loop {
             text.clear();
             line += 1;
-            let read = input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut text);
+            let read = (&mut input).take(MAX_LINE_BYTES).read_until(b'\n', &mut text);
             if read.map_err(|source| FormatError::Io { line, source })? == 0 {
                 break;
             }
@@ -206,7 +206,11 @@ impl History {
                 history.add(line, &text)?;
             }
         }
-        if line == 1 { Err(invalid(1, "the file is empty; a history begins with its header")) } else { Ok(history) }
+        if line == 1 {
+            Err(invalid(1, "the file is empty; a history begins with its header"))
+        } else {
+            Ok(history)
+        }
     }
 
     /// Writes the history, facts first.
@@ -241,7 +245,8 @@ impl History {
                 self.operations.push(operation);
             }
             _ => {
-                let why = "neither an operation (`client`, `invoked`, `op`, `outcome`) nor a fact (`at`, `fact`)";
+                let why =
+                    "neither an operation (`client`, `invoked`, `op`, `outcome`) nor a fact (`at`, `fact`)";
                 return Err(invalid(number, why));
             }
         }

@@ -150,7 +150,7 @@ impl Output {
 /// Draws a table without printing it.
 pub fn render_table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().map(|title| title.to_uppercase()));
     table.add_rows(rows);
     table.column_iter_mut().for_each(|column| {

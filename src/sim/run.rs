@@ -12,6 +12,9 @@ use super::trace::{Trace, Tracing};
 use super::world::World;
 use crate::check::{Header, History, Limits, Verdict};
 
+/// How much may be spent on the verdict on a history: steps, so that the verdict is the same on any machine.
+const CHECK_STEPS: u64 = 3_000_000;
+
 /// What run is wanted. Equal options give equal runs.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -142,7 +145,7 @@ pub fn run<P: Simulated>(options: &RunOptions) -> Report {
 
 /// The checker's verdict on what the clients saw.
 fn judge(report: &mut Report, now: u64) {
-    match crate::check::check(&report.history, &Limits::default()) {
+    match crate::check::check(&report.history, &Limits::steps(CHECK_STEPS)) {
         Verdict::Passed { .. } => {}
         Verdict::Violated(explanation) => {
             let (invariant, detail) = ("linearizability", explanation.to_string());

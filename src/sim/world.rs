@@ -132,7 +132,6 @@ impl<P: Simulated> World<P> {
             }
             self.happen(what)?;
         }
-        self.stats.simulated_us = self.now;
         Ok(())
     }
 
@@ -484,6 +483,18 @@ impl<P: Simulated> World<P> {
             )
         });
         nodes.collect::<Vec<_>>().join("\n  ")
+    }
+
+    /// The counts so far.
+    pub(super) fn stats(&self) -> Stats {
+        Stats {
+            simulated_us: self.now,
+            elections: self.watch.elections(),
+            messages_delayed: self.network.delayed,
+            messages_reordered: self.network.reordered,
+            digests_compared: self.agreement.compared,
+            ..self.stats.clone()
+        }
     }
 
     /// Who leads, by the highest epoch.
