@@ -11,11 +11,9 @@
 //! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
-<<<<<<< HEAD
 //! | [`transport`] | gRPC links between replicas, and the faults on them | sockets |
-=======
 //! | [`check`] | linearizability and exactly-once over histories of clients | nothing |
->>>>>>> check
+//! | [`sim`] | a simulated world of clock, network, disks and faults around the same engine | engine |
 //!
 //! # One vocabulary
 //!

@@ -97,7 +97,7 @@ impl Archive {
     }
 
     /// The newest durable snapshot.
-    pub fn newest(&self) -> Option<&SnapshotMeta> {
+    pub fn newest(&self) -> Option<SnapshotMeta> {
         self.snapshots.newest()
     }
 

@@ -50,7 +50,7 @@ impl fmt::Display for Target {
 
 /// Draws the faults of a run of so many nodes, for the time until `end` in microseconds. Some runs are calm and some
 /// are wild: bugs hide in both.
-pub fn draw(dice: &mut Dice, mix: &FaultMix, nodes: usize, end: u64) -> Vec<Injection> {
+pub(super) fn draw(dice: &mut Dice, mix: &FaultMix, nodes: usize, end: u64) -> Vec<Injection> {
     let gap_ms = *dice.pick(&[200, 500, 500, 1000, 1000, 2000]);
     // A run in which only some kinds of faults occur goes deeper into those.
     let narrow = dice.chance(400);

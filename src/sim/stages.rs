@@ -15,7 +15,7 @@ use crate::consensus::{
     self, Decode as _, InstallProgress, Message as _, Pressure, Proposal, ReadId, RequestId, WallTime,
 };
 use crate::engine::{ArchiveWork, Archived, Effects, Event, ExecutorWork, Ticket};
-use crate::wal::{Preparation, Prepared, WalError};
+use crate::wal::{Preparation, WalError};
 
 /// How long the archive waits before it tries a full disk again; as in production.
 const FULL_DISK_RETRY: u64 = 500_000;
@@ -289,6 +289,7 @@ impl<P: Simulated> World<P> {
         }
         match self.replica(n).logger.write() {
             Ok(true) => {
+                self.replica(n).syncing = true;
                 let delay = self.sync_delay(n);
                 self.later(n, delay, Step::LogSynced);
                 Ok(())
@@ -315,6 +316,7 @@ impl<P: Simulated> World<P> {
         if self.strikes(n)? {
             return Ok(());
         }
+        self.replica(n).syncing = false;
         let logged = match self.replica(n).logger.sync() {
             Ok(logged) => logged,
             Err(error) => return self.disk_failed(n, &error),

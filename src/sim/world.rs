@@ -257,7 +257,7 @@ impl<P: Simulated> World<P> {
         node.rotten = false;
         let Opened { sequencer, logger, executor, archive, checker, data_dir, recovery } = opened;
         let last_lsn = recovery.last_lsn;
-        let snapshot = archive.newest().cloned();
+        let snapshot = archive.newest();
         if first {
             assert_eq!(recovery.records, 0, "an empty disk holds no records");
         } else {
@@ -294,6 +294,7 @@ impl<P: Simulated> World<P> {
             prepared: None,
             room: Pressure::Ok,
             starved: false,
+            syncing: false,
             sync_waits: false,
             work: std::collections::VecDeque::new(),
             executing: false,
@@ -365,6 +366,7 @@ impl<P: Simulated> World<P> {
         self.stats.crashes += 1;
         self.tell(n, || format!("✗ crash: {}", blow.why));
         let node = &mut self.nodes[n];
+        let unsynced = node.replica.as_ref().is_some_and(|replica| replica.syncing);
         let callers: Vec<Caller> = node.replica.take().map_or_else(Vec::new, |replica| {
             let asked = replica.requests.iter().map(|(caller, _)| *caller);
             replica.waiting.values().copied().chain(asked).collect()
@@ -375,7 +377,7 @@ impl<P: Simulated> World<P> {
         // A disk that was about to fail is replaced by what it holds: the fault was meant for this life.
         let armed = node.armed.take().map(|_| Crash::Keep);
         if let Some(crash) = blow.disk.as_ref().or(armed.as_ref()) {
-            self.stats.lost_writes += u64::from(node.disk.unsynced() > 0);
+            self.stats.lost_writes += u64::from(unsynced);
             let full = node.full.then(|| node.disk.used());
             node.disk = node.disk.crash(crash);
             node.disk.set_capacity(full);
