@@ -53,6 +53,8 @@ impl<P: Simulated> World<P> {
                 self.nodes[n].doom = Some(Doom { effects: dice.below(*dice.clone().pick(&[1, 8, 40])), blow });
                 Ok(true)
             }
+            // One failure of a disk at a time.
+            Fault::MidWrite | Fault::FailSync | Fault::FailWrite if self.nodes[n].armed.is_some() => Ok(false),
             Fault::MidWrite if up => {
                 self.nodes[n].disk.power_off_after(dice.below(12));
                 self.nodes[n].armed = Some(blow(Fault::TornWrites, away, dice));
@@ -228,8 +230,10 @@ impl<P: Simulated> World<P> {
     fn release_sync(&mut self, n: usize) {
         let node = &mut self.nodes[n];
         node.stalled = node.stalled.saturating_sub(1);
-        let waits = node.replica.as_mut().is_some_and(|replica| std::mem::take(&mut replica.sync_waits));
-        if node.stalled == 0 && waits {
+        if node.stalled > 0 {
+            return;
+        }
+        if node.replica.as_mut().is_some_and(|replica| std::mem::take(&mut replica.sync_waits)) {
             let what = What::Node { node: n, life: node.life, step: Step::LogSynced };
             self.queue.at_once(what);
         }

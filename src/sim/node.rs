@@ -180,6 +180,8 @@ pub(super) struct Replica<P: Simulated> {
     pub(super) last_lsn: Lsn,
     /// When the earliest timer event of this life is due.
     pub(super) timer_at: Option<u64>,
+    /// When the last report to the core that took a moment arrives.
+    pub(super) reports_at: u64,
     /// Requests that wait for the core to wake up.
     pub(super) requests: Vec<(Caller, Ask)>,
     pub(super) waking: bool,

@@ -327,7 +327,7 @@ impl<P: Simulated> World<P> {
         self.mix(logged.durable.0);
         self.nodes[n].highest_lsn = logged.durable;
         self.watch.durable(self.nodes[n].id, logged.durable)?;
-        self.hand(n, Step::Core(Event::Durable(logged.durable)));
+        self.report(n, Event::Durable(logged.durable));
         self.report_room(n, logged.room);
         self.end_of_turn(n, true);
         Ok(())
@@ -351,7 +351,7 @@ impl<P: Simulated> World<P> {
 
     fn report_room(&mut self, n: usize, room: Pressure) {
         if std::mem::replace(&mut self.replica(n).room, room) != room {
-            self.hand(n, Step::Core(Event::Storage(room)));
+            self.report(n, Event::Storage(room));
         }
     }
 
@@ -416,7 +416,7 @@ impl<P: Simulated> World<P> {
         let id = self.nodes[n].id;
         if let Some(progress) = done.installed.take() {
             self.stats.installs += u64::from(matches!(progress, InstallProgress::Done(_)));
-            self.hand_in_order(n, Event::Install(progress));
+            self.report(n, Event::Install(progress));
         }
         if let Some(index) = done.applied.take() {
             let replica = self.replica(n);
@@ -426,19 +426,28 @@ impl<P: Simulated> World<P> {
             if let Some(digest) = digest.flatten() {
                 self.agreement.digest(id, index, digest)?;
             }
-            self.hand_in_order(n, Event::Applied(index));
+            self.report(n, Event::Applied(index));
         }
         if let Some(meta) = done.checkpointed.take() {
             self.agreement.digest(id, meta.index, meta.digest)?;
-            self.hand_in_order(n, Event::Checkpointed { meta, durable: false });
+            self.report(n, Event::Checkpointed { meta, durable: false });
         }
         Ok(())
     }
 
-    /// Reports of one thread reach the core in order; they come at once.
-    fn hand_in_order(&mut self, n: usize, event: Event<P>) {
-        let what = What::Node { node: n, life: self.nodes[n].life, step: Step::Core(event) };
-        self.queue.at_once(what);
+    /// Reports reach the core in the order in which they were made, as through a channel: at once, or after a moment.
+    fn report(&mut self, n: usize, event: Event<P>) {
+        let delay = if self.handover.chance(700) { 0 } else { self.handover.between(1, 300) };
+        let (now, life) = (self.now, self.nodes[n].life);
+        let replica = self.replica(n);
+        let what = What::Node { node: n, life, step: Step::Core(event) };
+        if delay == 0 && replica.reports_at < now {
+            self.queue.at_once(what);
+        } else {
+            replica.reports_at = replica.reports_at.max(now + delay);
+            let at = replica.reports_at;
+            self.queue.at(at, what);
+        }
     }
 
     // ---- The archive thread -----------------------------------------------------------------------------------------
@@ -483,10 +492,10 @@ impl<P: Simulated> World<P> {
                 self.stats.snapshots += 1;
                 self.watch.snapshot(id, &meta);
                 self.tell(n, || format!("snapshot of index {} is durable", meta.index));
-                self.hand_in_order(n, Event::Checkpointed { meta, durable: true });
+                self.report(n, Event::Checkpointed { meta, durable: true });
             }
-            Archived::Piece(piece) => self.hand_in_order(n, Event::Piece(piece)),
-            Archived::Progress(progress) => self.hand_in_order(n, Event::Install(progress)),
+            Archived::Piece(piece) => self.report(n, Event::Piece(piece)),
+            Archived::Progress(progress) => self.report(n, Event::Install(progress)),
             Archived::Received { meta, store } => {
                 self.watch.snapshot(id, &meta);
                 self.tell(n, || format!("received the snapshot of index {}", meta.index));

@@ -285,6 +285,7 @@ impl<P: Simulated> World<P> {
             done: engine::Executed::default(),
             last_lsn,
             timer_at: None,
+            reports_at: 0,
             requests: Vec::new(),
             waking: false,
             waiting: std::collections::BTreeMap::new(),
