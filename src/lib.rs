@@ -27,9 +27,9 @@
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
 pub mod consensus;
+pub mod engine;
 pub mod kv;
 pub mod node;
 pub mod registry;
 pub mod transport;
 pub mod wal;
-pub mod engine;
