@@ -1,6 +1,6 @@
 //! §5.3, §5.4.2, Diss. §10.2.
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Envelope};
 use crate::consensus::raft::{AppendEntries, AppendEntriesResponse, AppendOutcome, Body, Entry, Payload};
 use crate::consensus::{Epoch, Index, Input, Role};
 
@@ -55,7 +55,7 @@ fn an_old_terms_entry_is_not_committed_by_counting() {
     cluster.heal();
     cluster.campaign(5);
     while cluster.role(5) != Role::Leader {
-        assert!(cluster.deliver_if(|e| e.message_is_vote()));
+        assert!(cluster.deliver_if(Envelope::message_is_vote));
     }
     cluster.network.clear();
     assert_eq!(cluster.terms(5), [1, 2]);
@@ -64,7 +64,7 @@ fn an_old_terms_entry_is_not_committed_by_counting() {
     cluster.restart(2);
     cluster.campaign(1);
     for _ in 0..100 {
-        if cluster.role(1) != Role::Leader && !cluster.deliver_if(|e| e.message_is_vote()) {
+        if cluster.role(1) != Role::Leader && !cluster.deliver_if(Envelope::message_is_vote) {
             cluster.campaign(1);
         }
     }
