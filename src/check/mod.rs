@@ -65,6 +65,7 @@ pub use format::{FORMAT_VERSION, FormatError, HistoryWriter};
 pub use history::{Consistency, Fact, Header, History, Operation, Outcome};
 pub use record::{Call, Recorder, Ticket};
 
+use crate::kv::Response;
 use run::Run;
 
 /// How much may be spent on a verdict.
@@ -91,9 +92,9 @@ impl std::fmt::Debug for Limits<'_> {
 
 /// Judges a history.
 pub fn check(history: &History, limits: &Limits<'_>) -> Verdict {
-    let has_revisions =
-        history.operations.iter().filter_map(Operation::response).any(|response| response.revision() > 0);
-    if !has_revisions {
+    let mut revisions =
+        history.operations.iter().filter_map(Operation::response).map(Response::revision).peekable();
+    if revisions.peek().is_some() && revisions.all(|revision| revision == 0) {
         return register::check(history, limits);
     }
     let judged = Run::new(history).and_then(|run| {

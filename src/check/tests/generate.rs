@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::check::{Consistency, Header, History, Operation, Outcome};
 use crate::kv::{
-    Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest, RangeRequest, Response, Store,
-    TxnOp, TxnRequest,
+    CompactionRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest,
+    RangeRequest, Response, Store, TxnOp, TxnRequest,
 };
 
 /// What is wrong with the store, once in a run.
@@ -149,6 +149,10 @@ impl World {
                 let revision = self.rng.random_range(1..=self.store.revision());
                 Op::Range(RangeRequest { key, revision, ..Default::default() })
             }
+            13 if number.is_multiple_of(7) => {
+                Op::Compact(CompactionRequest { revision: self.store.revision() - 1 })
+            }
+            13 if number % 7 < 3 => Op::Put(PutRequest { value: Bytes::new(), ignore_value: true, ..put }),
             13..=14 => {
                 consistency = Consistency::Serializable;
                 Op::Range(RangeRequest { key, ..Default::default() })
@@ -209,7 +213,7 @@ impl World {
             .plan
             .bug
             .filter(|_| self.armed && self.store.revision() > 20 && operation.completed.is_some())?;
-        let put = matches!(operation.op, Op::Put(_));
+        let put = matches!(&operation.op, Op::Put(request) if !request.ignore_value);
         let plain_read = operation.consistency == Consistency::Linearizable
             && matches!(&operation.op, Op::Range(request) if request.revision == 0);
         let reply = match bug {
