@@ -7,17 +7,17 @@
 //!
 //! # How it is decided
 //!
-//! 1. Calls of one command of a session become one; they must have been answered alike ([`run`]).
-//! 2. No two writes may claim one revision, and there must be enough writes for the revisions seen ([`run`],
-//!    [`order`]).
+//! 1. Calls of one command of a session become one; they must have been answered alike (`run`).
+//! 2. No two writes may claim one revision, and there must be enough writes for the revisions seen (`run`,
+//!    `order`).
 //! 3. The order of revisions must agree with time: who returned before another was called stands before it
-//!    ([`order`]).
-//! 4. Compactions must have forbidden what they forbid ([`compaction`]).
+//!    (`order`).
+//! 4. Compactions must have forbidden what they forbid (`compaction`).
 //! 5. All writes are replayed in the order of revisions, and every reply must be the model's to the byte. What is
-//!    left to search for is who made the revisions that nobody was told of ([`search`]): what replies prove about them
-//!    comes first ([`knowledge`]).
+//!    left to search for is who made the revisions that nobody was told of (`search`): what replies prove about them
+//!    comes first (`knowledge`).
 //!
-//! Histories without revisions are judged key by key, as registers ([`register`]).
+//! Histories without revisions are judged key by key, as registers (`register`).
 //!
 //! # Invariants
 //!

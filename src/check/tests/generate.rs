@@ -219,7 +219,7 @@ impl World {
         let reply = match bug {
             Bug::StaleRead if plain_read => {
                 let (_, stale) =
-                    self.past.iter().rev().find(|(until, _)| self.surely_before(*until, operation))?;
+                    self.past.iter().rev().find(|(_, state)| self.is_outdated(state, operation))?;
                 stale.clone().execute(&operation.op)
             }
             Bug::LostWrite if put => self.store.clone().execute(&operation.op),
@@ -257,19 +257,12 @@ impl World {
         Some(Outcome::of(reply))
     }
 
-    /// Whether a write that took effect at `at` had certainly been acknowledged before this operation was called.
-    fn surely_before(&self, at: u64, operation: &Operation) -> bool {
-        let _ = at;
+    /// Whether a write that this state lacks had been acknowledged before the operation was called.
+    fn is_outdated(&self, state: &Store, operation: &Operation) -> bool {
         self.operations.iter().any(|other| {
-            let Outcome::Ok(reply) = &other.outcome else { return false };
-            matches!(other.op, Op::Put(_))
-                && other.completed.is_some_and(|completed| completed < operation.invoked)
-                && self
-                    .past
-                    .iter()
-                    .rev()
-                    .find(|(until, _)| *until == at)
-                    .is_some_and(|(_, store)| reply.revision() > store.revision())
+            let earlier = other.completed.is_some_and(|completed| completed < operation.invoked);
+            let Outcome::Ok(Response::Put(reply)) = &other.outcome else { return false };
+            earlier && reply.revision > state.revision()
         })
     }
 
