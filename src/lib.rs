@@ -12,6 +12,7 @@
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
 //! | [`transport`] | gRPC links between replicas, and the faults on them | sockets |
+//! | [`check`] | linearizability and exactly-once over histories of clients | nothing |
 //!
 //! # One vocabulary
 //!
@@ -26,10 +27,14 @@
 //! | last | last log index | highest accepted sequence number |
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
+pub mod check;
+pub mod cli;
+pub mod config;
 pub mod consensus;
 pub mod engine;
 pub mod kv;
 pub mod node;
+pub mod protocols;
 pub mod registry;
 pub mod transport;
 pub mod wal;

@@ -1,0 +1,252 @@
+//! The text form: reading it strictly, and writing the effective configuration of a cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::{ClusterConfig, ConfigError, MAX_NODES, MIN_REQUEST_TIMEOUT_MS, MemberConfig};
+use crate::protocols::{self, Entry, PROTOCOLS};
+
+/// How a member of the Python project's JSON files is written here.
+const JSON_HINT: &str = "write it as TOML: `protocol = \"raft\"`, and for each node a section `[[member]]` with \
+                         `id = 1` and `address = \"127.0.0.1:5001\"`; cluster.toml at the top of the repository shows \
+                         everything that can be set";
+
+/// The keys outside the protocols' sections.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: Option<Spanned<String>>,
+    cluster_id: Option<u64>,
+    protocol: Option<Spanned<String>>,
+    nodes: Option<Spanned<usize>>,
+    host: Option<Spanned<String>>,
+    base_port: Option<Spanned<u16>>,
+    request_timeout_ms: Option<Spanned<u64>>,
+    data_dir: Option<PathBuf>,
+    log: Option<String>,
+    #[serde(default)]
+    member: Vec<FileMember>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileMember {
+    id: Spanned<u64>,
+    address: Spanned<String>,
+}
+
+/// Something wrong at a place in the text.
+struct Wrong {
+    at: Option<Range<usize>>,
+    message: String,
+    hint: Option<String>,
+}
+
+fn wrong<T>(value: &Spanned<T>, message: impl Into<String>) -> Wrong {
+    Wrong { at: Some(value.span()), message: message.into(), hint: None }
+}
+
+impl From<toml::de::Error> for Wrong {
+    fn from(error: toml::de::Error) -> Self {
+        Self { at: error.span(), message: error.message().to_owned(), hint: None }
+    }
+}
+
+impl ClusterConfig {
+    /// Reads and checks the file at `path`. With `protocol` the file is read for that one, whatever it names itself.
+    pub fn load(path: &Path, protocol: Option<&'static Entry>) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+            file: path.to_owned(),
+            line: None,
+            message: format!("cannot be read: {error}"),
+            hint: None,
+        })?;
+        Self::parse(&text, path, protocol)
+    }
+
+    /// Checks the text of a file; `path` is for messages.
+    pub fn parse(text: &str, path: &Path, protocol: Option<&'static Entry>) -> Result<Self, ConfigError> {
+        parse(text, protocol).map_err(|wrong| ConfigError {
+            file: path.to_owned(),
+            line: wrong.at.map(|at| text[..at.start.min(text.len())].matches('\n').count() + 1),
+            message: wrong.message,
+            hint: wrong.hint,
+        })
+    }
+
+    /// Writes the configuration with nothing left to defaults, so that it means the same to every later version.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        let quoted = |value: &str| toml::Value::String(value.to_owned()).to_string();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "name = {}", quoted(&self.name));
+        let _ = writeln!(text, "cluster_id = {}", self.cluster_id);
+        let _ = writeln!(text, "protocol = {}", quoted(self.protocol));
+        let _ = writeln!(text, "request_timeout_ms = {}", self.request_timeout.as_millis());
+        if let Some(dir) = &self.data_dir {
+            let _ = writeln!(text, "data_dir = {}", quoted(&dir.to_string_lossy()));
+        }
+        let _ = writeln!(text, "log = {}", quoted(&self.log));
+        for member in &self.members {
+            let _ = writeln!(text, "\n[[member]]\nid = {}\naddress = {}", member.id, quoted(&member.address));
+        }
+        if !self.options.is_empty() {
+            let _ = writeln!(text, "\n[{}]\n{}", self.protocol, self.options);
+        }
+        text
+    }
+}
+
+fn parse(text: &str, wanted: Option<&'static Entry>) -> Result<ClusterConfig, Wrong> {
+    if text.trim_start().starts_with('{') {
+        let message = "this is JSON; the configuration is TOML".to_owned();
+        return Err(Wrong { at: Some(0..0), message, hint: Some(JSON_HINT.to_owned()) });
+    }
+    let mut document = DeTable::parse(text)?;
+    let mut sections = take_sections(&mut document)?;
+    let span = document.span();
+    let rest = Spanned::new(span, DeValue::Table(document.into_inner()));
+    let file = File::deserialize(ValueDeserializer::from(rest))?;
+
+    let entry = match (wanted, &file.protocol) {
+        (Some(entry), _) => entry,
+        (None, Some(name)) => protocols::find(name.get_ref()).ok_or_else(|| {
+            wrong(name, format!("unknown protocol {}; known are {}", name.get_ref(), protocols::names()))
+        })?,
+        (None, None) => &PROTOCOLS[0],
+    };
+    let mut config = ClusterConfig::defaults(entry);
+    if let Some(name) = &file.name {
+        if !super::is_valid_name(name.get_ref()) {
+            return Err(wrong(
+                name,
+                "a name has 1 to 64 letters, digits, `-`, `_` or `.`, a letter or digit first",
+            ));
+        }
+        config.name.clone_from(name.get_ref());
+    }
+    config.members = members(&file, entry)?;
+    if let Some(timeout) = &file.request_timeout_ms {
+        if *timeout.get_ref() < MIN_REQUEST_TIMEOUT_MS {
+            let message = format!("request_timeout_ms must be at least {MIN_REQUEST_TIMEOUT_MS}");
+            return Err(wrong(timeout, message));
+        }
+        config.request_timeout = Duration::from_millis(*timeout.get_ref());
+    }
+    config.data_dir = file.data_dir;
+    config.log = file.log.unwrap_or(config.log);
+    config.options = sections.remove(entry.name).unwrap_or_default();
+    config.cluster_id = file.cluster_id.unwrap_or_else(|| config.derived_id());
+    Ok(config)
+}
+
+/// Takes the protocols' own sections out of the document, each checked by its protocol.
+fn take_sections(document: &mut Spanned<DeTable<'_>>) -> Result<BTreeMap<&'static str, toml::Table>, Wrong> {
+    let mut sections = BTreeMap::new();
+    for entry in PROTOCOLS {
+        let Some(section) = document.get_mut().remove(entry.name) else { continue };
+        let start = section.span();
+        (entry.check_options)(ValueDeserializer::from(section.clone())).map_err(|error| Wrong {
+            at: error.span().or(Some(start)),
+            message: format!("[{}]: {}", entry.name, error.message()),
+            hint: None,
+        })?;
+        sections.insert(entry.name, toml::Table::deserialize(ValueDeserializer::from(section))?);
+    }
+    Ok(sections)
+}
+
+fn members(file: &File, entry: &Entry) -> Result<Vec<MemberConfig>, Wrong> {
+    if file.member.is_empty() {
+        return local_members(file, entry);
+    }
+    let also = [
+        file.nodes.as_ref().map(|nodes| wrong(nodes, "`nodes` and `[[member]]` exclude each other")),
+        file.host.as_ref().map(|host| wrong(host, "`host` and `[[member]]` exclude each other")),
+        file.base_port.as_ref().map(|port| wrong(port, "`base_port` and `[[member]]` exclude each other")),
+    ];
+    if let Some(wrong) = also.into_iter().flatten().next() {
+        return Err(wrong);
+    }
+    let (mut ids, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    let mut members = Vec::new();
+    for FileMember { id, address } in &file.member {
+        if *id.get_ref() == 0 {
+            return Err(wrong(id, "ids start at 1"));
+        }
+        if !ids.insert(*id.get_ref()) {
+            return Err(wrong(id, format!("id {} is there twice", id.get_ref())));
+        }
+        check_address(address.get_ref()).map_err(|why| wrong(address, why))?;
+        if !addresses.insert(address.get_ref()) {
+            return Err(wrong(address, format!("address {} is there twice", address.get_ref())));
+        }
+        members.push(MemberConfig { id: *id.get_ref(), address: address.get_ref().clone() });
+    }
+    if members.len() > MAX_NODES {
+        return Err(Wrong {
+            at: None,
+            message: format!("{} members; at most {MAX_NODES} are allowed", members.len()),
+            hint: None,
+        });
+    }
+    members.sort_by_key(|member| member.id);
+    Ok(members)
+}
+
+fn local_members(file: &File, entry: &Entry) -> Result<Vec<MemberConfig>, Wrong> {
+    let count = file.nodes.as_ref().map_or(entry.nodes, |nodes| *nodes.get_ref());
+    if let Some(nodes) = &file.nodes
+        && !(1..=MAX_NODES).contains(&count)
+    {
+        return Err(wrong(nodes, format!("nodes must be 1 to {MAX_NODES}")));
+    }
+    let base = file.base_port.as_ref().map_or(entry.base_port, |port| *port.get_ref());
+    if let Some(port) = &file.base_port
+        && (base == 0 || usize::from(base) + count - 1 > usize::from(u16::MAX))
+    {
+        return Err(wrong(port, format!("{count} ports from {base} on do not exist")));
+    }
+    let host = file.host.as_ref().map_or("127.0.0.1", |host| host.get_ref().as_str());
+    let members = super::local_members(host, base, count);
+    if let (Some(host), Some(first)) = (&file.host, members.first()) {
+        check_address(&first.address).map_err(|why| wrong(host, why))?;
+    }
+    Ok(members)
+}
+
+/// Whether `address` is `host:port`, the host a name, an IPv4 address or an IPv6 address in brackets.
+fn check_address(address: &str) -> Result<(), String> {
+    let refuse = |why: &str| Err(format!("`{address}` is not an address: {why}"));
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return refuse("the port is missing, as in 127.0.0.1:5001");
+    };
+    match port.parse::<u16>() {
+        Ok(0) => return refuse("port 0 cannot be connected to"),
+        Ok(_) => {}
+        Err(_) => return refuse("the port must be a number from 1 to 65535"),
+    }
+    if let Some(inner) = host.strip_prefix('[') {
+        let ip = inner.strip_suffix(']').and_then(|inner| inner.parse::<std::net::Ipv6Addr>().ok());
+        return if ip.is_some() { Ok(()) } else { refuse("what stands in brackets is not an IPv6 address") };
+    }
+    if host.contains(':') {
+        return refuse("an IPv6 address stands in brackets, as in [::1]:5001");
+    }
+    let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if numeric && host.parse::<std::net::Ipv4Addr>().is_err() {
+        return refuse("the host is not an IPv4 address");
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if host.is_empty() || !host.chars().all(allowed) {
+        return refuse("the host is neither a name nor an IP address");
+    }
+    Ok(())
+}

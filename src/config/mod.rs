@@ -1,0 +1,126 @@
+//! `cluster.toml`: what a cluster is made of.
+//!
+//! The file is read strictly: an unknown key, a duplicate id or address, a value out of range is refused with the line
+//! where it stands, because a setting that is silently ignored is found only when it is needed. What a file leaves out
+//! has the default that the commented `cluster.toml` at the top of the repository shows.
+//!
+//! The members stand there in one of two forms: `nodes`, `host` and `base_port` for a cluster on one machine, or one
+//! `[[member]]` with `id` and `address` each, for a cluster that spans several. Ids count, addresses may change.
+
+mod error;
+mod file;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::protocols::{self, Entry};
+
+pub use error::ConfigError;
+
+/// The largest cluster: more replicas make every write slower and tolerate no more that matters.
+pub const MAX_NODES: usize = 31;
+/// The shortest time in which a request can be expected to be answered at all.
+const MIN_REQUEST_TIMEOUT_MS: u64 = 100;
+/// After how long a request that got nowhere is rejected, where nothing else is said.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A member of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberConfig {
+    /// Its id, from 1.
+    pub id: u64,
+    /// Where it listens, as `host:port`.
+    pub address: String,
+}
+
+/// A cluster: checked, with all defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterConfig {
+    /// Its name, which chooses its directory.
+    pub name: String,
+    /// What its data belongs to; a node refuses data and peers of another.
+    pub cluster_id: u64,
+    /// Its protocol, a name in [`crate::protocols`].
+    pub protocol: &'static str,
+    /// Its members in ascending order of ids.
+    pub members: Vec<MemberConfig>,
+    /// After how long a request that got nowhere is rejected.
+    pub request_timeout: Duration,
+    /// Where `consensusctl node` keeps its data; a supervised cluster keeps everything in its state directory.
+    pub data_dir: Option<PathBuf>,
+    /// Which events are logged, in the syntax of `RUST_LOG`.
+    pub log: String,
+    /// The protocol's own section.
+    pub options: toml::Table,
+}
+
+impl ClusterConfig {
+    /// The defaults of a protocol.
+    pub fn defaults(protocol: &'static Entry) -> Self {
+        let mut config = Self {
+            name: protocol.name.to_owned(),
+            cluster_id: 0,
+            protocol: protocol.name,
+            members: local_members("127.0.0.1", protocol.base_port, protocol.nodes),
+            request_timeout: REQUEST_TIMEOUT,
+            data_dir: None,
+            log: "info".to_owned(),
+            options: toml::Table::new(),
+        };
+        config.cluster_id = config.derived_id();
+        config
+    }
+
+    /// Its protocol's registry entry.
+    pub fn entry(&self) -> &'static Entry {
+        // The name was looked up in the registry when the configuration was made.
+        protocols::find(self.protocol).expect("a configuration names a protocol of the registry")
+    }
+
+    /// The member of this id.
+    pub fn member(&self, id: u64) -> Option<&MemberConfig> {
+        self.members.iter().find(|member| member.id == id)
+    }
+
+    /// An id that all hosts of a cluster derive alike from what they agree on: name, protocol and member ids, not
+    /// addresses, which may change.
+    pub fn derived_id(&self) -> u64 {
+        let ids: Vec<String> = self.members.iter().map(|member| member.id.to_string()).collect();
+        let text = format!("{}/{}/{}", self.name, self.protocol, ids.join(","));
+        let hash = Sha256::digest(text.as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash[..8]);
+        // TOML's integers are signed; an id of 63 bits fits.
+        u64::from_le_bytes(first) >> 1
+    }
+
+    /// Replaces the members by `count` ones on this machine, from `base_port` on.
+    pub fn set_local_members(&mut self, base_port: u16, count: usize) {
+        let host = self.members.first().map_or("127.0.0.1", |first| host_of(&first.address)).to_owned();
+        self.members = local_members(&host, base_port, count);
+        self.cluster_id = self.derived_id();
+    }
+}
+
+fn host_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
+}
+
+fn local_members(host: &str, base_port: u16, count: usize) -> Vec<MemberConfig> {
+    (0..count)
+        .map(|i| MemberConfig { id: i as u64 + 1, address: format!("{host}:{}", usize::from(base_port) + i) })
+        .collect()
+}
+
+/// Whether `name` can be a cluster's name, and thus a directory's.
+pub fn is_valid_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=64).contains(&name.len())
+        && name.chars().all(allowed)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+use std::path::Path;
+
+use super::*;
+use crate::protocols::PROTOCOLS;
+
+fn parse(text: &str) -> Result<ClusterConfig, ConfigError> {
+    ClusterConfig::parse(text, Path::new("cluster.toml"), None)
+}
+
+fn refused(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    let config = parse("").unwrap();
+    assert_eq!(config, ClusterConfig::defaults(&PROTOCOLS[0]));
+    let addresses: Vec<&str> = config.members.iter().map(|member| member.address.as_str()).collect();
+    let expected = ["127.0.0.1:5001", "127.0.0.1:5002", "127.0.0.1:5003", "127.0.0.1:5004", "127.0.0.1:5005"];
+    assert_eq!(addresses, expected);
+}
+
+#[test]
+fn the_documented_example_equals_the_defaults() {
+    let text = include_str!("../../cluster.toml");
+    let mut config = parse(text).unwrap();
+    // The sections spell out the protocols' defaults; that they equal them is the protocols' own test.
+    config.options.clear();
+    assert_eq!(config, ClusterConfig::defaults(&PROTOCOLS[0]));
+}
+
+#[test]
+fn what_is_written_is_read_back_the_same() {
+    let mut config = parse("name = \"a\"\nnodes = 3\nbase_port = 7001\nlog = \"debug\"").unwrap();
+    config.data_dir = Some("/var/lib/a \"b\"".into());
+    assert_eq!(parse(&config.to_toml()).unwrap(), config);
+}
+
+#[test]
+fn wrong_files_are_refused_with_line_and_reason() {
+    let cases = [
+        ("nodes = 3\nport = 1", "cluster.toml:2: unknown field `port`"),
+        ("nodes = 0", "cluster.toml:1: nodes must be 1 to 31"),
+        ("\nbase_port = 65534", "cluster.toml:2: 5 ports from 65534 on do not exist"),
+        ("protocol = \"paxos\"", "cluster.toml:1: unknown protocol paxos; known are raft"),
+        ("name = \"../x\"", "cluster.toml:1: a name has"),
+        ("request_timeout_ms = 5", "cluster.toml:1: request_timeout_ms must be at least 100"),
+        ("nodes = \"three\"", "cluster.toml:1: invalid type"),
+        (
+            "nodes = 3\n[[member]]\nid = 1\naddress = \"a:1\"",
+            "cluster.toml:1: `nodes` and `[[member]]` exclude",
+        ),
+        (
+            "[[member]]\nid = 1\naddress = \"a:1\"\n[[member]]\nid = 1\naddress = \"a:2\"",
+            "cluster.toml:5: id 1 is there twice",
+        ),
+        (
+            "[[member]]\nid = 1\naddress = \"a:1\"\n[[member]]\nid = 2\naddress = \"a:1\"",
+            "cluster.toml:6: address a:1 is there twice",
+        ),
+        ("[[member]]\nid = 0\naddress = \"a:1\"", "cluster.toml:2: ids start at 1"),
+        (
+            "[[member]]\nid = 1\naddress = \"10.0.0.1\"",
+            "cluster.toml:3: `10.0.0.1` is not an address: the port",
+        ),
+        ("[[member]]\nid = 1\naddress = \"10.0.0.1:x\"", "cluster.toml:3: `10.0.0.1:x` is not an address"),
+        ("[[member]]\nid = 1\naddress = \"10.0.0.400:1\"", "the host is not an IPv4 address"),
+        ("[[member]]\nid = 1\naddress = \"::1:5001\"", "an IPv6 address stands in brackets"),
+        ("[[member]]\nid = 1\nadress = \"a:1\"", "cluster.toml:3: unknown field `adress`"),
+    ];
+    for (text, expected) in cases {
+        let message = refused(text);
+        assert!(message.contains(expected), "{text:?} gave {message:?}, not {expected:?}");
+    }
+}
+
+#[test]
+fn json_is_refused_with_the_way_to_write_it() {
+    let error = parse("{\"nodes\": [{\"id\": 1, \"port\": 5001}]}").unwrap_err();
+    assert!(error.message.contains("JSON"), "{error}");
+    assert!(error.hint.unwrap().contains("[[member]]"));
+}
+
+#[test]
+fn hosts_derive_the_same_cluster_id_whatever_the_addresses() {
+    let one = parse("[[member]]\nid = 1\naddress = \"a:1\"\n[[member]]\nid = 2\naddress = \"b:1\"").unwrap();
+    let other =
+        parse("[[member]]\nid = 2\naddress = \"c:9\"\n[[member]]\nid = 1\naddress = \"a:1\"").unwrap();
+    assert_eq!(one.cluster_id, other.cluster_id);
+    assert_ne!(one.cluster_id, parse("nodes = 3").unwrap().cluster_id);
+}
