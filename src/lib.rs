@@ -11,6 +11,8 @@
 //! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
+//! | [`wire`] | what clients and nodes say to each other: messages, and conversions to the store's types | nothing |
+//! | [`client`] | a cluster's client: finds a working node, retries safely | sockets |
 //!
 //! # One vocabulary
 //!
@@ -25,7 +27,9 @@
 //! | last | last log index | highest accepted sequence number |
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
+pub mod client;
 pub mod consensus;
+pub mod engine;
 pub mod kv;
 pub mod wal;
-pub mod engine;
+pub mod wire;
