@@ -31,6 +31,7 @@ mod message;
 mod types;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};
+pub(crate) use codec::{put_bytes, put_list};
 pub use contract::*;
 pub use message::*;
 pub use types::*;

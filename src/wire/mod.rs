@@ -29,5 +29,5 @@ mod tests;
 pub use metadata::{LEADER, OUTCOME, Outcome, SESSION};
 pub(crate) use metadata::{leader_of, outcome_of, session_of, set_leader, set_outcome, set_session};
 pub use requests::Malformed;
-pub use responses::UnexpectedAnswer;
 pub(crate) use responses::Header;
+pub use responses::UnexpectedAnswer;
