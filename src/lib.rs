@@ -13,6 +13,9 @@
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
 //! | [`wire`] | what clients and nodes say to each other: messages, and conversions to the store's types | nothing |
 //! | [`client`] | a cluster's client: finds a working node, retries safely | sockets |
+//! | [`node`] | the shell around an engine: threads, links, timers | engine, transport |
+//! | [`api`] | the services on a node's port: etcd v3 for clients, control | node, client |
+//! | [`cli`] | the command line | all |
 //!
 //! # One vocabulary
 //!
@@ -27,9 +30,12 @@
 //! | last | last log index | highest accepted sequence number |
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
+pub mod api;
+pub mod cli;
 pub mod client;
 pub mod consensus;
 pub mod engine;
 pub mod kv;
+pub mod node;
 pub mod wal;
 pub mod wire;

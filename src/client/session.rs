@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::kv::SessionTag;
+use crate::kv::{SESSION_WINDOW, SessionTag};
 
-/// How far the newest sequence number may be ahead of the oldest that is still in use. Well below the store's own
-/// window, so that no retry ever falls out of it, and more than one client keeps busy.
-pub(super) const MAX_IN_USE: u64 = 512;
+/// How far the newest sequence number may be ahead of the oldest that is still in use. Half the store's own
+/// window, so that no retry ever falls out of it.
+pub(super) const MAX_IN_USE: u64 = SESSION_WINDOW / 2;
 
 /// A session and its sequence numbers. Clones share them.
 #[derive(Clone, Debug)]

@@ -1,0 +1,5 @@
+//! STAND-IN for the node, replaced by the real one: a store behind a lock.
+
+mod handle;
+
+pub use handle::*;
