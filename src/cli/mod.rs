@@ -5,6 +5,7 @@
 
 mod error;
 mod exit;
+pub mod kv;
 mod output;
 
 pub use error::{CliError, CliResult};

@@ -136,6 +136,11 @@ impl Client {
         self.write(request, |mut kv, request| async move { kv.compact(request).await }).await.map(Into::into)
     }
 
+    #[cfg(test)]
+    pub(super) fn nodes(&self) -> &Nodes {
+        &self.0.nodes
+    }
+
     fn limits(&self) -> Limits {
         let Options { timeout, attempt_timeout, .. } = self.0.options;
         Limits { deadline: Instant::now() + timeout, attempt: attempt_timeout }
