@@ -19,6 +19,13 @@ const BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// The longest pause: an election takes some hundred milliseconds, of which little should be lost.
 const BACKOFF_MAX: Duration = Duration::from_millis(100);
 
+/// No further attempt begins with less time than this left: it would end without an answer, and turn what is clear so
+/// far into an unknown outcome.
+const ATTEMPT_MIN: Duration = Duration::from_millis(20);
+
+/// The longest time that a call or an attempt can be given: more would not fit into the clock.
+pub(super) const LIMIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The nodes of a cluster, and which to ask first.
 #[derive(Debug)]
 pub(super) struct Nodes {
@@ -45,7 +52,8 @@ pub(super) enum Repeat {
 pub(super) struct Limits {
     /// When the call ends.
     pub(super) deadline: Instant,
-    /// How long the first attempt may take, if there can be a second; each further one may take twice as long.
+    /// How long the first attempt may take, if there can be a second; after silence the next one may take
+    /// twice as long.
     pub(super) attempt: Duration,
 }
 
@@ -123,15 +131,20 @@ impl Nodes {
                 return Err(trouble.finish(endpoint.name(), words, status.as_ref()));
             }
             trouble.note(&fate, endpoint.name(), words);
-            if trouble.forbids(repeat) || Instant::now() >= limits.deadline {
-                break;
-            }
-            attempt *= 2;
             at = self.move_on(at, status.as_ref().and_then(leader_of));
+            let mut next = Instant::now();
             if tried % self.endpoints.len() == 0 {
-                sleep_until(limits.deadline.min(Instant::now() + pause)).await;
+                next += pause;
                 pause = BACKOFF_MAX.min(pause * 2);
             }
+            if trouble.forbids(repeat) || next + ATTEMPT_MIN > limits.deadline {
+                break;
+            }
+            if status.is_none() {
+                // Silence may mean that the node is only slow: the next one gets more time.
+                attempt = attempt.saturating_mul(2).min(LIMIT);
+            }
+            sleep_until(next).await;
         }
         Err(trouble.into_error())
     }

@@ -10,7 +10,7 @@ use tonic::Request;
 use tonic::transport::Channel;
 
 use super::Error;
-use super::attempt::{Limits, Nodes, Repeat};
+use super::attempt::{LIMIT, Limits, Nodes, Repeat};
 use super::endpoint::Endpoint;
 use super::session::{Session, Ticket};
 use crate::consensus::NodeId;
@@ -33,8 +33,8 @@ const LEADER_SEARCH: Duration = Duration::from_millis(300);
 pub struct Options {
     /// How long a call may take in all.
     pub timeout: Duration,
-    /// How long the first attempt of a call that can be repeated may take before another node is asked; each further
-    /// attempt may take twice as long.
+    /// How long the first attempt of a call that can be repeated may take before another node is asked; after
+    /// silence the next one may take twice as long.
     pub attempt_timeout: Duration,
     /// Whether writes are part of a session, which makes them safe to repeat. The first write opens it.
     pub sessions: bool,
@@ -143,7 +143,7 @@ impl Client {
 
     fn limits(&self) -> Limits {
         let Options { timeout, attempt_timeout, .. } = self.0.options;
-        Limits { deadline: Instant::now() + timeout, attempt: attempt_timeout }
+        Limits { deadline: Instant::now() + timeout.min(LIMIT), attempt: attempt_timeout.min(LIMIT) }
     }
 
     /// Carries out a write: as a session's command that is repeated until it is answered, or without a session.
