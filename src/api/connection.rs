@@ -50,7 +50,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(context, buf) {
             Poll::Pending => self.poll_cut(context),
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         }
     }
 }

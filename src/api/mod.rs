@@ -27,6 +27,6 @@ mod maintenance;
 mod server;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use server::{ServeError, serve};

@@ -8,6 +8,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::Response;
+use tonic::service::Routes;
 use tonic::transport::Server;
 
 use super::connection::Connection;
@@ -65,6 +69,7 @@ pub async fn serve(
         .add_service(MaintenanceServer::new(Information::new(handle.clone())))
         .add_service(ClusterServer::new(Information::new(handle.clone())))
         .add_service(ControlServiceServer::new(Control::new(handle)));
+    let routes = Routes::from(routes.into_axum_router().fallback(not_served));
     // Dropped at the end of this function, or with its future: that cuts all connections.
     let (switch, cut) = watch::channel(false);
     let (accepted, connections) = mpsc::channel(ACCEPTED);
@@ -94,6 +99,14 @@ fn builder() -> Server {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(KEEPALIVE))
+}
+
+/// Answers calls of services that are not there, in words: tonic's own answer has none.
+async fn not_served() -> Response<Body> {
+    Status::unimplemented(
+        "this service is not served: of etcd's API there are KV, Maintenance (Status, Alarm) and Cluster (MemberList)",
+    )
+    .into_http()
 }
 
 async fn turned(mut switch: watch::Receiver<bool>) {

@@ -30,14 +30,14 @@ use crate::wire::{LEADER, OUTCOME, SESSION};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A node that serves.
-struct Served {
-    address: String,
+pub(crate) struct Served {
+    pub(crate) address: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), ServeError>>,
 }
 
 /// Starts one, as member 1 of three: the others are not there.
-async fn start(laboratory: bool) -> Served {
+pub(crate) async fn start(laboratory: bool) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let members = [(1, address.clone()), (2, "127.0.0.1:2".to_owned()), (3, "127.0.0.1:3".to_owned())];
@@ -211,6 +211,20 @@ async fn the_status_and_the_members_are_told_as_etcd_tells_them() {
     let members = cluster.member_list(pb::MemberListRequest {}).await.unwrap().into_inner().members;
     assert_eq!(members.iter().map(|member| member.id).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(members[0].client_ur_ls, [url]);
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_served_is_refused_in_words() {
+    let node = start(true).await;
+    // Speaks for etcd's Lease, Watch and Auth: a service of which this node knows nothing.
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", node.address)).unwrap();
+    let mut grpc = tonic::client::Grpc::new(channel.connect().await.unwrap());
+    grpc.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<pb::StatusRequest, pb::StatusResponse>::default();
+    let path = tonic::codegen::http::uri::PathAndQuery::from_static("/etcdserverpb.Lease/LeaseGrant");
+    let status = grpc.unary(Request::new(pb::StatusRequest {}), path, codec).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert!(status.message().contains("not served"), "{}", status.message());
 }
 
 #[tokio::test]

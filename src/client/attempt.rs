@@ -24,7 +24,7 @@ const BACKOFF_MAX: Duration = Duration::from_millis(100);
 const ATTEMPT_MIN: Duration = Duration::from_millis(20);
 
 /// The longest time that a call or an attempt can be given: more would not fit into the clock.
-pub(super) const LIMIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(super) const LIMIT: Duration = Duration::from_hours(365 * 24);
 
 /// The nodes of a cluster, and which to ask first.
 #[derive(Debug)]

@@ -16,6 +16,10 @@ use pb::control_service_client::ControlServiceClient;
 /// its disk or its peers, except for a transfer of leadership.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a transfer of leadership may take at least: the leader waits for its successor to catch up, and for an
+/// election.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Asks one node how it is, and breaks it on purpose. Clones share the connection, which comes about with the first
 /// call and again after it broke, so that one client outlives restarts of its node.
 #[derive(Clone, Debug)]
@@ -177,10 +181,12 @@ impl ControlClient {
         self.call(self.client().set_disk_fault(request)).await.map(drop)
     }
 
-    /// Asks the leader to hand over, to `to` or to whom it chooses, and answers who leads then.
+    /// Asks the leader to hand over, to `to` or to whom it chooses, and answers who leads then. Has at least five
+    /// seconds.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<NodeId, Error> {
+        let patient = self.clone().with_timeout(self.timeout.max(TRANSFER_TIMEOUT));
         let request = pb::TransferLeadershipRequest { to: to.map_or(0, |id| id.0) };
-        let response = self.call(self.client().transfer_leadership(request)).await?;
+        let response = patient.call(patient.client().transfer_leadership(request)).await?;
         Ok(NodeId(response.leader))
     }
 

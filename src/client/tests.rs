@@ -241,7 +241,7 @@ async fn an_expired_session_leaves_an_unclear_write_unclear() {
 async fn a_wrong_request_is_refused_at_once() {
     let refusal = status(Code::InvalidArgument, "etcdserver: key is not provided", Outcome::NeverExecuted);
     let (double, address) = Double::start(1, 1, [Step::Fail(refusal)]).await;
-    let client = Client::connect(&[address.clone()], Options::default()).await.unwrap();
+    let client = Client::connect(std::slice::from_ref(&address), Options::default()).await.unwrap();
     let expected =
         Error::Refused { message: "etcdserver: key is not provided".to_owned(), endpoint: address };
     assert_eq!(client.put(a_put()).await.unwrap_err(), expected);

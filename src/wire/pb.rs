@@ -3,7 +3,7 @@
 #![expect(
     unreachable_pub,
     clippy::pedantic,
-    clippy::disallowed_types,
+    clippy::enum_variant_names,
     reason = "generated code: the protos carry the documentation"
 )]
 

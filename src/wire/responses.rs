@@ -50,13 +50,13 @@ impl Header {
     }
 }
 
-fn inner_header(revision: i64) -> Option<pb::ResponseHeader> {
-    Some(pb::ResponseHeader { revision, ..Default::default() })
+fn inner_header(revision: i64) -> pb::ResponseHeader {
+    pb::ResponseHeader { revision, ..Default::default() }
 }
 
 fn range_to_pb(range: RangeResponse) -> pb::RangeResponse {
     pb::RangeResponse {
-        header: inner_header(range.revision),
+        header: Some(inner_header(range.revision)),
         kvs: range.kvs.into_iter().map(Into::into).collect(),
         more: range.more,
         count: range.count,
@@ -64,12 +64,12 @@ fn range_to_pb(range: RangeResponse) -> pb::RangeResponse {
 }
 
 fn put_to_pb(put: PutResponse) -> pb::PutResponse {
-    pb::PutResponse { header: inner_header(put.revision), prev_kv: put.prev_kv.map(Into::into) }
+    pb::PutResponse { header: Some(inner_header(put.revision)), prev_kv: put.prev_kv.map(Into::into) }
 }
 
 fn delete_to_pb(delete: DeleteRangeResponse) -> pb::DeleteRangeResponse {
     pb::DeleteRangeResponse {
-        header: inner_header(delete.revision),
+        header: Some(inner_header(delete.revision)),
         deleted: delete.deleted,
         prev_kvs: delete.prev_kvs.into_iter().map(Into::into).collect(),
     }
@@ -77,7 +77,7 @@ fn delete_to_pb(delete: DeleteRangeResponse) -> pb::DeleteRangeResponse {
 
 fn txn_to_pb(txn: TxnResponse) -> pb::TxnResponse {
     pb::TxnResponse {
-        header: inner_header(txn.revision),
+        header: Some(inner_header(txn.revision)),
         succeeded: txn.succeeded,
         responses: txn.responses.into_iter().map(Into::into).collect(),
     }

@@ -170,7 +170,7 @@ proptest! {
     }
 }
 
-/// The bytes were made by hand from etcd's field numbers: key 1, value 2, prev_kv 4; range_end of a comparison 64.
+/// The bytes were made by hand from etcd's field numbers: 1 is a key, 2 a value, 4 `prev_kv`, 64 `range_end`.
 #[test]
 fn field_numbers_are_those_of_etcd() {
     let put = pb::PutRequest::decode(&b"\x0a\x01k\x12\x01v\x20\x01"[..]).unwrap();

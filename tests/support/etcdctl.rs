@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// Whether `etcdctl` is there; says so if not, and how to get it.
-pub fn is_installed() -> bool {
+pub(crate) fn is_installed() -> bool {
     let found = Command::new("etcdctl").arg("version").output().is_ok();
     if !found {
         println!("skipped: etcdctl is not installed (Debian and Ubuntu: apt-get install etcd-client)");
@@ -31,6 +31,10 @@ impl Session<'_> {
     fn run(&mut self, args: &[&str], input: &str) -> Printed {
         let endpoint = &self.endpoints[self.commands % self.endpoints.len()];
         self.commands += 1;
+        Self::run_at(endpoint, args, input)
+    }
+
+    fn run_at(endpoint: &str, args: &[&str], input: &str) -> Printed {
         let mut child = Command::new("etcdctl")
             .env("ETCDCTL_API", "3")
             .args(["--endpoints", endpoint])
@@ -88,7 +92,7 @@ impl Session<'_> {
 
 /// Goes through what `etcdctl` can do with a cluster. Uses keys that begin with `e/`, of which there must be none, and
 /// compacts the history. What is expected is what etcd 3.4.23 prints.
-pub fn session(endpoints: &[String]) {
+pub(crate) fn session(endpoints: &[String]) {
     let mut etcdctl = Session { endpoints, commands: 0 };
     reads_and_writes(&mut etcdctl);
     transactions(&mut etcdctl);
@@ -161,15 +165,14 @@ fn refusals(etcdctl: &mut Session<'_>) {
 }
 
 fn information(etcdctl: &mut Session<'_>) {
-    let all = etcdctl.endpoints.join(",");
-    for (index, endpoint) in etcdctl.endpoints.iter().enumerate() {
-        let health = etcdctl.run(&["endpoint", "health", "--endpoints", endpoint], "");
+    for endpoint in etcdctl.endpoints {
+        let health = Session::run_at(endpoint, &["endpoint", "health"], "");
         let said = health.out + &health.err;
-        assert!(health.ok && said.contains("is healthy"), "endpoint {index}: {said}");
+        assert!(health.ok && said.contains("is healthy"), "{endpoint}: {said}");
     }
-    let status = etcdctl.json(&["endpoint", "status", "--endpoints", &all]);
-    let statuses = status.as_array().unwrap();
-    assert_eq!(statuses.len(), etcdctl.endpoints.len(), "{status}");
+    let status = Session::run_at(&etcdctl.endpoints.join(","), &["endpoint", "status", "-w", "json"], "");
+    let statuses: Vec<Value> = serde_json::from_str(&status.out).unwrap();
+    assert_eq!(statuses.len(), etcdctl.endpoints.len(), "{}", status.out);
     for status in statuses {
         assert!(status["Status"]["leader"].as_u64().is_some_and(|leader| leader > 0), "{status}");
         assert!(status["Status"]["raftTerm"].as_u64().is_some_and(|term| term > 0), "{status}");

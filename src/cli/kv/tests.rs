@@ -1,5 +1,11 @@
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use clap::Parser;
+
 use super::*;
-use crate::cli::Exit;
+use crate::api::tests::start;
+use crate::cli::{Exit, Format};
 use crate::kv::{CompareResult, CompareTarget, TxnOp};
 
 fn prefix(key: &'static [u8]) -> (Vec<u8>, Vec<u8>) {
@@ -64,4 +70,94 @@ fn each_way_to_fail_has_its_exit_code() {
     assert!(refused.hint.is_some_and(|hint| hint.contains("more than half")));
     assert_eq!(explain(Error::Unknown { message: String::new() }).exit, Exit::Unknown);
     assert_eq!(explain(Error::Unreachable { message: String::new() }).exit, Exit::Unreachable);
+}
+
+#[derive(Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    kv: KvArgs,
+}
+
+/// A writer whose content the test can read afterwards.
+#[derive(Clone, Default)]
+struct Facts(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Facts {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a command prints as facts.
+async fn kv(endpoint: &str, format: Format, args: &[&str]) -> Result<String, CliError> {
+    let facts = Facts::default();
+    let mut out = Output::to(format, Box::new(facts.clone()), Box::new(io::sink()));
+    let line = CommandLine::try_parse_from([&["kv"], args].concat()).unwrap();
+    line.kv.run(&[endpoint.to_owned()], &mut out).await?;
+    let facts = facts.0.lock().unwrap().clone();
+    Ok(String::from_utf8(facts).unwrap())
+}
+
+#[tokio::test]
+async fn keys_are_written_read_and_deleted() {
+    let node = start(false).await;
+    let table = async |args: &[&str]| kv(&node.address, Format::Table, args).await;
+    assert_eq!(table(&["put", "u/1", "ann"]).await.unwrap(), "OK\n");
+    assert_eq!(table(&["put", "u/2", "a b"]).await.unwrap(), "OK\n");
+    assert_eq!(table(&["put", "offset", "--", "-3"]).await.unwrap(), "OK\n");
+    assert_eq!(table(&["get", "u/1"]).await.unwrap(), "ann\n");
+    assert_eq!(table(&["get", "offset", "--serializable"]).await.unwrap(), "-3\n");
+    assert_eq!(table(&["get", "--prefix", "u/"]).await.unwrap(), "u/1 ann\nu/2 a b\n");
+    assert_eq!(table(&["get", "--prefix", "u/", "--revision", "2"]).await.unwrap(), "u/1 ann\n");
+    assert_eq!(table(&["get", "--prefix", "none"]).await.unwrap(), "");
+    assert_eq!(table(&["del", "--prefix", "u/"]).await.unwrap(), "2\n");
+    let missing = table(&["get", "u/1"]).await.unwrap_err();
+    assert_eq!((missing.exit, &*missing.message), (Exit::Failed, "key not found: \"u/1\""));
+    let refused = table(&["get", "offset", "--revision", "99"]).await.unwrap_err();
+    assert_eq!(refused.exit, Exit::Failed);
+    assert!(refused.message.contains("required revision is a future revision"), "{refused}");
+}
+
+#[tokio::test]
+async fn json_holds_text_as_text_and_other_bytes_in_base64() {
+    let node = start(false).await;
+    let client = Client::connect(&[&node.address], Options::default()).await.unwrap();
+    let value = Bytes::from_static(b"\xff\x00");
+    client.put(PutRequest { key: "k".into(), value, ..Default::default() }).await.unwrap();
+    let json = async |args: &[&str]| {
+        let facts = kv(&node.address, Format::Json, args).await.unwrap();
+        serde_json::from_str::<serde_json::Value>(&facts).unwrap()
+    };
+    let expected = serde_json::json!({
+        "key": "k", "value_base64": "/wA=", "create_revision": 2, "mod_revision": 2, "version": 1, "revision": 2,
+    });
+    assert_eq!(json(&["get", "k"]).await, expected);
+    assert_eq!(json(&["put", "k", "x"]).await, serde_json::json!({ "revision": 3 }));
+    assert_eq!(json(&["get", "--prefix", ""]).await["kvs"][0]["value"], "x");
+    assert_eq!(json(&["del", "k"]).await, serde_json::json!({ "revision": 4, "deleted": 1 }));
+}
+
+#[tokio::test]
+async fn a_transaction_prints_its_section_and_its_answers() {
+    let node = start(false).await;
+    let client = Client::connect(&[&node.address], Options::default()).await.unwrap();
+    let text = "compare\n version lock = 0\nthen\n put lock me\n get lock\n del none\nelse\n get lock\n";
+    for expected in ["then\nOK\nlock me\n0\n", "else\nlock me\n"] {
+        let facts = Facts::default();
+        let mut out = Output::to(Format::Table, Box::new(facts.clone()), Box::new(io::sink()));
+        print::txn(&mut out, &client.txn(txn_text::parse(text).unwrap()).await.unwrap()).unwrap();
+        assert_eq!(*facts.0.lock().unwrap(), expected.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_away_and_a_wrong_address_have_their_exit_codes() {
+    let away = kv("127.0.0.1:1", Format::Table, &["put", "a", "1", "--timeout", "200ms"]).await.unwrap_err();
+    assert_eq!(away.exit, Exit::Unreachable, "{away}");
+    let wrong = kv("127.0.0.1", Format::Table, &["put", "a", "1"]).await.unwrap_err();
+    assert_eq!(wrong.exit, Exit::Usage, "{wrong}");
 }

@@ -141,12 +141,11 @@ fn split(line: &str) -> Result<Vec<Vec<u8>>, String> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
     while !rest.is_empty() && !rest.starts_with('#') {
-        let (word, after) = match rest.strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
-            None => {
-                let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-                (rest.as_bytes()[..end].to_vec(), &rest[end..])
-            }
+        let (word, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            unquote(quoted)?
+        } else {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            (rest.as_bytes()[..end].to_vec(), &rest[end..])
         };
         if !after.is_empty() && !after.starts_with(char::is_whitespace) {
             return Err("a blank must follow a closing quote".to_owned());
