@@ -17,6 +17,6 @@ async fn etcdctl_can_do_with_a_cluster_what_it_can_do_with_etcd() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let node = Node::stand_in(vec![Member { id: NodeId(1), address: address.clone() }], false);
-    tokio::spawn(async move { serve(&node, listener, std::future::pending()).await });
+    tokio::spawn(serve(&node, listener, std::future::pending()));
     tokio::task::spawn_blocking(move || etcdctl::session(&[address])).await.unwrap();
 }

@@ -6,12 +6,19 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 use super::errors::unanswered;
-use crate::consensus::NodeId;
-use crate::node::{Counters, Handle};
+use crate::consensus::{NodeId, Role};
+use crate::node::{Handle, NodeStatus};
 use crate::wal::DiskFault;
 use crate::wire::pb::control::{
     self as pb, control_service_server::ControlService, set_disk_fault_request::Fault,
 };
+
+/// How long a transfer of leadership may take: the successor catches up and is elected, both well within a second when
+/// it can be reached.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often to look whether it has happened. The replica tells nobody when it learns of another leader.
+const TRANSFER_POLL: Duration = Duration::from_millis(5);
 
 /// Serves control calls for one node.
 #[derive(Clone)]
@@ -43,6 +50,36 @@ impl Control {
             return Err(Status::invalid_argument(format!("node {id} cannot be cut off from itself")));
         }
         self.member(id)
+    }
+
+    /// Hands leadership over and answers who leads then.
+    async fn hand_over(&self, to: Option<NodeId>) -> Result<u64, Status> {
+        let me = self.node.id();
+        let status = self.node.status(false).await.map_err(unanswered)?.status;
+        if status.role != Role::Leader {
+            let leader =
+                status.leader.map_or("no node that it knows of".to_owned(), |id| format!("node {id}"));
+            return Err(Status::failed_precondition(format!("node {me} does not lead: {leader} does")));
+        }
+        if to == Some(me) {
+            return Ok(me.0);
+        }
+        self.node.transfer_leadership(to).map_err(unanswered)?;
+        let handed_over = async {
+            loop {
+                let status = self.node.status(false).await.map_err(unanswered)?.status;
+                if let Some(leader) = status.leader.filter(|&leader| leader != me.0) {
+                    return Ok(leader);
+                }
+                tokio::time::sleep(TRANSFER_POLL).await;
+            }
+        };
+        tokio::time::timeout(TRANSFER_PATIENCE, handed_over).await.unwrap_or_else(|_| {
+            Err(Status::unavailable(format!(
+                "no other node leads within {}: node {me} may go on; the others must be reachable and up to date",
+                humantime::format_duration(TRANSFER_PATIENCE)
+            )))
+        })
     }
 
     fn member(&self, id: NodeId) -> Result<NodeId, Status> {
@@ -86,7 +123,9 @@ impl ControlService for Control {
         &self,
         request: Request<pb::GetStatusRequest>,
     ) -> Result<Response<pb::GetStatusResponse>, Status> {
-        let node = self.node.status(!request.into_inner().brief).await;
+        let node = self.node.status(!request.into_inner().brief).await.map_err(unanswered)?;
+        let counters = counters_to_pb(&node);
+        let digest = node.digest();
         let status = node.status;
         let peers = status.peers.into_iter().map(|peer| pb::PeerStatus {
             id: peer.id,
@@ -107,14 +146,14 @@ impl ControlService for Control {
             committed: status.committed,
             applied: status.applied,
             snapshot: status.snapshot,
-            digest: node.digest.map_or_else(String::new, |digest| digest.to_string()),
-            digest_at: node.digest_at.0,
-            revision: node.revision,
+            digest: digest.map_or_else(String::new, |(digest, _)| digest.to_string()),
+            digest_at: digest.map_or(0, |(_, at)| at.0),
+            revision: node.store.revision as u64,
             peers: peers.collect(),
             why: status.why,
-            counters: Some(counters_to_pb(node.counters)),
-            blocked: self.node.blocked().iter().map(|id| id.0).collect(),
-            store_bytes: node.store_bytes,
+            counters: Some(counters),
+            blocked: node.blocked.iter().map(|id| id.0).collect(),
+            store_bytes: node.store.bytes,
             pid: std::process::id().into(),
             laboratory: self.node.laboratory(),
         }))
@@ -153,8 +192,8 @@ impl ControlService for Control {
             0 => None,
             id => Some(self.member(NodeId(id))?),
         };
-        let leader = self.node.transfer_leadership(to).await.map_err(unanswered)?;
-        Ok(Response::new(pb::TransferLeadershipResponse { leader: leader.0 }))
+        let leader = self.hand_over(to).await?;
+        Ok(Response::new(pb::TransferLeadershipResponse { leader }))
     }
 }
 
@@ -170,15 +209,16 @@ fn fault_of(fault: Option<Fault>) -> DiskFault {
     }
 }
 
-fn counters_to_pb(counters: Counters) -> pb::Counters {
+fn counters_to_pb(node: &NodeStatus) -> pb::Counters {
+    let (counters, links) = (&node.counters, &node.links);
     pb::Counters {
         fsyncs: counters.fsyncs,
         wal_batches: counters.wal_batches,
         wal_records: counters.wal_records,
         wal_bytes: counters.wal_bytes,
-        messages_sent: counters.messages_sent,
-        messages_received: counters.messages_received,
-        bytes_sent: counters.bytes_sent,
+        messages_sent: links.messages_sent,
+        messages_received: links.messages_received,
+        bytes_sent: links.bytes_sent,
         proposals: counters.proposals,
         applied_commands: counters.applied_commands,
         fsync_max_us: counters.fsync_max_us,

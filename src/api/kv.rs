@@ -41,7 +41,15 @@ impl KvService {
             return Err(too_large());
         }
         let session = session_of(metadata).map_err(malformed)?;
-        self.answer(self.node.execute(Command { session, op }).await)
+        self.answer(self.node.execute(&Command { session, op }).await)
+    }
+
+    /// Checks a read and has it served: from a linearizable read point, or from this node's state as it is.
+    async fn read(&self, op: Op, serializable: bool) -> Result<(kv::Response, Header), Status> {
+        validate(&op, &Limits::default()).map_err(refused)?;
+        let answer =
+            if serializable { self.node.read_serializable(op).await } else { self.node.read(op).await };
+        self.answer(answer)
     }
 
     fn answer(&self, answer: Result<Answer, NodeError>) -> Result<(kv::Response, Header), Status> {
@@ -55,12 +63,9 @@ impl KvService {
 impl Kv for KvService {
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
         let message = request.into_inner();
-        let linearizable = !message.serializable;
-        let range: kv::RangeRequest = message.try_into().map_err(malformed)?;
-        let op = Op::Range(range);
-        validate(&op, &Limits::default()).map_err(refused)?;
-        let Op::Range(range) = op else { unreachable!("made above") };
-        match self.answer(self.node.range(range, linearizable).await)? {
+        let serializable = message.serializable;
+        let op = Op::Range(message.try_into().map_err(malformed)?);
+        match self.read(op, serializable).await? {
             (kv::Response::Range(range), header) => Ok(Response::new(header.range(range))),
             (other, _) => Err(mismatch(&other)),
         }
@@ -94,10 +99,7 @@ impl Kv for KvService {
         let serializable = is_serializable(&message);
         let txn: kv::TxnRequest = message.try_into().map_err(malformed)?;
         let answer = if txn.is_read_only() {
-            let op = Op::Txn(txn);
-            validate(&op, &Limits::default()).map_err(refused)?;
-            let Op::Txn(txn) = op else { unreachable!("made above") };
-            self.answer(self.node.peek(txn, !serializable).await)?
+            self.read(Op::Txn(txn), serializable).await?
         } else {
             self.propose(Op::Txn(txn), bytes, &metadata).await?
         };

@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use super::errors::unanswered;
 use crate::node::{Handle, NodeStatus};
 use crate::wire::Header;
 use crate::wire::pb::etcdserverpb::{self as pb, cluster_server::Cluster, maintenance_server::Maintenance};
@@ -25,7 +26,7 @@ impl Information {
     fn header(&self, status: &NodeStatus) -> pb::ResponseHeader {
         let epoch = status.status.epoch;
         let header = Header { cluster_id: self.node.cluster_id(), member_id: self.node.id(), epoch };
-        header.at(status.revision as i64)
+        header.at(status.store.revision)
     }
 }
 
@@ -37,24 +38,24 @@ impl Maintenance for Information {
                 "alarms cannot be raised or disarmed: a full disk shows in the status, and ends by itself",
             ));
         }
-        let status = self.node.status(false).await;
+        let status = self.node.status(false).await.map_err(unanswered)?;
         Ok(Response::new(pb::AlarmResponse { header: Some(self.header(&status)), alarms: Vec::new() }))
     }
 
     async fn status(&self, _: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
-        let node = self.node.status(false).await;
+        let node = self.node.status(false).await.map_err(unanswered)?;
         let header = Some(self.header(&node));
-        let NodeStatus { status, store_bytes, .. } = node;
+        let NodeStatus { status, store, .. } = node;
         Ok(Response::new(pb::StatusResponse {
             header,
             version: VERSION.to_owned(),
-            db_size: store_bytes as i64,
+            db_size: store.bytes as i64,
             leader: status.leader.unwrap_or(0),
             raft_index: status.committed,
             raft_term: status.epoch,
             raft_applied_index: status.applied,
             errors: status.why,
-            db_size_in_use: store_bytes as i64,
+            db_size_in_use: store.bytes as i64,
             is_learner: false,
         }))
     }
@@ -66,7 +67,7 @@ impl Cluster for Information {
         &self,
         _: Request<pb::MemberListRequest>,
     ) -> Result<Response<pb::MemberListResponse>, Status> {
-        let status = self.node.status(false).await;
+        let status = self.node.status(false).await.map_err(unanswered)?;
         let members = self.node.members().iter().map(|member| {
             // One port serves peers and clients.
             let url = format!("http://{}", member.address);

@@ -54,12 +54,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct ServeError(#[from] tonic::transport::Error);
 
 /// Serves peers, clients and control on one port until `shutdown`; then calls in progress have a moment to end. When
-/// the future is dropped instead, all connections break at once.
-pub async fn serve(
+/// the future is dropped instead, all connections break at once. It does not borrow the node, which may be stopped or
+/// killed meanwhile.
+pub fn serve<F>(
     node: &Node,
     listener: TcpListener,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
+    shutdown: F,
+) -> impl Future<Output = Result<(), ServeError>> + use<F>
+where
+    F: Future<Output = ()>,
+{
     let handle = node.handle();
     let kv = KvServer::new(KvService::new(handle.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let routes = node
@@ -70,6 +74,14 @@ pub async fn serve(
         .add_service(ClusterServer::new(Information::new(handle.clone())))
         .add_service(ControlServiceServer::new(Control::new(handle)));
     let routes = Routes::from(routes.into_axum_router().fallback(not_served));
+    serve_routes(routes, listener, shutdown)
+}
+
+async fn serve_routes(
+    routes: Routes,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     // Dropped at the end of this function, or with its future: that cuts all connections.
     let (switch, cut) = watch::channel(false);
     let (accepted, connections) = mpsc::channel(ACCEPTED);

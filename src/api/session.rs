@@ -24,7 +24,7 @@ impl Sessions {
 impl SessionService for Sessions {
     async fn open(&self, _: Request<OpenRequest>) -> Result<Response<OpenResponse>, Status> {
         let command = Command { session: None, op: Op::OpenSession };
-        let answer = self.node.execute(command).await.map_err(unanswered)?;
+        let answer = self.node.execute(&command).await.map_err(unanswered)?;
         match answer.reply.map_err(refused)? {
             kv::Response::OpenSession(opened) => Ok(Response::new(OpenResponse { session: opened.session })),
             other => unreachable!("the store answers the opening of a session with one, not {other:?}"),

@@ -44,12 +44,9 @@ pub(crate) async fn start(laboratory: bool) -> Served {
     let members = members.map(|(id, address)| Member { id: NodeId(id), address });
     let node = Node::stand_in(members.to_vec(), laboratory);
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(async move {
-        serve(&node, listener, async {
-            let _ = stopped.await;
-        })
-        .await
-    });
+    let server = tokio::spawn(serve(&node, listener, async {
+        let _ = stopped.await;
+    }));
     Served { address, stop, server }
 }
 
@@ -238,9 +235,12 @@ async fn a_node_tells_how_it_is() {
     assert_eq!((report.id, &*report.role, report.leader, report.revision), (1, "leader", Some(1), 2));
     assert_eq!(report.digest.unwrap().len(), 64);
     assert_eq!(control.status(true).await.unwrap().digest, None, "a brief report");
-    assert_eq!(control.transfer_leadership(Some(NodeId(2))).await.unwrap(), NodeId(2));
     let error = control.transfer_leadership(Some(NodeId(9))).await.unwrap_err();
     assert!(error.to_string().contains("node 9 is not a member"), "{error}");
+    assert_eq!(control.transfer_leadership(Some(NodeId(1))).await.unwrap(), NodeId(1), "leads already");
+    assert_eq!(control.transfer_leadership(Some(NodeId(2))).await.unwrap(), NodeId(2));
+    let error = control.transfer_leadership(None).await.unwrap_err();
+    assert!(error.to_string().contains("node 1 does not lead: node 2 does"), "{error}");
 }
 
 #[tokio::test]

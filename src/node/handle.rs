@@ -25,6 +25,7 @@ struct Inner {
     members: Vec<Member>,
     laboratory: bool,
     store: Mutex<kv::Store>,
+    leader: Mutex<NodeId>,
     blocked: Mutex<Vec<NodeId>>,
     disk_fault: Mutex<DiskFault>,
 }
@@ -49,38 +50,59 @@ pub enum NodeError {
     Stopped,
 }
 
-/// How a node sees itself.
-#[derive(Clone, Debug)]
+/// How a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeStatus {
     /// The protocol's status.
     pub status: Status,
-    /// The state's digest.
-    pub digest: Option<Digest>,
-    /// Of which index.
-    pub digest_at: Index,
-    /// The store's revision.
-    pub revision: u64,
-    /// The store's size.
-    pub store_bytes: u64,
+    /// How its store is.
+    pub store: StoreStatus,
     /// Counters.
-    pub counters: Counters,
+    pub counters: CountersSnapshot,
+    /// Counters of the links.
+    pub links: LinkCounters,
+    /// Peers that a partition blocks.
+    pub blocked: Vec<NodeId>,
+}
+
+#[expect(missing_docs, reason = "stand-in")]
+impl NodeStatus {
+    pub fn digest(&self) -> Option<(Digest, Index)> {
+        self.store.digest.map(|digest| (digest, self.store.applied))
+    }
+}
+
+/// How the store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "stand-in")]
+pub struct StoreStatus {
+    pub applied: Index,
+    pub digest: Option<Digest>,
+    pub revision: i64,
+    pub bytes: u64,
 }
 
 /// Counters since the start.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "stand-in")]
-pub struct Counters {
+pub struct CountersSnapshot {
     pub fsyncs: u64,
     pub wal_batches: u64,
     pub wal_records: u64,
     pub wal_bytes: u64,
-    pub messages_sent: u64,
-    pub messages_received: u64,
-    pub bytes_sent: u64,
     pub proposals: u64,
     pub applied_commands: u64,
     pub fsync_max_us: u64,
     pub fsync_last_us: u64,
+}
+
+/// Counters of the links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "stand-in")]
+pub struct LinkCounters {
+    pub messages_sent: u64,
+    pub bytes_sent: u64,
+    pub messages_received: u64,
 }
 
 #[expect(missing_docs, reason = "stand-in")]
@@ -108,7 +130,7 @@ impl Handle {
     pub fn laboratory(&self) -> bool {
         self.0.laboratory
     }
-    pub async fn execute(&self, command: kv::Command) -> Result<Answer, NodeError> {
+    pub async fn execute(&self, command: &kv::Command) -> Result<Answer, NodeError> {
         let mut store = self.0.store.lock().unwrap();
         let index = store.applied().next();
         let id = RequestId { origin: NodeId(1), incarnation: 1, counter: index.0 };
@@ -116,37 +138,42 @@ impl Handle {
         let mut replies = store.apply(&Committed { index, epoch: Epoch(1), proposals: vec![proposal] });
         Ok(Answer { reply: replies.remove(0).1, epoch: 1 })
     }
-    pub async fn range(&self, request: kv::RangeRequest, _linearizable: bool) -> Result<Answer, NodeError> {
-        let reply = self.0.store.lock().unwrap().range(&request).map(kv::Response::Range);
+    pub async fn read(&self, op: kv::Op) -> Result<Answer, NodeError> {
+        self.read_serializable(op).await
+    }
+    pub async fn read_serializable(&self, op: kv::Op) -> Result<Answer, NodeError> {
+        let store = self.0.store.lock().unwrap();
+        let reply = match op {
+            kv::Op::Range(range) => store.range(&range).map(kv::Response::Range),
+            kv::Op::Txn(txn) => store.peek(&txn),
+            other => panic!("{other:?} writes"),
+        };
         Ok(Answer { reply, epoch: 1 })
     }
-    pub async fn peek(&self, request: kv::TxnRequest, _linearizable: bool) -> Result<Answer, NodeError> {
-        Ok(Answer { reply: self.0.store.lock().unwrap().peek(&request), epoch: 1 })
-    }
-    pub async fn status(&self, with_digest: bool) -> NodeStatus {
+    pub async fn status(&self, digest: bool) -> Result<NodeStatus, NodeError> {
         let mut store = self.0.store.lock().unwrap();
         let applied = store.applied();
-        NodeStatus {
-            status: Status {
-                role: Role::Leader,
-                epoch: 1,
-                leader: Some(1),
-                last: applied.0,
-                committed: applied.0,
-                applied: applied.0,
-                snapshot: 0,
-                peers: Vec::new(),
-                why: Vec::new(),
-            },
-            digest: with_digest.then(|| store.digest()),
-            digest_at: applied,
-            revision: store.revision() as u64,
-            store_bytes: 0,
-            counters: Counters::default(),
-        }
+        let leader = *self.0.leader.lock().unwrap();
+        let role = if leader == NodeId(1) { Role::Leader } else { Role::Follower };
+        let status = Status {
+            role,
+            epoch: 1,
+            leader: Some(leader.0),
+            last: applied.0,
+            committed: applied.0,
+            applied: applied.0,
+            snapshot: 0,
+            peers: Vec::new(),
+            why: Vec::new(),
+        };
+        let digest = digest.then(|| store.digest());
+        let store = StoreStatus { applied, digest, revision: store.revision(), bytes: 0 };
+        let counters = CountersSnapshot::default();
+        Ok(NodeStatus { status, store, counters, links: LinkCounters::default(), blocked: self.blocked() })
     }
-    pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<NodeId, NodeError> {
-        Ok(to.unwrap_or(NodeId(1)))
+    pub fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), NodeError> {
+        *self.0.leader.lock().unwrap() = to.unwrap_or(NodeId(2));
+        Ok(())
     }
     pub fn set_blocked(&self, peers: &[NodeId]) {
         *self.0.blocked.lock().unwrap() = peers.to_vec();
@@ -169,6 +196,7 @@ impl Node {
             members,
             laboratory,
             store: Mutex::default(),
+            leader: Mutex::new(NodeId(1)),
             blocked: Mutex::default(),
             disk_fault: Mutex::default(),
         })))
