@@ -77,7 +77,10 @@ impl Cluster {
         loop {
             for node in &self.nodes {
                 let handle = node.handle();
-                let leads = handle.status(false).await.is_ok_and(|status| status.status.leader == Some(handle.id().0));
+                let leads = handle
+                    .status(false)
+                    .await
+                    .is_ok_and(|status| status.status.leader == Some(handle.id().0));
                 if leads && handle.execute(&put(0, 0)).await.is_ok() {
                     return handle;
                 }
@@ -124,7 +127,8 @@ async fn measure(cluster: &Cluster, writers: usize, seconds: u64, bar: f64) -> b
     let before = cluster.fsyncs().await;
     let start = Instant::now();
     let until = start + Duration::from_secs(seconds);
-    let tasks: Vec<_> = (0..writers).map(|writer| tokio::spawn(write(leader.clone(), writer, until))).collect();
+    let tasks: Vec<_> =
+        (0..writers).map(|writer| tokio::spawn(write(leader.clone(), writer, until))).collect();
     let mut latencies = histogram();
     for task in tasks {
         latencies.add(task.await.expect("the writer ran")).expect("equal histograms");
@@ -132,7 +136,8 @@ async fn measure(cluster: &Cluster, writers: usize, seconds: u64, bar: f64) -> b
     let took = start.elapsed().as_secs_f64();
     let after = cluster.fsyncs().await;
     let writes = latencies.len() as f64;
-    let worst = before.iter().zip(&after).map(|(before, after)| (after - before) as f64 / writes).fold(0.0, f64::max);
+    let worst =
+        before.iter().zip(&after).map(|(before, after)| (after - before) as f64 / writes).fold(0.0, f64::max);
     let verdict = if worst <= bar { "ok" } else { "MISSED" };
     println!(
         "{writers:>7}  {:>9.0}  {:>8.2}  {:>8.2}  {:>8.2}  {worst:>17.3}  {bar:>5}  {verdict}",
@@ -147,7 +152,9 @@ async fn measure(cluster: &Cluster, writers: usize, seconds: u64, bar: f64) -> b
 #[tokio::main]
 async fn main() -> ExitCode {
     let seconds = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(3);
-    println!("{NODES} nodes, {VALUE_BYTES}-byte values, {seconds} s each; fsyncs for each write at the node with most");
+    println!(
+        "{NODES} nodes, {VALUE_BYTES}-byte values, {seconds} s each; fsyncs for each write at the node with most"
+    );
     println!("writers   writes/s    p50 ms    p99 ms    max ms  fsyncs/write/node    bar");
     let cluster = Cluster::start().await;
     let mut held = true;

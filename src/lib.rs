@@ -11,9 +11,14 @@
 //! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
+//! | [`wire`] | what clients and nodes say to each other: messages, and conversions to the store's types | nothing |
 //! | [`transport`] | gRPC links between replicas, and the faults on them | sockets |
-//! | [`check`] | linearizability and exactly-once over histories of clients | nothing |
+//! | [`client`] | a cluster's client: finds a working node, retries safely | sockets |
+//! | [`node`] | the shell around an engine: threads, links, timers | engine, transport |
+//! | [`api`] | the services on a node's port: etcd v3 for clients, control | node, client |
 //! | [`sim`] | a simulated world of clock, network, disks and faults around the same engine | engine |
+//! | [`check`] | linearizability and exactly-once over histories of clients | nothing |
+//! | [`cli`] | the command line | all |
 //!
 //! # One vocabulary
 //!
@@ -28,8 +33,10 @@
 //! | last | last log index | highest accepted sequence number |
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
+pub mod api;
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod consensus;
 pub mod engine;
@@ -40,3 +47,4 @@ pub mod registry;
 pub mod sim;
 pub mod transport;
 pub mod wal;
+pub mod wire;

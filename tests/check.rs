@@ -1,6 +1,9 @@
 //! The checker against histories written by hand: what is wrong is found and the right operations are named, and what
 //! only looks wrong passes. Each file says in its header what it shows.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail this way")]
+
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::PathBuf;
@@ -54,8 +57,12 @@ fn bad_histories_are_found_and_explained_by_the_right_operations() {
     for &(name, rule, lines) in BAD {
         match verdict(name) {
             Verdict::Violated(told) if (told.rule, &told.lines[..]) == (rule, lines) => {}
-            Verdict::Violated(told) => wrong.push_str(&format!("{name}: {:?} {told}", told.rule)),
-            other => wrong.push_str(&format!("{name}: {other:?}\n")),
+            Verdict::Violated(told) => {
+                let _ = write!(wrong, "{name}: {:?} {told}", told.rule);
+            }
+            other => {
+                let _ = writeln!(wrong, "{name}: {other:?}");
+            }
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");

@@ -210,7 +210,7 @@ impl Sightings {
                     self.all(reply.prev_kvs.iter().filter(|kv| kv.mod_revision <= before), before);
                 }
                 (TxnOp::Txn(request), TxnOpResponse::Txn(reply)) => {
-                    self.txn(request, reply, revision, before)
+                    self.txn(request, reply, revision, before);
                 }
                 _ => {}
             }

@@ -9,7 +9,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::kv;
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a function of a reference")]
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -32,13 +31,12 @@ mod text {
     }
 
     pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => {
-                let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                Hex { hex }.serialize(serializer)
-            }
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return serializer.serialize_str(text);
         }
+        let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let hex = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
+        Hex { hex }.serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
@@ -107,6 +105,7 @@ many!(txn_op_responses, TxnOpResponseForm, kv::TxnOpResponse);
 mod key_value {
     use super::{Deserialize, Deserializer, KeyValueForm, Serializer, kv};
 
+    #[expect(clippy::ref_option, reason = "serde asks for a function of a reference")]
     pub(super) fn serialize<S: Serializer>(
         value: &Option<kv::KeyValue>,
         serializer: S,

@@ -1,6 +1,7 @@
 //! Where a reply differs from the model's: which keys are to blame, and how to tell it.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 
@@ -30,10 +31,10 @@ pub(super) enum Failure {
 
 /// The keys of which at least one must have another state for the replies to agree; `None` if that cannot be told.
 pub(super) fn concerned(op: &Op, expected: &Reply, actual: &Response, model: &Store) -> Option<Vec<Bytes>> {
-    if let (Op::Range(request), Response::Range(actual)) = (op, actual) {
-        if let Some(key) = differing(request, expected, actual, model) {
-            return Some(vec![key]);
-        }
+    if let (Op::Range(request), Response::Range(actual)) = (op, actual)
+        && let Some(key) = differing(request, expected, actual, model)
+    {
+        return Some(vec![key]);
     }
     let footprint = Footprint::of(op);
     let mut keys: Vec<Bytes> = footprint.spans().map(|span| span.only().cloned()).collect::<Option<_>>()?;
@@ -108,27 +109,24 @@ fn wrong_reply(
         expected.as_ref().map_or_else(ToString::to_string, response)
     );
     for (key, known) in keys {
-        match known {
-            Some(known) => {
-                story.push_str(&format!("; the store held {}", key_value(known)));
-                if let Some(writer) = placed(known.mod_revision) {
-                    story.push_str(&format!(", written by {}", name(run.operation(writer))));
-                    involved.push(run.operation(writer));
-                }
+        if let Some(known) = known {
+            let _ = write!(story, "; the store held {}", key_value(known));
+            if let Some(writer) = placed(known.mod_revision) {
+                let _ = write!(story, ", written by {}", name(run.operation(writer)));
+                involved.push(run.operation(writer));
             }
-            None => {
-                story.push_str(&format!("; the store did not hold {}", show(key)));
-                if let Some(remover) = remover(run, key, index) {
-                    story.push_str(&format!(", deleted by {}", name(run.operation(remover))));
-                    involved.push(run.operation(remover));
-                }
+        } else {
+            let _ = write!(story, "; the store did not hold {}", show(key));
+            if let Some(remover) = remover(run, key, index) {
+                let _ = write!(story, ", deleted by {}", name(run.operation(remover)));
+                involved.push(run.operation(remover));
             }
         }
         if let Some(claimed) = claimed(run, index, key)
             && let Some(writer) = placed(claimed.mod_revision)
             && Some(claimed.mod_revision) != known.as_ref().map(|known| known.mod_revision)
         {
-            story.push_str(&format!("; the reply shows what {} wrote", name(run.operation(writer))));
+            let _ = write!(story, "; the reply shows what {} wrote", name(run.operation(writer)));
             involved.push(run.operation(writer));
         }
     }
@@ -193,14 +191,17 @@ fn unexplained(run: &Run<'_>, knowledge: &Knowledge, gap: i64) -> Explanation {
         match same.place {
             Place::Write(revision) => {
                 rule = Rule::ExactlyOnce;
-                story.push_str(&format!(
+                let _ = write!(
+                    story,
                     "; {line} wrote that and is known to have made revision {revision}: it was executed twice"
-                ));
+                );
             }
             Place::Maybe => {
-                story.push_str(&format!("; {line} may have, but was called too late or made another"))
+                let _ = write!(story, "; {line} may have, but was called too late or made another");
             }
-            _ => story.push_str(&format!("; {line} would have, but was not executed")),
+            _ => {
+                let _ = write!(story, "; {line} would have, but was not executed");
+            }
         }
         involved.push(same.operation);
     }

@@ -7,17 +7,17 @@
 //!
 //! # How it is decided
 //!
-//! 1. Calls of one command of a session become one; they must have been answered alike ([`run`]).
-//! 2. No two writes may claim one revision, and there must be enough writes for the revisions seen ([`run`],
-//!    [`order`]).
+//! 1. Calls of one command of a session become one; they must have been answered alike (`run`).
+//! 2. No two writes may claim one revision, and there must be enough writes for the revisions seen (`run`,
+//!    `order`).
 //! 3. The order of revisions must agree with time: who returned before another was called stands before it
-//!    ([`order`]).
-//! 4. Compactions must have forbidden what they forbid ([`compaction`]).
+//!    (`order`).
+//! 4. Compactions must have forbidden what they forbid (`compaction`).
 //! 5. All writes are replayed in the order of revisions, and every reply must be the model's to the byte. What is
-//!    left to search for is who made the revisions that nobody was told of ([`search`]): what replies prove about them
-//!    comes first ([`knowledge`]).
+//!    left to search for is who made the revisions that nobody was told of (`search`): what replies prove about them
+//!    comes first (`knowledge`).
 //!
-//! Histories without revisions are judged key by key, as registers ([`register`]).
+//! Histories without revisions are judged key by key, as registers (`register`).
 //!
 //! # Invariants
 //!
@@ -65,6 +65,7 @@ pub use format::{FORMAT_VERSION, FormatError, HistoryWriter};
 pub use history::{Consistency, Fact, Header, History, Operation, Outcome};
 pub use record::{Call, Recorder, Ticket};
 
+use crate::kv::Response;
 use run::Run;
 
 /// How much may be spent on a verdict.
@@ -91,9 +92,9 @@ impl std::fmt::Debug for Limits<'_> {
 
 /// Judges a history.
 pub fn check(history: &History, limits: &Limits<'_>) -> Verdict {
-    let has_revisions =
-        history.operations.iter().filter_map(Operation::response).any(|response| response.revision() > 0);
-    if !has_revisions {
+    let mut revisions =
+        history.operations.iter().filter_map(Operation::response).map(Response::revision).peekable();
+    if revisions.peek().is_some() && revisions.all(|revision| revision == 0) {
         return register::check(history, limits);
     }
     let judged = Run::new(history).and_then(|run| {

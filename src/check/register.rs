@@ -5,6 +5,7 @@
 //! remembered (Lowe, 2017).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 
@@ -97,9 +98,9 @@ fn is_plain(request: &RangeRequest) -> bool {
 type Bits = Vec<u64>;
 
 /// Searches an order of one key's operations, depth first.
-fn search<'a>(
+fn search(
     key: &Bytes,
-    mut accesses: Vec<Access<'a>>,
+    mut accesses: Vec<Access<'_>>,
     limits: &Limits<'_>,
     steps: &mut u64,
 ) -> Result<(), Stop> {
@@ -188,11 +189,11 @@ fn no_order(key: &Bytes, accesses: &[Access<'_>], furthest: Option<(Bits, Option
     let held = value.as_ref().map_or_else(|| "nothing".to_owned(), |value| show(value));
     let mut story = format!("key {} held {held}", show(key));
     if let Some(stuck) = stuck {
-        story.push_str(&format!(" when {} read something else", name(accesses[stuck].operation)));
+        let _ = write!(story, " when {} read something else", name(accesses[stuck].operation));
         involved.push(accesses[stuck].operation);
     }
     if let Some((_, writer)) = writer {
-        story.push_str(&format!("; {} had written that", name(writer.operation)));
+        let _ = write!(story, "; {} had written that", name(writer.operation));
         involved.push(writer.operation);
     }
     Explanation::new(Rule::NoOrder, story, &involved)

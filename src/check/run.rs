@@ -172,9 +172,8 @@ fn judge(operation: &Operation) -> Judged<'_> {
         }
         Outcome::Ok(response) => Place::Read(response.revision()),
         Outcome::Error(error) if error.never_executed() => Place::Floating,
-        Outcome::Refused(_) => Place::Nowhere,
         Outcome::Unknown(_) | Outcome::Error(_) if may_have_run(operation) => Place::Maybe,
-        Outcome::Unknown(_) | Outcome::Error(_) => Place::Nowhere,
+        Outcome::Refused(_) | Outcome::Unknown(_) | Outcome::Error(_) => Place::Nowhere,
     };
     let completed = match operation.outcome {
         Outcome::Ok(_) | Outcome::Error(_) => operation.completed.unwrap_or(u64::MAX),

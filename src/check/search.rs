@@ -40,7 +40,7 @@ struct Choice {
 
 /// Why the replay cannot go on.
 struct DeadEnd {
-    failure: Failure,
+    failure: Box<Failure>,
     blamed: BTreeSet<i64>,
 }
 
@@ -149,18 +149,16 @@ impl Search<'_> {
 
     fn write(&mut self, writer: usize, revision: i64) -> Result<(), DeadEnd> {
         let operation = self.run.operation(writer);
-        let before = operation.op.clone();
-        let reply = match operation.op {
-            Op::Put(_) => self.model.execute(&before),
-            // A transaction that should have written and does not, or a deletion, is explained by the state before.
-            _ => {
-                let mut after = self.model.clone();
-                let reply = after.execute(&before);
-                if reply.as_ref().ok() == operation.response() {
-                    self.model = after;
-                }
-                reply
+        // Where replies show what was before, the state before is kept to explain a difference.
+        let reply = if matches!(&operation.op, Op::Put(request) if !request.prev_kv) {
+            self.model.execute(&operation.op)
+        } else {
+            let mut after = self.model.clone();
+            let reply = after.execute(&operation.op);
+            if reply.as_ref().ok() == operation.response() {
+                self.model = after;
             }
+            reply
         };
         match operation.response() {
             Some(actual) if reply.as_ref().ok() != Some(actual) => {
@@ -198,7 +196,7 @@ impl Search<'_> {
         let blamed = self.blame(keys.as_deref(), revision, until);
         let states = keys.unwrap_or_default().into_iter();
         let keys = states.map(|key| (key.clone(), get(&self.model, &key, 0))).collect();
-        DeadEnd { failure: Failure::Reply { index, expected, keys }, blamed }
+        DeadEnd { failure: Box::new(Failure::Reply { index, expected, keys }), blamed }
     }
 
     /// Errors that some state in their time must explain.
@@ -213,7 +211,7 @@ impl Search<'_> {
                 self.explained[number] = Some(revision);
             } else if revision == window.last {
                 let blamed = self.blame(None, revision, revision);
-                return Err(DeadEnd { failure: Failure::Error(window.index), blamed });
+                return Err(DeadEnd { failure: Box::new(Failure::Error(window.index)), blamed });
             }
         }
         Ok(())
@@ -263,7 +261,7 @@ impl Search<'_> {
         let choice = Choice { gap, before, candidates, next: 0, chosen: 0, blamed: BTreeSet::new() };
         match self.fill(choice) {
             Ok(()) => Ok(()),
-            Err(blamed) => Err(DeadEnd { failure: Failure::Gap(gap), blamed }),
+            Err(blamed) => Err(DeadEnd { failure: Box::new(Failure::Gap(gap)), blamed }),
         }
     }
 
@@ -310,11 +308,12 @@ impl Search<'_> {
         let proofs = self.knowledge.proofs.get(&gap)?;
         let wrong = proofs.iter().find(|proof| {
             let (shown, held) = (&proof.sighting.kv, get(model, &proof.sighting.kv.key, 0));
-            held.is_none_or(|held| match proof.creation {
-                true => (held.create_revision, held.version) != (gap, 1),
-                false => {
-                    (held.create_revision, held.mod_revision, held.version)
-                        != (shown.create_revision, gap, shown.version)
+            held.is_none_or(|held| {
+                let state = (held.create_revision, held.mod_revision, held.version);
+                if proof.creation {
+                    state != (gap, gap, 1)
+                } else {
+                    state != (shown.create_revision, gap, shown.version)
                         || (proof.sighting.value && held.value != shown.value)
                 }
             })
@@ -330,7 +329,7 @@ impl Search<'_> {
             return Err(self.violated(&failure));
         }
         if self.deepest.as_ref().is_none_or(|(deepest, _)| revision > *deepest) {
-            self.deepest = Some((revision, failure));
+            self.deepest = Some((revision, *failure));
         }
         while let Some(gap) = blamed.pop_last() {
             self.step_within_budget()?;

@@ -45,6 +45,7 @@ pub(super) fn windows(run: &Run<'_>) -> Vec<Window> {
         lowest = lowest.min(*revision);
         *revision = lowest;
     }
+    let first_maybe = run.at(Place::Maybe).map(|index| run.ops[index].invoked).min();
     let errors = run.ops.iter().enumerate().filter_map(|(index, judged)| match judged.operation.outcome {
         // What was compacted is judged beside the replay.
         Outcome::Error(error) if judged.place == Place::Floating && error != KvError::Compacted => {
@@ -56,6 +57,10 @@ pub(super) fn windows(run: &Run<'_>) -> Vec<Window> {
                 returned[earlier - 1].1
             };
             let last = called.get(later).map_or(seen, |(_, revision)| *revision);
+            // Behind the last revision seen, writes of unknown outcome may have been executed that only this error shows.
+            if last == seen && first_maybe.is_some_and(|invoked| invoked <= judged.completed) {
+                return None;
+            }
             Some(Window { index, error, first, last: last.max(first) })
         }
         _ => None,

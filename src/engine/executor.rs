@@ -56,6 +56,8 @@ pub struct StoreStatus {
     pub digest: Option<Digest>,
     /// The store's revision.
     pub revision: i64,
+    /// Bytes of keys and values, old revisions included.
+    pub bytes: u64,
 }
 
 /// Executes what is committed and serves reads at their read point.
@@ -154,6 +156,7 @@ impl Executor {
             applied: self.store.applied(),
             digest: with_digest.then(|| self.store.digest()),
             revision: self.store.revision(),
+            bytes: self.store.bytes(),
         }
     }
 

@@ -177,6 +177,11 @@ impl History {
         self.older = (rest.len() > 0).then(|| Box::new(rest));
     }
 
+    /// Bytes of the key and of all its values.
+    pub(super) fn bytes(&self) -> u64 {
+        self.key.len() as u64 + self.versions().map(Version::bytes).sum::<u64>()
+    }
+
     /// About how many bytes the history takes in a snapshot.
     pub(super) fn weight(&self) -> usize {
         let values = |version: &Version| 32 + version.value.as_ref().map_or(0, Bytes::len);
@@ -196,6 +201,11 @@ pub(super) enum Compaction {
 }
 
 impl Version {
+    /// Bytes of the value.
+    pub(super) fn bytes(&self) -> u64 {
+        self.value.as_ref().map_or(0, |value| value.len() as u64)
+    }
+
     /// Links the version to the chain of those before it.
     pub(super) fn link(&self, chain: &Digest) -> Digest {
         let mut fixed = [0; 29];

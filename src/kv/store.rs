@@ -61,6 +61,11 @@ impl Store {
         self.mvcc.compacted
     }
 
+    /// Bytes of all keys and values, old revisions included: what the store takes, less its own bookkeeping.
+    pub fn bytes(&self) -> u64 {
+        self.mvcc.tree.bytes()
+    }
+
     /// Executes the commands of one slot, in order, and answers each that was executed or refused. A request id that
     /// was seen before has no answer: it had one.
     ///

@@ -147,6 +147,8 @@ pub(super) fn digest_from_buckets(buckets: &[Digest]) -> Digest {
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
     groups: Vec<Arc<Group>>,
+    /// Bytes of all keys and values, old versions included. Follows from the histories, so no part of the digest.
+    bytes: u64,
 }
 
 impl Tree {
@@ -154,7 +156,12 @@ impl Tree {
         // All empty nodes are one and the same until they are written.
         let bucket = Arc::new(Bucket::new());
         let group = Arc::new(Group { digest: Some(EMPTY), buckets: vec![bucket; FANOUT] });
-        Self { groups: vec![group; FANOUT] }
+        Self { groups: vec![group; FANOUT], bytes: 0 }
+    }
+
+    /// Bytes of all keys and values, old versions included.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub(super) fn bucket(&self, number: usize) -> &Bucket {
@@ -172,6 +179,8 @@ impl Tree {
 
     /// Puts a whole bucket in its place.
     pub(super) fn set_bucket(&mut self, number: usize, bucket: Bucket) {
+        let bytes = |bucket: &Bucket| bucket.histories().map(History::bytes).sum::<u64>();
+        self.bytes = self.bytes - bytes(self.bucket(number)) + bytes(&bucket);
         *self.bucket_mut(number) = bucket;
     }
 
@@ -186,8 +195,11 @@ impl Tree {
         let bucket = self.bucket_mut(name.bucket());
         if let Ok(at) = bucket.find(name, key) {
             let slot = &mut bucket.slots[at];
+            let before = slot.history.bytes();
             Arc::make_mut(&mut slot.history).drop_oldest(count);
             slot.chain = slot.history.chain(hash);
+            let after = slot.history.bytes();
+            self.bytes -= before - after;
         }
     }
 
@@ -205,15 +217,20 @@ impl Tree {
             Ok(at) => {
                 let slot = &mut bucket.slots[at];
                 let version = version(Some(slot.history.last()));
+                let bytes = version.bytes();
                 slot.chain = version.link(&slot.chain);
                 Arc::make_mut(&mut slot.history).push(version);
-                (name, Key::clone(&slot.history.key), true)
+                let key = Key::clone(&slot.history.key);
+                self.bytes += bytes;
+                (name, key, true)
             }
             Err(at) => {
                 let (key, version) = (Key::from(key), version(None));
                 let chain = version.link(&hash);
                 let history = Arc::new(History::new(Key::clone(&key), version));
+                let bytes = history.bytes();
                 bucket.slots.insert(at, Slot { name, chain, history });
+                self.bytes += bytes;
                 (name, key, false)
             }
         }
@@ -222,7 +239,8 @@ impl Tree {
     pub(super) fn remove(&mut self, name: Name, key: &[u8]) {
         let bucket = self.bucket_mut(name.bucket());
         if let Ok(at) = bucket.find(name, key) {
-            bucket.slots.remove(at);
+            let bytes = bucket.slots.remove(at).history.bytes();
+            self.bytes -= bytes;
         }
     }
 

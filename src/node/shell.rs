@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{Semaphore, mpsc as async_mpsc, watch};
 use tokio::task::AbortHandle;
 
-use super::clock::{Clock, wall_time};
+use super::clock::Clock;
 use super::config::NodeConfig;
 use super::core::{Core, Inbound, Inputs, Outputs};
 use super::counters::Counters;
@@ -17,7 +17,7 @@ use super::threads::{self, Common, ToArchive, ToLog, ToStore};
 use crate::consensus::NodeId;
 use crate::engine::{self, EngineConfig, OpenError, Opened};
 use crate::transport::{BadAddress, Gate, LinkFaults, LinkSetup, Links, Wire};
-use crate::wal::{DiskFault, DiskFaults, RealDisk};
+use crate::wal::{DiskFault, DiskFaults, RealDisk, WalOptions};
 
 /// Messages of peers that may wait for the core; when it is full, the links stop reading.
 const INBOX: usize = 4096;
@@ -89,7 +89,7 @@ impl Node {
         };
         let Opened { sequencer, logger, executor, archive, checker, data_dir, recovery } = opened;
 
-        let faults = LinkFaults::new(seed(config.id));
+        let faults = LinkFaults::new(rand::random());
         faults.set_blocked(config.blocked.iter().copied());
         let (inbox, messages) = async_mpsc::channel::<Inbound<P>>(INBOX);
         let links = Links::start(LinkSetup {
@@ -266,10 +266,11 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
             members: config.members.iter().map(|member| member.id).collect(),
             data_dir: config.data_dir.clone(),
             create: config.create,
-            seed: seed(config.id),
+            seed: rand::random(),
             now: clock.now(),
             request_timeout: config.request_timeout,
-            wal: config.wal,
+            // What salts the log's checksums must be nothing that a client can know.
+            wal: WalOptions { salt: rand::random(), ..config.wal },
             options,
         },
     )?;
@@ -291,11 +292,6 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
         recovery.records
     );
     Ok(opened)
-}
-
-/// Differs from node to node and from start to start, so that election time-outs do.
-fn seed(id: NodeId) -> u64 {
-    wall_time().0.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ id.0.rotate_left(32) ^ u64::from(std::process::id())
 }
 
 /// Runs the core as a task; a panic in it, which is a broken invariant, is the node's failure.

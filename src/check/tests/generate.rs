@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::check::{Consistency, Header, History, Operation, Outcome};
 use crate::kv::{
-    Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest, RangeRequest, Response, Store,
-    TxnOp, TxnRequest,
+    CompactionRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest,
+    RangeRequest, Response, Store, TxnOp, TxnRequest,
 };
 
 /// What is wrong with the store, once in a run.
@@ -149,6 +149,10 @@ impl World {
                 let revision = self.rng.random_range(1..=self.store.revision());
                 Op::Range(RangeRequest { key, revision, ..Default::default() })
             }
+            13 if number.is_multiple_of(7) => {
+                Op::Compact(CompactionRequest { revision: self.store.revision() - 1 })
+            }
+            13 if number % 7 < 3 => Op::Put(PutRequest { value: Bytes::new(), ignore_value: true, ..put }),
             13..=14 => {
                 consistency = Consistency::Serializable;
                 Op::Range(RangeRequest { key, ..Default::default() })
@@ -209,13 +213,13 @@ impl World {
             .plan
             .bug
             .filter(|_| self.armed && self.store.revision() > 20 && operation.completed.is_some())?;
-        let put = matches!(operation.op, Op::Put(_));
+        let put = matches!(&operation.op, Op::Put(request) if !request.ignore_value);
         let plain_read = operation.consistency == Consistency::Linearizable
             && matches!(&operation.op, Op::Range(request) if request.revision == 0);
         let reply = match bug {
             Bug::StaleRead if plain_read => {
                 let (_, stale) =
-                    self.past.iter().rev().find(|(until, _)| self.surely_before(*until, operation))?;
+                    self.past.iter().rev().find(|(_, state)| self.is_outdated(state, operation))?;
                 stale.clone().execute(&operation.op)
             }
             Bug::LostWrite if put => self.store.clone().execute(&operation.op),
@@ -253,19 +257,12 @@ impl World {
         Some(Outcome::of(reply))
     }
 
-    /// Whether a write that took effect at `at` had certainly been acknowledged before this operation was called.
-    fn surely_before(&self, at: u64, operation: &Operation) -> bool {
-        let _ = at;
+    /// Whether a write that this state lacks had been acknowledged before the operation was called.
+    fn is_outdated(&self, state: &Store, operation: &Operation) -> bool {
         self.operations.iter().any(|other| {
-            let Outcome::Ok(reply) = &other.outcome else { return false };
-            matches!(other.op, Op::Put(_))
-                && other.completed.is_some_and(|completed| completed < operation.invoked)
-                && self
-                    .past
-                    .iter()
-                    .rev()
-                    .find(|(until, _)| *until == at)
-                    .is_some_and(|(_, store)| reply.revision() > store.revision())
+            let earlier = other.completed.is_some_and(|completed| completed < operation.invoked);
+            let Outcome::Ok(Response::Put(reply)) = &other.outcome else { return false };
+            earlier && reply.revision > state.revision()
         })
     }
 

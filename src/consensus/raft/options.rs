@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn each_contradiction_is_named() {
-        let cases: [(&str, fn(&mut Options)); 6] = [
+        type Spoil = fn(&mut Options);
+        let cases: [(&str, Spoil); 6] = [
             ("heartbeat_interval_ms", |o| o.heartbeat_interval_ms = 0),
             ("max_inflight_messages", |o| o.max_inflight_messages = 0),
             ("election_timeout_min_ms", |o| o.election_timeout_min_ms = 149),

@@ -78,12 +78,11 @@ impl Raft {
         let mut ids = Vec::with_capacity(proposals.len());
         for proposal in proposals {
             let id = proposal.id;
-            match self.admit(&proposal) {
-                Err(reason) => self.reject(id, reason, true, out),
-                Ok(()) => {
-                    self.proposals.insert(proposal, deadline);
-                    ids.push(id);
-                }
+            if let Err(reason) = self.admit(&proposal) {
+                self.reject(id, reason, true, out);
+            } else {
+                self.proposals.insert(proposal, deadline);
+                ids.push(id);
             }
         }
         self.dispatch(&ids, out);
@@ -93,8 +92,7 @@ impl Raft {
     fn admit(&self, proposal: &Proposal) -> Result<(), RejectReason> {
         let waiting = &self.proposals;
         if waiting.waiting.len() >= self.options.max_pending_requests
-            || waiting.bytes + proposal_size(proposal)
-                > self.options.max_pending_bytes + self.options.max_request_bytes
+            || waiting.bytes >= self.options.max_pending_bytes
         {
             return Err(RejectReason::TooManyRequests);
         }

@@ -178,7 +178,7 @@ impl Raft {
             Body::AppendEntriesResponse(response) => self.on_append_entries_response(from, &response, out),
             Body::InstallSnapshot(piece) => self.on_install_snapshot(from, piece, out),
             Body::InstallSnapshotResponse(response) => {
-                self.on_install_snapshot_response(from, &response, out)
+                self.on_install_snapshot_response(from, &response, out);
             }
             Body::TimeoutNow => self.on_timeout_now(from, out),
             Body::Forward(forward) => self.on_forward(from, forward, out),

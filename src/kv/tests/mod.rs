@@ -5,6 +5,7 @@ mod etcd;
 mod generate;
 mod model;
 mod sessions;
+mod size;
 mod snapshots;
 
 use bytes::Bytes;

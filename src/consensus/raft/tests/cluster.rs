@@ -10,8 +10,8 @@ use bytes::Bytes;
 use crate::consensus::raft::{Body, Message, Options, Raft, Record, Term};
 use crate::consensus::{
     Committed, Digest, Event, Index, Input, InstallProgress, Lsn, Message as _, NodeId, Outgoing, Output,
-    PieceRequest, Pressure, Proposal, Protocol, ReadId, ReadPoint, Recovered, Rejection, RequestId, Role,
-    Setup, SnapshotMeta, SnapshotPiece, Status, Time, WallTime,
+    PieceRequest, Pressure, Proposal, Protocol, ReadId, Recovered, Rejection, RequestId, Role, Setup,
+    SnapshotMeta, SnapshotPiece, Status, Time, WallTime,
 };
 
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ pub(super) struct Node {
     installed: Option<SnapshotMeta>,
     pub(super) checkpoint: Option<Index>,
     pub(super) committed: Vec<Committed>,
-    pub(super) reads: Vec<(ReadId, Result<ReadPoint, Rejection>)>,
+    pub(super) reads: Vec<(ReadId, Result<Index, Rejection>)>,
     pub(super) rejected: Vec<(RequestId, Rejection)>,
     pub(super) trace: Vec<Event>,
 }

@@ -2,12 +2,12 @@
 
 use super::cluster::Cluster;
 use crate::consensus::raft::{AppendEntriesResponse, AppendOutcome, Attempt, Body, ReadIndexResponse};
-use crate::consensus::{Index, ReadId, ReadPoint, RejectReason, Role};
+use crate::consensus::{Index, ReadId, RejectReason, Role};
 
 fn points(cluster: &Cluster, id: u64) -> Vec<(u64, u64)> {
-    let point = |(read, result): &(ReadId, Result<ReadPoint, _>)| match result {
-        Ok(ReadPoint::At(index)) => (read.0, index.0),
-        _ => panic!("not a point"),
+    let point = |(read, result): &(ReadId, Result<Index, _>)| match result {
+        Ok(index) => (read.0, index.0),
+        Err(_) => panic!("not a point"),
     };
     cluster.node(id).reads.iter().map(point).collect()
 }
