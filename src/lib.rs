@@ -30,5 +30,5 @@ pub mod config;
 pub mod consensus;
 pub mod engine;
 pub mod kv;
-pub mod protocols;
+pub mod registry;
 pub mod wal;

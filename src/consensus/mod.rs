@@ -28,6 +28,7 @@
 mod codec;
 mod contract;
 mod message;
+pub mod raft;
 mod types;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};

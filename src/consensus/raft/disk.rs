@@ -1,0 +1,76 @@
+//! What this server has told its disk, and what the disk has said is safe.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::record::Record;
+use crate::consensus::{Lsn, Pressure, Time};
+
+/// Numbers the records, and knows which of them are durable.
+#[derive(Debug)]
+pub(super) struct Disk {
+    /// The next record's number. Never goes back (contract invariant 2).
+    next: Lsn,
+    /// Everything up to here is durable.
+    durable: Lsn,
+    /// The newest record of term and vote.
+    hard_state: Lsn,
+    /// What is not durable yet: the last record of each moment of writing, and the moment.
+    waiting: VecDeque<(Lsn, Time)>,
+    /// How the disk is doing.
+    pub(super) pressure: Pressure,
+}
+
+impl Disk {
+    /// All records below `next` are durable.
+    pub(super) fn new(next: Lsn) -> Self {
+        let durable = next.prev();
+        Self { next, durable, hard_state: Lsn::ZERO, waiting: VecDeque::new(), pressure: Pressure::Ok }
+    }
+
+    /// Numbers a record and hands it to the log on disk.
+    pub(super) fn write(&mut self, now: Time, record: Record, records: &mut Vec<(Lsn, Record)>) -> Lsn {
+        let lsn = self.next;
+        self.next = lsn.next();
+        if matches!(record, Record::HardState { .. }) {
+            self.hard_state = lsn;
+        }
+        match self.waiting.back_mut() {
+            Some((last, at)) if *at == now => *last = lsn,
+            _ => self.waiting.push_back((lsn, now)),
+        }
+        records.push((lsn, record));
+        lsn
+    }
+
+    /// Takes note that everything up to `lsn` is on disk.
+    pub(super) fn on_durable(&mut self, lsn: Lsn) {
+        assert!(lsn < self.next, "record {lsn} was reported durable, and was never written");
+        self.durable = self.durable.max(lsn);
+        while self.waiting.front().is_some_and(|(last, _)| *last <= self.durable) {
+            self.waiting.pop_front();
+        }
+    }
+
+    /// The newest record of term and vote.
+    pub(super) fn hard_state(&self) -> Lsn {
+        self.hard_state
+    }
+
+    /// Whether the current term and vote are durable.
+    pub(super) fn is_hard_state_durable(&self) -> bool {
+        self.hard_state <= self.durable
+    }
+
+    /// What a message that promises the records up to `lsn` waits for. Every message tells the sender's term, so that
+    /// none leaves before the term is durable.
+    pub(super) fn after(&self, lsn: Lsn) -> Lsn {
+        let needed = lsn.max(self.hard_state);
+        if needed <= self.durable { Lsn::ZERO } else { needed }
+    }
+
+    /// For how long the oldest write has been under way.
+    pub(super) fn lag(&self, now: Time) -> Duration {
+        self.waiting.front().map_or(Duration::ZERO, |(_, since)| now.since(*since))
+    }
+}
