@@ -1,37 +1,57 @@
-//! The registry: what the rest of the program needs to know of each protocol.
-//!
-//! A new protocol is its folder, its proto file and one line of [`PROTOCOLS`]. No other place matches on a protocol.
+//! The protocols: one line each. Nothing else in the crate names one.
 
-use serde::de::DeserializeOwned;
-use toml::de::ValueDeserializer;
+use crate::consensus::Protocol;
+use crate::consensus::raft::Raft;
+use crate::node::{Node, NodeConfig, StartError};
 
-/// One protocol, as the command line and the configuration see it.
+/// What the crate knows of a protocol.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its name on the command line, in data directories, and of its section in `cluster.toml`.
+    /// Its name on the command line, in the configuration and in data directories.
     pub name: &'static str,
-    /// The port of the first node where nothing else is said; the others follow.
-    pub base_port: u16,
-    /// How many nodes a cluster has where nothing else is said.
-    pub nodes: usize,
-    /// Checks the protocol's own section of `cluster.toml`.
-    pub check_options: fn(ValueDeserializer<'_>) -> Result<(), toml::de::Error>,
+    /// How many nodes a cluster has unless it is told otherwise.
+    pub default_nodes: u64,
+    /// The port of node 1 unless it is told otherwise; node 2 has the next one, and so on.
+    pub default_port: u16,
+    /// Starts a node. Must be called within a tokio runtime.
+    pub start: fn(NodeConfig) -> Result<Node, StartError>,
+    /// Checks the protocol's section of the configuration.
+    pub check_options: fn(&toml::Table) -> Result<(), String>,
+    /// The protocol's section with every default written out.
+    pub default_options: fn() -> toml::Table,
+    /// A log record in words.
+    pub render_record: fn(&[u8]) -> String,
 }
 
 /// All protocols.
-pub static PROTOCOLS: &[Entry] =
-    &[Entry { name: "raft", base_port: 5001, nodes: 5, check_options: check::<toml::Table> }];
+pub static PROTOCOLS: &[Entry] = &[entry::<Raft>(5, 5001)];
 
-/// The protocol of this name.
+/// The protocol that is used unless another one is asked for.
+pub fn default_protocol() -> &'static Entry {
+    &PROTOCOLS[0]
+}
+
+/// Finds a protocol by its name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     PROTOCOLS.iter().find(|entry| entry.name == name)
 }
 
-/// The names of all protocols, for error messages.
-pub fn names() -> String {
-    PROTOCOLS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
+const fn entry<P: Protocol>(default_nodes: u64, default_port: u16) -> Entry {
+    Entry {
+        name: P::NAME,
+        default_nodes,
+        default_port,
+        start: Node::start,
+        check_options: check_options::<P>,
+        default_options: default_options::<P>,
+        render_record: |bytes| format!("{bytes:?}"),
+    }
 }
 
-fn check<O: DeserializeOwned>(section: ValueDeserializer<'_>) -> Result<(), toml::de::Error> {
-    O::deserialize(section).map(|_| ())
+fn check_options<P: Protocol>(section: &toml::Table) -> Result<(), String> {
+    section.clone().try_into::<P::Options>().map(|_| ()).map_err(|error| error.message().to_owned())
+}
+
+fn default_options<P: Protocol>() -> toml::Table {
+    toml::Table::try_from(P::Options::default()).unwrap_or_default()
 }

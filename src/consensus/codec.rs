@@ -6,6 +6,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::contract::SnapshotMeta;
 use super::types::{Digest, Epoch, Index, Lsn, NodeId, RequestId, WallTime};
 
 /// Writes a value in the canonical encoding.
@@ -180,5 +181,27 @@ impl Encode for RequestId {
 impl Decode for RequestId {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self { origin: NodeId::decode(reader)?, incarnation: reader.u64()?, counter: reader.u64()? })
+    }
+}
+
+impl Encode for SnapshotMeta {
+    fn encode(&self, buf: &mut BytesMut) {
+        self.index.encode(buf);
+        self.epoch.encode(buf);
+        put_list(buf, &self.members);
+        self.digest.encode(buf);
+        buf.put_u32_le(self.pieces);
+    }
+}
+
+impl Decode for SnapshotMeta {
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            index: Index::decode(reader)?,
+            epoch: Epoch::decode(reader)?,
+            members: reader.list()?,
+            digest: Digest::decode(reader)?,
+            pieces: reader.u32()?,
+        })
     }
 }
