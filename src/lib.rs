@@ -25,10 +25,15 @@
 //! | last | last log index | highest accepted sequence number |
 //! | committed | `commit_index` | highest committed-local sequence number without a gap |
 
+pub mod api;
 pub mod cli;
+pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod consensus;
 pub mod engine;
 pub mod kv;
+pub mod node;
 pub mod registry;
 pub mod wal;
+pub mod wire;
