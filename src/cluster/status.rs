@@ -6,6 +6,7 @@
 //! a paused, cut-off or failed one should, and keeps the cluster from being either.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -69,6 +70,8 @@ pub struct NodeStatus {
     pub behind: Option<u64>,
     /// What keeps it from being healthy, in words.
     pub why: Vec<String>,
+    /// Its log file.
+    pub log: PathBuf,
 }
 
 /// Asks nodes how they are. Keeps its connections, so that asking again is cheap.
@@ -152,6 +155,7 @@ fn of_node(node: NodeInfo, answer: Answer) -> NodeStatus {
         digest_at: None,
         behind: None,
         why: Vec::new(),
+        log: node.log,
     };
     if node.state == NodeState::Paused {
         why.push("paused".to_owned());

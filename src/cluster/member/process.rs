@@ -18,7 +18,7 @@ use crate::cluster::process::wait_until;
 use crate::cluster::{Error, KillSignal, ProcessId, Result};
 
 /// How long a node may take to stop in an orderly way before it is killed.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(5);
 /// How long a signal may take to show in the process table.
 const SIGNAL_EFFECT: Duration = Duration::from_secs(5);
 /// A log longer than this is set aside when its node starts, in place of the one set aside before.
