@@ -83,6 +83,9 @@ impl Watcher {
             }
         };
         let mut ready = pin!(ready);
+        // Held here for as long as the node lives: waiting for a child would close its standard input, which tells a
+        // node that its supervisor is gone.
+        let _lifeline = child.stdin.take();
         let mut starting = true;
         let mut grace = pin!(tokio::time::sleep(Duration::MAX));
         let status = loop {
