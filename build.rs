@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-const PROTOS: &[&str] = &["raft.proto", "control.proto", "etcd/rpc.proto"];
+const PROTOS: &[&str] = &["raft.proto", "control.proto", "session.proto", "etcd/rpc.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=protos");

@@ -11,6 +11,11 @@
 //! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
+//! | [`wire`] | what clients and nodes say to each other: messages, and conversions to the store's types | nothing |
+//! | [`client`] | a cluster's client: finds a working node, retries safely | sockets |
+//! | [`node`] | the shell around an engine: threads, links, timers | engine, transport |
+//! | [`api`] | the services on a node's port: etcd v3 for clients, control | node, client |
+//! | [`cli`] | the command line | all |
 //!
 //! # One vocabulary
 //!

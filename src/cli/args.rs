@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{Format, cluster, fault, logs, node, status, supervisor, wal};
+use super::{Format, cluster, fault, kv, logs, node, status, supervisor, wal};
 
 const TOUR: &str = "\
 A minute's tour:
   consensusctl cluster up                      five Raft nodes on ports 5001-5005
   consensusctl status                          who leads, who trails, and why
+  consensusctl kv put colour blue              and `kv get colour`, against any node
   consensusctl kill leader                     as a crash would
   consensusctl partition --isolate leader      cut it off; `partition heal` undoes it
   consensusctl cluster restart                 bring all nodes back
@@ -65,6 +66,8 @@ pub enum Command {
     #[command(hide = true)]
     /// Runs a cluster's supervisor; `cluster up` starts it
     Supervisor(supervisor::SupervisorArgs),
+    /// Reads and writes the store
+    Kv(kv::KvArgs),
     /// Shows how a cluster is, and why
     Status(status::StatusArgs),
     /// Waits until something holds

@@ -9,6 +9,7 @@ mod context;
 mod error;
 mod exit;
 mod fault;
+pub mod kv;
 mod logging;
 mod logs;
 mod node;
@@ -69,6 +70,13 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Cluster(command) => cluster::run(&mut context, command).await,
         Command::Node(args) => node::run(&mut context, args).await,
         Command::Supervisor(args) => supervisor::run(&mut context, args).await,
+        Command::Kv(args) => {
+            let mut endpoints = args.endpoints().to_vec();
+            if endpoints.is_empty() {
+                endpoints = context.endpoints().await?;
+            }
+            args.run(&endpoints, context.out).await
+        }
         Command::Status(args) => status::run(&mut context, args).await,
         Command::Wait(args) => status::wait(&mut context, args).await,
         Command::Logs(args) => logs::run(&mut context, args).await,

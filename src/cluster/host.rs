@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -16,9 +14,6 @@ use crate::consensus::NodeId;
 use crate::node::{Member, Node, NodeConfig};
 use crate::registry::Entry;
 use crate::wal::WalOptions;
-
-/// How long open connections have to end by themselves when a node stops: peers keep theirs for ever.
-const DRAIN: Duration = Duration::from_millis(200);
 
 /// What of a node's configuration is not its cluster's.
 #[derive(Clone, Debug)]
@@ -62,7 +57,7 @@ pub fn node_config(config: &ClusterConfig, start: NodeStart) -> NodeConfig {
 /// A running node and the server on its port.
 #[derive(Debug)]
 pub struct Host {
-    node: Arc<Node>,
+    node: Node,
     server: JoinHandle<std::result::Result<(), String>>,
     shutdown: oneshot::Sender<()>,
 }
@@ -80,15 +75,12 @@ impl Host {
             .await
             .map_err(|error| Error::io(format!("node {id} cannot listen on {address}"), &error))?;
         let node = (entry.start)(config).map_err(|error| Error::failed(format!("node {id}: {error}")))?;
-        let node = Arc::new(node);
         let (shutdown, stopped) = oneshot::channel();
-        let served = Arc::clone(&node);
-        let server = tokio::spawn(async move {
-            let stop = async {
-                let _ = stopped.await;
-            };
-            api::serve(&served, listener, stop).await.map_err(|error| error.to_string())
-        });
+        let stop = async {
+            let _ = stopped.await;
+        };
+        let serving = api::serve(&node, listener, stop);
+        let server = tokio::spawn(async { serving.await.map_err(|error| error.to_string()) });
         Ok(Self { node, server, shutdown })
     }
 
@@ -116,29 +108,18 @@ impl Host {
 
     /// Ends the node in an orderly way.
     pub async fn stop(self) {
-        let Self { node, mut server, shutdown } = self;
+        let Self { node, server, shutdown } = self;
         // An error means that the server has ended already.
         let _ = shutdown.send(());
-        let _ = tokio::time::timeout(DRAIN, &mut server).await;
-        if let Some(node) = sole_owner(node, server).await {
-            node.stop().await;
-        }
+        let _ = server.await;
+        node.stop().await;
     }
 
-    /// Ends the node as SIGKILL would.
+    /// Ends the node as SIGKILL would: its connections break, and its port is free when this returns.
     pub async fn kill(self) {
         let Self { node, server, .. } = self;
-        if let Some(node) = sole_owner(node, server).await {
-            node.kill().await;
-        }
-    }
-}
-
-/// The node, once the server that shared it has ended.
-async fn sole_owner(node: Arc<Node>, server: JoinHandle<std::result::Result<(), String>>) -> Option<Node> {
-    if !server.is_finished() {
         server.abort();
         let _ = server.await;
+        node.kill().await;
     }
-    Arc::into_inner(node)
 }

@@ -32,6 +32,7 @@ pub mod raft;
 mod types;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};
+pub(crate) use codec::{put_bytes, put_list};
 pub use contract::*;
 pub use message::*;
 pub use types::*;

@@ -1,0 +1,227 @@
+//! `ControlService`: says how a node is, and breaks it on purpose.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tonic::{Request, Response, Status};
+
+use super::errors::unanswered;
+use crate::consensus::{NodeId, Role};
+use crate::node::{Handle, NodeStatus};
+use crate::wal::DiskFault;
+use crate::wire::pb::control::{
+    self as pb, control_service_server::ControlService, set_disk_fault_request::Fault,
+};
+
+/// How long a transfer of leadership may take: the successor catches up and is elected, both well within a second when
+/// it can be reached.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often to look whether it has happened. The replica tells nobody when it learns of another leader.
+const TRANSFER_POLL: Duration = Duration::from_millis(5);
+
+/// Serves control calls for one node.
+#[derive(Clone)]
+pub(super) struct Control {
+    node: Handle,
+}
+
+impl Control {
+    /// Serves for `node`.
+    pub(super) fn new(node: Handle) -> Self {
+        Self { node }
+    }
+
+    /// Faults are for clusters that were started to be broken.
+    fn must_be_laboratory(&self) -> Result<(), Status> {
+        if self.node.laboratory() {
+            return Ok(());
+        }
+        Err(Status::failed_precondition(format!(
+            "node {} was not started as part of a laboratory and takes no faults: use a cluster that `cluster up` \
+             started",
+            self.node.id()
+        )))
+    }
+
+    /// A peer of this node, by id.
+    fn peer(&self, id: NodeId) -> Result<NodeId, Status> {
+        if id == self.node.id() {
+            return Err(Status::invalid_argument(format!("node {id} cannot be cut off from itself")));
+        }
+        self.member(id)
+    }
+
+    /// Hands leadership over and answers who leads then.
+    async fn hand_over(&self, to: Option<NodeId>) -> Result<u64, Status> {
+        let me = self.node.id();
+        let status = self.node.status(false).await.map_err(unanswered)?.status;
+        if status.role != Role::Leader {
+            let leader =
+                status.leader.map_or("no node that it knows of".to_owned(), |id| format!("node {id}"));
+            return Err(Status::failed_precondition(format!("node {me} does not lead: {leader} does")));
+        }
+        if to == Some(me) {
+            return Ok(me.0);
+        }
+        self.node.transfer_leadership(to).map_err(unanswered)?;
+        let handed_over = async {
+            loop {
+                let status = self.node.status(false).await.map_err(unanswered)?.status;
+                if let Some(leader) = status.leader.filter(|&leader| leader != me.0) {
+                    return Ok(leader);
+                }
+                tokio::time::sleep(TRANSFER_POLL).await;
+            }
+        };
+        tokio::time::timeout(TRANSFER_PATIENCE, handed_over).await.unwrap_or_else(|_| {
+            Err(Status::unavailable(format!(
+                "no other node leads within {}: node {me} may go on; the others must be reachable and up to date",
+                humantime::format_duration(TRANSFER_PATIENCE)
+            )))
+        })
+    }
+
+    fn member(&self, id: NodeId) -> Result<NodeId, Status> {
+        let members = self.node.members();
+        if members.iter().any(|member| member.id == id) {
+            return Ok(id);
+        }
+        let known: Vec<String> = members.iter().map(|member| member.id.to_string()).collect();
+        Err(Status::invalid_argument(format!(
+            "node {id} is not a member of the cluster, whose nodes are {}",
+            known.join(", ")
+        )))
+    }
+
+    /// A peer of this node, by address.
+    fn peer_at(&self, address: &str) -> Result<NodeId, Status> {
+        let members = self.node.members();
+        if let Some(member) = members.iter().find(|member| member.address == address) {
+            return self.peer(member.id);
+        }
+        let known: Vec<&str> = members.iter().map(|member| member.address.as_str()).collect();
+        Err(Status::invalid_argument(format!(
+            "no node of the cluster is at {address:?}: its nodes are at {}",
+            known.join(", ")
+        )))
+    }
+}
+
+#[tonic::async_trait]
+impl ControlService for Control {
+    async fn ping(&self, _: Request<pb::PingRequest>) -> Result<Response<pb::PingResponse>, Status> {
+        Ok(Response::new(pb::PingResponse {
+            node_id: self.node.id().0,
+            cluster_id: self.node.cluster_id(),
+            protocol: self.node.protocol().to_owned(),
+            incarnation: self.node.incarnation(),
+        }))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<pb::GetStatusRequest>,
+    ) -> Result<Response<pb::GetStatusResponse>, Status> {
+        let node = self.node.status(!request.into_inner().brief).await.map_err(unanswered)?;
+        let counters = counters_to_pb(&node);
+        let digest = node.digest();
+        let status = node.status;
+        let peers = status.peers.into_iter().map(|peer| pb::PeerStatus {
+            id: peer.id,
+            matched: peer.matched,
+            active: peer.active,
+            state: peer.state.to_owned(),
+        });
+        Ok(Response::new(pb::GetStatusResponse {
+            node_id: self.node.id().0,
+            cluster_id: self.node.cluster_id(),
+            cluster_name: self.node.cluster_name().to_owned(),
+            protocol: self.node.protocol().to_owned(),
+            incarnation: self.node.incarnation(),
+            role: status.role.name().to_owned(),
+            epoch: status.epoch,
+            leader: status.leader.unwrap_or(0),
+            last: status.last,
+            committed: status.committed,
+            applied: status.applied,
+            snapshot: status.snapshot,
+            digest: digest.map_or_else(String::new, |(digest, _)| digest.to_string()),
+            digest_at: digest.map_or(0, |(_, at)| at.0),
+            revision: node.store.revision as u64,
+            peers: peers.collect(),
+            why: status.why,
+            counters: Some(counters),
+            blocked: node.blocked.iter().map(|id| id.0).collect(),
+            store_bytes: node.store.bytes,
+            pid: std::process::id().into(),
+            laboratory: self.node.laboratory(),
+        }))
+    }
+
+    async fn set_partition(
+        &self,
+        request: Request<pb::SetPartitionRequest>,
+    ) -> Result<Response<pb::SetPartitionResponse>, Status> {
+        self.must_be_laboratory()?;
+        let request = request.into_inner();
+        let ids = request.blocked_node_ids.iter().map(|&id| self.peer(NodeId(id)));
+        let addresses = request.blocked_addresses.iter().map(|address| self.peer_at(address));
+        // All or nothing: an unknown one leaves the partition as it was.
+        let blocked: BTreeSet<NodeId> = ids.chain(addresses).collect::<Result<_, _>>()?;
+        self.node.set_blocked(&blocked.into_iter().collect::<Vec<_>>());
+        let blocked_node_ids = self.node.blocked().iter().map(|id| id.0).collect();
+        Ok(Response::new(pb::SetPartitionResponse { blocked_node_ids }))
+    }
+
+    async fn set_disk_fault(
+        &self,
+        request: Request<pb::SetDiskFaultRequest>,
+    ) -> Result<Response<pb::SetDiskFaultResponse>, Status> {
+        self.must_be_laboratory()?;
+        self.node.set_disk_fault(fault_of(request.into_inner().fault));
+        Ok(Response::new(pb::SetDiskFaultResponse {}))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<pb::TransferLeadershipRequest>,
+    ) -> Result<Response<pb::TransferLeadershipResponse>, Status> {
+        // No fault: an operator asks for it before a restart, in any cluster.
+        let to = match request.into_inner().to {
+            0 => None,
+            id => Some(self.member(NodeId(id))?),
+        };
+        let leader = self.hand_over(to).await?;
+        Ok(Response::new(pb::TransferLeadershipResponse { leader }))
+    }
+}
+
+fn fault_of(fault: Option<Fault>) -> DiskFault {
+    match fault {
+        None | Some(Fault::SlowMs(0) | Fault::Stall(false) | Fault::Fail(false) | Fault::Full(false)) => {
+            DiskFault::Ok
+        }
+        Some(Fault::SlowMs(by)) => DiskFault::Slow(Duration::from_millis(by)),
+        Some(Fault::Stall(true)) => DiskFault::Stall,
+        Some(Fault::Fail(true)) => DiskFault::Fail,
+        Some(Fault::Full(true)) => DiskFault::Full,
+    }
+}
+
+fn counters_to_pb(node: &NodeStatus) -> pb::Counters {
+    let (counters, links) = (&node.counters, &node.links);
+    pb::Counters {
+        fsyncs: counters.fsyncs,
+        wal_batches: counters.wal_batches,
+        wal_records: counters.wal_records,
+        wal_bytes: counters.wal_bytes,
+        messages_sent: links.messages_sent,
+        messages_received: links.messages_received,
+        bytes_sent: links.bytes_sent,
+        proposals: counters.proposals,
+        applied_commands: counters.applied_commands,
+        fsync_max_us: counters.fsync_max_us,
+        fsync_last_us: counters.fsync_last_us,
+    }
+}

@@ -1,0 +1,149 @@
+//! The node's one port.
+
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::Response;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use super::connection::Connection;
+use super::control::Control;
+use super::kv::{KvService, MAX_MESSAGE_BYTES};
+use super::maintenance::Information;
+use super::session::Sessions;
+use crate::node::Node;
+use crate::wire::pb::control::control_service_server::ControlServiceServer;
+use crate::wire::pb::etcdserverpb::{
+    cluster_server::ClusterServer, kv_server::KvServer, maintenance_server::MaintenanceServer,
+};
+use crate::wire::pb::session::session_service_server::SessionServiceServer;
+
+/// How long calls in progress may take to end once the node is to stop. Peers' streams never end by themselves, so
+/// that this is how long an orderly stop takes while a peer is there.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// How many calls one connection may have in progress: clients put all their writers on one. HTTP/2's usual hundred or
+/// two would queue them at the client, out of the reach of batches.
+const MAX_CALLS: u32 = 16_384;
+
+/// How much may be under way to this node on one stream and on one connection before the sender waits: a batch of
+/// entries or a piece of a snapshot should not need a round trip for every 64 KiB, HTTP/2's default.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// After how long without a sign of life a client is asked for one, so that those that vanished do not add up.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How many accepted connections may wait to be served.
+const ACCEPTED: usize = 64;
+
+/// How long to wait after the system refused a connection, as when no file descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why a node's port is served no longer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve: {0}")]
+pub struct ServeError(#[from] tonic::transport::Error);
+
+/// Serves peers, clients and control on one port until `shutdown`; then calls in progress have a moment to end. When
+/// the future is dropped instead, all connections break at once. It does not borrow the node, which may be stopped or
+/// killed meanwhile.
+pub fn serve<F>(
+    node: &Node,
+    listener: TcpListener,
+    shutdown: F,
+) -> impl Future<Output = Result<(), ServeError>> + use<F>
+where
+    F: Future<Output = ()>,
+{
+    let handle = node.handle();
+    let kv = KvServer::new(KvService::new(handle.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let routes = node
+        .peer_routes()
+        .add_service(kv)
+        .add_service(SessionServiceServer::new(Sessions::new(handle.clone())))
+        .add_service(MaintenanceServer::new(Information::new(handle.clone())))
+        .add_service(ClusterServer::new(Information::new(handle.clone())))
+        .add_service(ControlServiceServer::new(Control::new(handle)));
+    let routes = Routes::from(routes.into_axum_router().fallback(not_served));
+    serve_routes(routes, listener, shutdown)
+}
+
+async fn serve_routes(
+    routes: Routes,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    // Dropped at the end of this function, or with its future: that cuts all connections.
+    let (switch, cut) = watch::channel(false);
+    let (accepted, connections) = mpsc::channel(ACCEPTED);
+    let (stop, stopped) = watch::channel(false);
+    let incoming = ReceiverStream::new(connections)
+        .map(move |stream| Ok::<_, Infallible>(Connection::new(stream, cut.clone())));
+    let served = builder().add_routes(routes).serve_with_incoming_shutdown(incoming, turned(stopped));
+    let accepting = async move {
+        tokio::select! {
+            () = shutdown => {}
+            () = accept(listener, accepted) => {}
+        }
+        let _ = stop.send(true);
+        tokio::time::sleep(GRACE).await;
+    };
+    let end = tokio::select! {
+        end = served => end,
+        () = accepting => Ok(()),
+    };
+    drop(switch);
+    Ok(end?)
+}
+
+fn builder() -> Server {
+    Server::builder()
+        .max_concurrent_streams(MAX_CALLS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+}
+
+/// Answers calls of services that are not there, in words: tonic's own answer has none.
+async fn not_served() -> Response<Body> {
+    Status::unimplemented(
+        "this service is not served: of etcd's API there are KV, Maintenance (Status, Alarm) and Cluster (MemberList)",
+    )
+    .into_http()
+}
+
+async fn turned(mut switch: watch::Receiver<bool>) {
+    let _ = switch.wait_for(|on| *on).await;
+}
+
+/// Accepts connections until nobody takes them any more.
+async fn accept(listener: TcpListener, accepted: mpsc::Sender<TcpStream>) {
+    loop {
+        match listener.accept().await.and_then(|(stream, _)| prepare(stream)) {
+            Ok(stream) => {
+                if accepted.send(stream).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Answers are small and wanted at once: they must not wait to be sent together with the next.
+fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

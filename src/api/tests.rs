@@ -1,0 +1,323 @@
+//! The services over a real port, on one node.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::{Code, Request, Status};
+
+use super::*;
+use crate::client::{Client, Consistency, ControlClient, Error, Options};
+use crate::consensus::{NodeId, RejectReason, Rejection};
+use crate::kv::{
+    CompactionRequest, DeleteRangeRequest, KvError, PutRequest, RangeRequest, TxnOp, TxnOpResponse,
+    TxnRequest,
+};
+use crate::node::{Member, Node, NodeError};
+use crate::wal::DiskFault;
+use crate::wire::pb::control::control_service_client::ControlServiceClient;
+use crate::wire::pb::control::{SetDiskFaultRequest, SetPartitionRequest};
+use crate::wire::pb::etcdserverpb::{
+    self as pb, cluster_client::ClusterClient, kv_client::KvClient, maintenance_client::MaintenanceClient,
+};
+use crate::wire::pb::session::{OpenRequest, session_service_client::SessionServiceClient};
+use crate::wire::{LEADER, OUTCOME, SESSION};
+
+/// How long anything may take on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A node that serves.
+pub(crate) struct Served {
+    pub(crate) address: String,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<Result<(), ServeError>>,
+}
+
+/// Starts one, as member 1 of three: the others are not there.
+pub(crate) async fn start(laboratory: bool) -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let members = [(1, address.clone()), (2, "127.0.0.1:2".to_owned()), (3, "127.0.0.1:3".to_owned())];
+    let members = members.map(|(id, address)| Member { id: NodeId(id), address });
+    let node = Node::stand_in(members.to_vec(), laboratory);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(serve(&node, listener, async {
+        let _ = stopped.await;
+    }));
+    Served { address, stop, server }
+}
+
+async fn client(node: &Served) -> Client {
+    Client::connect(&[&node.address], Options::default()).await.unwrap()
+}
+
+async fn kv(node: &Served) -> KvClient<tonic::transport::Channel> {
+    KvClient::connect(format!("http://{}", node.address)).await.unwrap()
+}
+
+fn put(key: &'static str, value: &'static str) -> PutRequest {
+    PutRequest { key: key.into(), value: value.into(), ..Default::default() }
+}
+
+fn range(key: &'static str) -> RangeRequest {
+    RangeRequest { key: key.into(), ..Default::default() }
+}
+
+#[tokio::test]
+async fn what_was_written_is_read_changed_and_deleted() {
+    let node = start(true).await;
+    let client = client(&node).await;
+    assert_eq!(client.put(put("a", "1")).await.unwrap().revision, 2);
+    for consistency in [Consistency::Linearizable, Consistency::Serializable] {
+        let found = client.get(range("a"), consistency).await.unwrap();
+        assert_eq!((found.revision, found.count, &found.kvs[0].value[..]), (2, 1, &b"1"[..]));
+    }
+    let txn = TxnRequest {
+        success: vec![TxnOp::Put(put("b", "2")), TxnOp::Range(range("b"))],
+        ..Default::default()
+    };
+    let done = client.txn(txn).await.unwrap();
+    assert!(done.succeeded && done.revision == 3, "{done:?}");
+    assert!(matches!(&done.responses[1], TxnOpResponse::Range(range) if range.count == 1));
+    let read = TxnRequest { failure: vec![], success: vec![TxnOp::Range(range("b"))], ..Default::default() };
+    assert_eq!(client.txn(read).await.unwrap().revision, 3, "a transaction that reads changes nothing");
+    client.compact(CompactionRequest { revision: 3 }).await.unwrap();
+    let delete = DeleteRangeRequest { key: "a".into(), range_end: "c".into(), prev_kv: true };
+    let deleted = client.delete(delete).await.unwrap();
+    assert_eq!((deleted.deleted, deleted.prev_kvs.len()), (2, 2));
+}
+
+/// Codes and texts as etcd 3.4.23 gave them for the same requests.
+#[tokio::test]
+async fn wrong_requests_are_refused_in_etcds_words() {
+    let node = start(true).await;
+    let mut kv = kv(&node).await;
+    let message = |put: PutRequest| pb::PutRequest::from(put);
+    let check = |status: Status, code, text: &str| {
+        assert_eq!((status.code(), status.message()), (code, text));
+        assert_eq!(status.metadata().get(OUTCOME).unwrap(), "never-executed", "{text}");
+    };
+    let status = kv.put(message(put("", "x"))).await.unwrap_err();
+    check(status, Code::InvalidArgument, "etcdserver: key is not provided");
+    let status = kv.put(pb::PutRequest { lease: 7, ..message(put("a", "x")) }).await.unwrap_err();
+    check(status, Code::NotFound, "etcdserver: requested lease not found");
+    let status = kv.put(pb::PutRequest { ignore_value: true, ..message(put("a", "")) }).await.unwrap_err();
+    check(status, Code::InvalidArgument, "etcdserver: key not found");
+    let large = PutRequest { value: Bytes::from(vec![0; 1_700_000]), ..put("a", "") };
+    let status = kv.put(message(large)).await.unwrap_err();
+    check(status, Code::InvalidArgument, "etcdserver: request is too large");
+    let status = kv.compact(pb::CompactionRequest { revision: 9, physical: true }).await.unwrap_err();
+    check(status, Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision");
+    let twice = vec![TxnOp::Put(put("a", "1")), TxnOp::Put(put("a", "2"))];
+    let twice = TxnRequest { success: twice, ..Default::default() };
+    let status = kv.txn(pb::TxnRequest::from(twice)).await.unwrap_err();
+    check(status, Code::InvalidArgument, "etcdserver: duplicate key given in txn request");
+    let many = TxnRequest { success: vec![TxnOp::Range(range("a")); 129], ..Default::default() };
+    let status = kv.txn(pb::TxnRequest::from(many)).await.unwrap_err();
+    check(status, Code::InvalidArgument, "etcdserver: too many operations in txn request");
+    let mut request = Request::new(message(put("a", "x")));
+    request.metadata_mut().insert(SESSION, "7".parse().unwrap());
+    assert_eq!(kv.put(request).await.unwrap_err().code(), Code::InvalidArgument);
+    let gigantic = PutRequest { value: Bytes::from(vec![0; 3_000_000]), ..put("a", "") };
+    assert!(kv.put(message(gigantic)).await.is_err());
+    assert_eq!(kv.range(pb::RangeRequest::from(range("a"))).await.unwrap().into_inner().count, 0);
+}
+
+#[tokio::test]
+async fn a_command_of_a_session_is_executed_once() {
+    let node = start(true).await;
+    let mut sessions = SessionServiceClient::connect(format!("http://{}", node.address)).await.unwrap();
+    let session = sessions.open(OpenRequest {}).await.unwrap().into_inner().session;
+    let mut kv = kv(&node).await;
+    let mut send = async |tag: String| {
+        let mut request = Request::new(pb::PutRequest::from(put("a", "1")));
+        request.metadata_mut().insert(SESSION, tag.parse().unwrap());
+        kv.put(request).await
+    };
+    for _ in 0..2 {
+        let header = send(format!("{session}-1")).await.unwrap().into_inner().header.unwrap();
+        assert_eq!(header.revision, 2);
+    }
+    let header = send(format!("{session}-2")).await.unwrap().into_inner().header.unwrap();
+    assert_eq!(header.revision, 3);
+    let status = send(format!("{}-1", session + 1)).await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::FailedPrecondition, &*KvError::SessionExpired.to_string())
+    );
+    assert_eq!(status.metadata().get(OUTCOME).unwrap(), "unknown");
+}
+
+/// A number of a session that is used for a second, different command gets no answer that looks like its own.
+#[tokio::test]
+async fn a_number_used_for_two_commands_is_told() {
+    let node = start(true).await;
+    let mut sessions = SessionServiceClient::connect(format!("http://{}", node.address)).await.unwrap();
+    let session = sessions.open(OpenRequest {}).await.unwrap().into_inner().session;
+    let tag: tonic::metadata::MetadataValue<_> = format!("{session}-1").parse().unwrap();
+    let mut kv = kv(&node).await;
+    let mut first = Request::new(pb::PutRequest::from(put("a", "1")));
+    first.metadata_mut().insert(SESSION, tag.clone());
+    kv.put(first).await.unwrap();
+    let mut second = Request::new(pb::DeleteRangeRequest { key: "a".into(), ..Default::default() });
+    second.metadata_mut().insert(SESSION, tag);
+    let status = kv.delete_range(second).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains("used before, for a put"), "{}", status.message());
+}
+
+#[test]
+fn rejections_say_what_became_of_the_command_and_who_leads() {
+    for (reason, code, text) in [
+        (RejectReason::NoLeader, Code::Unavailable, "etcdserver: no leader"),
+        (RejectReason::TimedOut, Code::Unavailable, "etcdserver: request timed out"),
+        (RejectReason::TooManyRequests, Code::ResourceExhausted, "etcdserver: too many requests"),
+        (RejectReason::TooLarge, Code::InvalidArgument, "etcdserver: request is too large"),
+        (RejectReason::StorageFull, Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
+        (RejectReason::Stopping, Code::Unavailable, "etcdserver: server stopped"),
+    ] {
+        let rejection = Rejection { reason, never_executed: false, leader: Some(NodeId(2)) };
+        let status = errors::unanswered(NodeError::Rejected(rejection));
+        assert_eq!((status.code(), status.message()), (code, text));
+        assert_eq!(status.metadata().get(OUTCOME).unwrap(), "unknown");
+        assert_eq!(status.metadata().get(LEADER).unwrap(), "2");
+    }
+    let rejection = Rejection { reason: RejectReason::NoLeader, never_executed: true, leader: None };
+    let status = errors::unanswered(NodeError::Rejected(rejection));
+    assert_eq!(status.metadata().get(OUTCOME).unwrap(), "never-executed");
+    assert!(status.metadata().get(LEADER).is_none());
+}
+
+#[tokio::test]
+async fn the_status_and_the_members_are_told_as_etcd_tells_them() {
+    let node = start(true).await;
+    let url = format!("http://{}", node.address);
+    let mut maintenance = MaintenanceClient::connect(url.clone()).await.unwrap();
+    let status = maintenance.status(pb::StatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.leader, status.raft_term), (1, 1));
+    assert!(status.version.starts_with("3.4."), "{}", status.version);
+    assert_eq!(status.header.unwrap().revision, 1, "an empty store");
+    let alarms = maintenance.alarm(pb::AlarmRequest::default()).await.unwrap().into_inner().alarms;
+    assert_eq!(alarms, []);
+    let raise = pb::AlarmRequest { action: 1, ..Default::default() };
+    assert_eq!(maintenance.alarm(raise).await.unwrap_err().code(), Code::Unimplemented);
+    let mut cluster = ClusterClient::connect(url.clone()).await.unwrap();
+    let members = cluster.member_list(pb::MemberListRequest {}).await.unwrap().into_inner().members;
+    assert_eq!(members.iter().map(|member| member.id).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(members[0].client_ur_ls, [url]);
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_served_is_refused_in_words() {
+    let node = start(true).await;
+    // Speaks for etcd's Lease, Watch and Auth: a service of which this node knows nothing.
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", node.address)).unwrap();
+    let mut grpc = tonic::client::Grpc::new(channel.connect().await.unwrap());
+    grpc.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<pb::StatusRequest, pb::StatusResponse>::default();
+    let path = tonic::codegen::http::uri::PathAndQuery::from_static("/etcdserverpb.Lease/LeaseGrant");
+    let status = grpc.unary(Request::new(pb::StatusRequest {}), path, codec).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert!(status.message().contains("not served"), "{}", status.message());
+}
+
+#[tokio::test]
+async fn a_node_tells_how_it_is() {
+    let node = start(true).await;
+    let control = ControlClient::new(&node.address).unwrap();
+    let pong = control.ping().await.unwrap();
+    assert_eq!((pong.node, &*pong.protocol), (NodeId(1), "raft"));
+    client(&node).await.put(put("a", "1")).await.unwrap();
+    let report = control.status(false).await.unwrap();
+    assert_eq!((report.id, &*report.role, report.leader, report.revision), (1, "leader", Some(1), 2));
+    assert_eq!(report.digest.unwrap().len(), 64);
+    assert_eq!(control.status(true).await.unwrap().digest, None, "a brief report");
+    let error = control.transfer_leadership(Some(NodeId(9))).await.unwrap_err();
+    assert!(error.to_string().contains("node 9 is not a member"), "{error}");
+    assert_eq!(control.transfer_leadership(Some(NodeId(1))).await.unwrap(), NodeId(1), "leads already");
+    assert_eq!(control.transfer_leadership(Some(NodeId(2))).await.unwrap(), NodeId(2));
+    let error = control.transfer_leadership(None).await.unwrap_err();
+    assert!(error.to_string().contains("node 1 does not lead: node 2 does"), "{error}");
+}
+
+#[tokio::test]
+async fn a_partition_is_set_by_ids_and_addresses_and_all_or_nothing() {
+    let node = start(true).await;
+    let control = ControlClient::new(&node.address).unwrap();
+    assert_eq!(control.set_partition(&[NodeId(2)]).await.unwrap(), [NodeId(2)]);
+    for (wrong, words) in [(7, "node 7 is not a member"), (1, "cannot be cut off from itself")] {
+        let error = control.set_partition(&[NodeId(3), NodeId(wrong)]).await.unwrap_err();
+        assert!(matches!(&error, Error::Refused { message, .. } if message.contains(words)), "{error}");
+    }
+    assert_eq!(control.status(true).await.unwrap().blocked, [2], "as before");
+    let mut raw = ControlServiceClient::connect(format!("http://{}", node.address)).await.unwrap();
+    let by_address = |address: &str| SetPartitionRequest {
+        blocked_node_ids: vec![2],
+        blocked_addresses: vec![address.to_owned()],
+    };
+    let blocked = raw.set_partition(by_address("127.0.0.1:3")).await.unwrap().into_inner().blocked_node_ids;
+    assert_eq!(blocked, [2, 3]);
+    let status = raw.set_partition(by_address("127.0.0.1:9")).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("127.0.0.1:9"), "{}", status.message());
+    assert_eq!(control.set_partition(&[]).await.unwrap(), []);
+    for fault in
+        [DiskFault::Slow(PATIENCE), DiskFault::Stall, DiskFault::Fail, DiskFault::Full, DiskFault::Ok]
+    {
+        control.set_disk_fault(fault).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_node_outside_a_laboratory_takes_no_faults() {
+    let node = start(false).await;
+    let mut raw = ControlServiceClient::connect(format!("http://{}", node.address)).await.unwrap();
+    let status = raw.set_partition(SetPartitionRequest::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains("laboratory"), "{}", status.message());
+    let status = raw.set_disk_fault(SetDiskFaultRequest::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn garbage_on_the_port_harms_nothing() {
+    let node = start(true).await;
+    let client = client(&node).await;
+    for garbage in [
+        &b"\0"[..],
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        &[0xff; 4096],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff",
+    ] {
+        let mut stream = TcpStream::connect(&node.address).await.unwrap();
+        // The server may hang up before all is written.
+        let _ = stream.write_all(garbage).await;
+        let _ = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        ended.expect("the server hangs up").ok();
+    }
+    client.put(put("a", "1")).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_breaks_when_the_server_stops_or_is_dropped() {
+    for orderly in [true, false] {
+        let node = start(true).await;
+        let mut idle = TcpStream::connect(&node.address).await.unwrap();
+        client(&node).await.put(put("a", "1")).await.unwrap();
+        if orderly {
+            node.stop.send(()).unwrap();
+            tokio::time::timeout(PATIENCE, node.server).await.expect("stops").unwrap().unwrap();
+        } else {
+            node.server.abort();
+        }
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(PATIENCE, idle.read_to_end(&mut answer)).await;
+        ended.expect("the connection breaks").ok();
+        assert!(TcpStream::connect(&node.address).await.is_err(), "nobody listens any more");
+    }
+}

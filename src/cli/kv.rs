@@ -1,0 +1,208 @@
+//! `kv put`, `kv get`, `kv del`, `kv txn`: the store, from the shell.
+//!
+//! Keys and values are bytes, and travel as they stand on the command line. For people a value is printed as it is, with
+//! a newline behind it. In JSON, `key` and `value` hold text; bytes that are no UTF-8 stand in `key_base64` and
+//! `value_base64` instead.
+
+mod print;
+mod txn_text;
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::{Args, Subcommand};
+
+use super::{CliError, CliResult, Output};
+use crate::client::{Client, Consistency, Error, Options};
+use crate::kv::{DeleteRangeRequest, PutRequest, RangeRequest};
+
+/// How much of standard input `kv txn` reads: more than a request may have.
+const MAX_TXN_TEXT: u64 = 8 << 20;
+
+/// `kv …`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 refused, or no such key; 2 wrong usage; 4 the outcome is unknown; \
+                        5 no node was reached."
+)]
+pub struct KvArgs {
+    /// Nodes to talk to, as host:port, separated by commas; else those of the cluster that runs on this machine
+    #[arg(long, global = true, value_name = "ADDRESS", value_delimiter = ',')]
+    endpoints: Vec<String>,
+    /// How long to try before giving up
+    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    #[command(subcommand)]
+    command: KvCommand,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum KvCommand {
+    /// Write a key
+    #[command(
+        after_help = "Examples:\n  consensusctl kv put colour blue\n  consensusctl kv put offset -- -3"
+    )]
+    Put {
+        /// The key
+        key: OsString,
+        /// Its new value
+        value: OsString,
+    },
+    /// Print a key's value, or keys and values with a prefix
+    #[command(
+        after_help = "Examples:\n  consensusctl kv get colour\n  consensusctl kv get --prefix users/\n  \
+                            consensusctl kv get colour --revision 7"
+    )]
+    Get {
+        /// The key
+        key: OsString,
+        /// Print all keys that begin with KEY, with their values, in the order of the keys
+        #[arg(long)]
+        prefix: bool,
+        /// Read what one node has, even if it is old: works without a leader
+        #[arg(long)]
+        serializable: bool,
+        /// Read as of this revision
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        revision: Option<i64>,
+    },
+    /// Delete a key, or keys with a prefix, and print how many there were
+    #[command(after_help = "Examples:\n  consensusctl kv del colour\n  consensusctl kv del --prefix users/")]
+    Del {
+        /// The key
+        key: OsString,
+        /// Delete all keys that begin with KEY
+        #[arg(long)]
+        prefix: bool,
+    },
+    /// Compare, then do one of two lists of operations as one step; read from standard input
+    #[command(after_help = txn_text::HELP)]
+    Txn,
+}
+
+impl KvArgs {
+    /// The nodes that the user named; none to ask for those of the cluster on this machine.
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
+    /// Carries out the command on the cluster whose nodes are at `endpoints`.
+    pub async fn run(self, endpoints: &[String], out: &mut Output) -> CliResult {
+        match self.command {
+            KvCommand::Put { key, value } => {
+                let client = connect(endpoints, self.timeout).await?;
+                let put = PutRequest { key: bytes(key), value: bytes(value), ..Default::default() };
+                print::put(out, &client.put(put).await.map_err(explain)?)
+            }
+            KvCommand::Get { key, prefix, serializable, revision } => {
+                let client = connect(endpoints, self.timeout).await?;
+                let consistency =
+                    if serializable { Consistency::Serializable } else { Consistency::Linearizable };
+                get(&client, bytes(key), prefix, revision, consistency, out).await
+            }
+            KvCommand::Del { key, prefix } => {
+                let client = connect(endpoints, self.timeout).await?;
+                let (key, range_end) = span(bytes(key), prefix);
+                let delete = DeleteRangeRequest { key, range_end, prev_kv: false };
+                print::deleted(out, &client.delete(delete).await.map_err(explain)?)
+            }
+            KvCommand::Txn => {
+                // Read and understood before anyone is asked: a mistake must not depend on the cluster.
+                let txn = txn_text::parse(&standard_input()?)?;
+                let client = connect(endpoints, self.timeout).await?;
+                print::txn(out, &client.txn(txn).await.map_err(explain)?)
+            }
+        }
+    }
+}
+
+async fn get(
+    client: &Client,
+    key: Bytes,
+    prefix: bool,
+    revision: Option<i64>,
+    consistency: Consistency,
+    out: &mut Output,
+) -> CliResult {
+    let name = String::from_utf8_lossy(&key).into_owned();
+    let (key, range_end) = span(key, prefix);
+    let range = RangeRequest { key, range_end, revision: revision.unwrap_or(0), ..Default::default() };
+    let found = client.get(range, consistency).await.map_err(explain)?;
+    if prefix {
+        return print::many(out, &found);
+    }
+    let kv = found.kvs.first().ok_or_else(|| CliError::failed(format!("key not found: {name:?}")))?;
+    print::one(out, kv, found.revision)
+}
+
+async fn connect(endpoints: &[String], timeout: Duration) -> CliResult<Client> {
+    let options = Options { timeout, ..Default::default() };
+    Client::connect(endpoints, options).await.map_err(|error| match error {
+        // Nothing was sent yet: the only thing that can be wrong is an address.
+        Error::Refused { message, .. } => CliError::usage(message),
+        other => explain(other),
+    })
+}
+
+fn bytes(word: OsString) -> Bytes {
+    word.into_vec().into()
+}
+
+/// The range of a key alone, or of all keys that begin with it, as the store wants it.
+fn span(key: Bytes, prefix: bool) -> (Bytes, Bytes) {
+    /// As a start: the smallest key. As an end: no end.
+    const NUL: Bytes = Bytes::from_static(b"\0");
+    if !prefix {
+        return (key, Bytes::new());
+    }
+    // The first key behind all that begin with `key`: its last byte that can grow does, and what follows it goes.
+    let Some(last) = key.iter().rposition(|&byte| byte < u8::MAX) else {
+        return (if key.is_empty() { NUL } else { key }, NUL);
+    };
+    let mut end = key[..=last].to_vec();
+    end[last] += 1;
+    (key, end.into())
+}
+
+fn standard_input() -> CliResult<String> {
+    let mut text = String::new();
+    std::io::stdin().take(MAX_TXN_TEXT).read_to_string(&mut text).map_err(|error| {
+        CliError::usage(format!("cannot read the transaction from standard input: {error}"))
+    })?;
+    Ok(text)
+}
+
+/// An error of the cluster in words for the shell, with its exit code.
+fn explain(error: Error) -> CliError {
+    match error {
+        Error::Refused { message, endpoint } => {
+            let hint = hint_for(&message);
+            let error = CliError::failed(format!("{endpoint} refused: {message}"));
+            hint.map_or(error.clone(), |hint| error.hint(hint))
+        }
+        Error::Unknown { .. } => CliError::unknown(error.to_string())
+            .hint("it may have been done, or may still be: read the keys before you repeat it"),
+        Error::Unreachable { .. } => CliError::unreachable(error.to_string())
+            .hint("`consensusctl status` shows which nodes run, `consensusctl cluster up` starts them"),
+    }
+}
+
+fn hint_for(message: &str) -> Option<&'static str> {
+    let known = [
+        ("no leader", "more than half of the nodes must run and reach each other: see `consensusctl status`"),
+        ("timed out", "more than half of the nodes must run and reach each other: see `consensusctl status`"),
+        ("space exceeded", "make room on the node's disk; it goes on by itself"),
+        (
+            "has been compacted",
+            "revisions before the last compaction are gone; leave out --revision for the newest",
+        ),
+        ("too large", "a request may have 1.5 MiB"),
+    ];
+    known.into_iter().find(|(part, _)| message.contains(part)).map(|(_, hint)| hint)
+}
+
+#[cfg(test)]
+mod tests;

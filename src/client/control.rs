@@ -1,0 +1,277 @@
+//! A client of one node's `ControlService`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tonic::{Response, Status};
+
+use super::Error;
+use super::endpoint::{Endpoint, connection_failed, words_of};
+use crate::consensus::NodeId;
+use crate::wal::DiskFault;
+use crate::wire::pb::control as pb;
+use pb::control_service_client::ControlServiceClient;
+
+/// How long a node has to answer, unless the caller says otherwise. A node answers these calls without waiting for
+/// its disk or its peers, except for a transfer of leadership.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a transfer of leadership may take at least: the leader waits for its successor to catch up, and for an
+/// election.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks one node how it is, and breaks it on purpose. Clones share the connection, which comes about with the first
+/// call and again after it broke, so that one client outlives restarts of its node.
+#[derive(Clone, Debug)]
+pub struct ControlClient {
+    endpoint: Endpoint,
+    timeout: Duration,
+}
+
+/// Who answers at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ping {
+    /// The node.
+    pub node: NodeId,
+    /// Its cluster.
+    pub cluster_id: u64,
+    /// Its protocol.
+    pub protocol: String,
+    /// Grows with every start of the node.
+    pub incarnation: u64,
+}
+
+/// How a node sees itself and the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NodeReport {
+    /// The node.
+    pub id: u64,
+    /// Its cluster.
+    pub cluster_id: u64,
+    /// Its cluster's name.
+    pub cluster_name: String,
+    /// Its protocol.
+    pub protocol: String,
+    /// Grows with every start of the node.
+    pub incarnation: u64,
+    /// `leader`, `follower` and what else [`crate::consensus::Role`] names.
+    pub role: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Who leads, as far as it knows.
+    pub leader: Option<u64>,
+    /// The highest index that it holds.
+    pub last: u64,
+    /// The highest index that it knows to be committed.
+    pub committed: u64,
+    /// The highest index that its store has executed.
+    pub applied: u64,
+    /// The index of its newest durable snapshot.
+    pub snapshot: u64,
+    /// The digest of its state at `digest_at`, in hexadecimal; `None` in a brief report.
+    pub digest: Option<String>,
+    /// The index that `digest` is of.
+    pub digest_at: u64,
+    /// The store's revision.
+    pub revision: u64,
+    /// How a leader sees its peers; empty elsewhere.
+    pub peers: Vec<PeerReport>,
+    /// What keeps it from being healthy, in words.
+    pub why: Vec<String>,
+    /// What it did since its start.
+    pub counters: CounterReport,
+    /// Peers that a partition blocks.
+    pub blocked: Vec<u64>,
+    /// Bytes of the store's keys and values.
+    pub store_bytes: u64,
+    /// Its process.
+    pub pid: u64,
+    /// Whether faults may be set.
+    pub laboratory: bool,
+}
+
+/// How a leader sees a peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PeerReport {
+    /// The peer.
+    pub id: u64,
+    /// The highest index that it is known to hold.
+    pub matched: u64,
+    /// Whether it was heard of lately.
+    pub active: bool,
+    /// What the leader is doing for it, in words.
+    pub state: String,
+}
+
+/// What a node did since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CounterReport {
+    /// Syncs of the log.
+    pub fsyncs: u64,
+    /// Batches written to the log.
+    pub wal_batches: u64,
+    /// Records written to the log.
+    pub wal_records: u64,
+    /// Bytes written to the log.
+    pub wal_bytes: u64,
+    /// Messages to peers.
+    pub messages_sent: u64,
+    /// Messages from peers.
+    pub messages_received: u64,
+    /// Bytes to peers.
+    pub bytes_sent: u64,
+    /// Commands that clients of this node proposed.
+    pub proposals: u64,
+    /// Commands that the store executed.
+    pub applied_commands: u64,
+    /// The longest sync, in microseconds.
+    pub fsync_max_us: u64,
+    /// The last sync, in microseconds.
+    pub fsync_last_us: u64,
+}
+
+impl ControlClient {
+    /// A client of the node at `host:port`. Nothing is sent yet; must be called within a runtime.
+    pub fn new(address: &str) -> Result<Self, Error> {
+        Ok(Self { endpoint: Endpoint::new(address)?, timeout: TIMEOUT })
+    }
+
+    /// The same client with another time-out for each call.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The node's address.
+    pub fn address(&self) -> &str {
+        self.endpoint.name()
+    }
+
+    /// Asks who is there.
+    pub async fn ping(&self) -> Result<Ping, Error> {
+        let pong = self.call(self.client().ping(pb::PingRequest {})).await?;
+        Ok(Ping {
+            node: NodeId(pong.node_id),
+            cluster_id: pong.cluster_id,
+            protocol: pong.protocol,
+            incarnation: pong.incarnation,
+        })
+    }
+
+    /// How the node sees itself and the cluster; a brief report leaves out the digest, which costs work.
+    pub async fn status(&self, brief: bool) -> Result<NodeReport, Error> {
+        let status = self.call(self.client().get_status(pb::GetStatusRequest { brief })).await?;
+        Ok(status.into())
+    }
+
+    /// Cuts the node off from these peers and no others, in both directions; none heals it. Answers who is blocked.
+    pub async fn set_partition(&self, blocked: &[NodeId]) -> Result<Vec<NodeId>, Error> {
+        let request = pb::SetPartitionRequest {
+            blocked_node_ids: blocked.iter().map(|id| id.0).collect(),
+            blocked_addresses: Vec::new(),
+        };
+        let response = self.call(self.client().set_partition(request)).await?;
+        Ok(response.blocked_node_ids.into_iter().map(NodeId).collect())
+    }
+
+    /// Replaces the fault of the node's disk; [`DiskFault::Ok`] heals it. Times are cut to whole milliseconds.
+    pub async fn set_disk_fault(&self, fault: DiskFault) -> Result<(), Error> {
+        let request = pb::SetDiskFaultRequest { fault: fault_to_pb(fault) };
+        self.call(self.client().set_disk_fault(request)).await.map(drop)
+    }
+
+    /// Asks the leader to hand over, to `to` or to whom it chooses, and answers who leads then. Has at least five
+    /// seconds.
+    pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<NodeId, Error> {
+        let patient = self.clone().with_timeout(self.timeout.max(TRANSFER_TIMEOUT));
+        let request = pb::TransferLeadershipRequest { to: to.map_or(0, |id| id.0) };
+        let response = patient.call(patient.client().transfer_leadership(request)).await?;
+        Ok(NodeId(response.leader))
+    }
+
+    fn client(&self) -> ControlServiceClient<tonic::transport::Channel> {
+        ControlServiceClient::new(self.endpoint.channel())
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Error> {
+        let endpoint = self.address();
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) if connection_failed(&status) => {
+                Err(Error::Unreachable { message: format!("{endpoint}: {}", words_of(&status)) })
+            }
+            Ok(Err(status)) => {
+                Err(Error::Refused { message: words_of(&status), endpoint: endpoint.to_owned() })
+            }
+            Err(_) => Err(Error::Unreachable {
+                message: format!("{endpoint}: no answer within {}", humantime::format_duration(self.timeout)),
+            }),
+        }
+    }
+}
+
+fn fault_to_pb(fault: DiskFault) -> Option<pb::set_disk_fault_request::Fault> {
+    use pb::set_disk_fault_request::Fault;
+    match fault {
+        DiskFault::Ok => None,
+        DiskFault::Slow(by) => Some(Fault::SlowMs(by.as_millis() as u64)),
+        DiskFault::Stall => Some(Fault::Stall(true)),
+        DiskFault::Fail => Some(Fault::Fail(true)),
+        DiskFault::Full => Some(Fault::Full(true)),
+    }
+}
+
+impl From<pb::GetStatusResponse> for NodeReport {
+    fn from(status: pb::GetStatusResponse) -> Self {
+        Self {
+            id: status.node_id,
+            cluster_id: status.cluster_id,
+            cluster_name: status.cluster_name,
+            protocol: status.protocol,
+            incarnation: status.incarnation,
+            role: status.role,
+            epoch: status.epoch,
+            leader: (status.leader != 0).then_some(status.leader),
+            last: status.last,
+            committed: status.committed,
+            applied: status.applied,
+            snapshot: status.snapshot,
+            digest: (!status.digest.is_empty()).then_some(status.digest),
+            digest_at: status.digest_at,
+            revision: status.revision,
+            peers: status.peers.into_iter().map(Into::into).collect(),
+            why: status.why,
+            counters: status.counters.unwrap_or_default().into(),
+            blocked: status.blocked,
+            store_bytes: status.store_bytes,
+            pid: status.pid,
+            laboratory: status.laboratory,
+        }
+    }
+}
+
+impl From<pb::PeerStatus> for PeerReport {
+    fn from(peer: pb::PeerStatus) -> Self {
+        let pb::PeerStatus { id, matched, active, state } = peer;
+        Self { id, matched, active, state }
+    }
+}
+
+impl From<pb::Counters> for CounterReport {
+    fn from(counters: pb::Counters) -> Self {
+        Self {
+            fsyncs: counters.fsyncs,
+            wal_batches: counters.wal_batches,
+            wal_records: counters.wal_records,
+            wal_bytes: counters.wal_bytes,
+            messages_sent: counters.messages_sent,
+            messages_received: counters.messages_received,
+            bytes_sent: counters.bytes_sent,
+            proposals: counters.proposals,
+            applied_commands: counters.applied_commands,
+            fsync_max_us: counters.fsync_max_us,
+            fsync_last_us: counters.fsync_last_us,
+        }
+    }
+}

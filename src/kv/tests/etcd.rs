@@ -1,0 +1,1 @@
+//! etcd's behaviour, case by case, as observed on etcd 3.4.
