@@ -74,7 +74,11 @@ impl Host {
         let listener = TcpListener::bind(&address)
             .await
             .map_err(|error| Error::io(format!("node {id} cannot listen on {address}"), &error))?;
-        let node = (entry.start)(config).map_err(|error| Error::failed(format!("node {id}: {error}")))?;
+        // Away from the runtime's own threads: a long log takes its time to read.
+        let started = tokio::task::spawn_blocking(move || (entry.start)(config)).await;
+        let started =
+            started.map_err(|panic| Error::failed(format!("node {id} panicked at its start: {panic}")))?;
+        let node = started.map_err(|error| Error::failed(format!("node {id}: {error}")))?;
         let (shutdown, stopped) = oneshot::channel();
         let stop = async {
             let _ = stopped.await;
