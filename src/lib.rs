@@ -18,6 +18,9 @@
 //! | [`api`] | the services on a node's port: etcd v3 for clients, control | node, client |
 //! | [`sim`] | a simulated world of clock, network, disks and faults around the same engine | engine |
 //! | [`check`] | linearizability and exactly-once over histories of clients | nothing |
+//! | [`registry`] | the protocols, one line each | all above |
+//! | [`config`] | `cluster.toml` | nothing |
+//! | [`cluster`] | the supervisor: nodes as processes or tasks, their state directory, faults on them | node, api, client |
 //! | [`cli`] | the command line | all |
 //!
 //! # One vocabulary
@@ -37,12 +40,12 @@ pub mod api;
 pub mod check;
 pub mod cli;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod consensus;
 pub mod engine;
 pub mod kv;
 pub mod node;
-pub mod protocols;
 pub mod registry;
 pub mod sim;
 pub mod transport;

@@ -1,3 +1,7 @@
 //! The `consensusctl` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    consensusctl::cli::main()
+}

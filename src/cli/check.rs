@@ -43,7 +43,7 @@ struct Report<'a> {
 }
 
 /// Judges each file and prints its verdict; fails with the worst of them.
-pub fn run(args: &CheckArgs, out: &mut Output) -> CliResult {
+pub(super) fn run(args: &CheckArgs, out: &mut Output) -> CliResult {
     let (mut violated, mut unknown) = (0, 0);
     for file in &args.files {
         let history = read(file)?;

@@ -3,17 +3,90 @@
 //! Facts go to standard output and talk to standard error, through [`Output`] alone. A command returns a [`CliError`]
 //! that says what went wrong, where, and what to do next, with the exit code that scripts rely on ([`Exit`]).
 
-<<<<<<< HEAD
-pub mod check;
+mod args;
+mod check;
+mod cluster;
+mod context;
 mod error;
 mod exit;
-=======
-mod error;
-mod exit;
-pub mod kv;
->>>>>>> api
+mod fault;
+mod kv;
+mod logging;
+mod logs;
+mod node;
 mod output;
+mod status;
+mod supervisor;
+mod wal;
 
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::{Cli, Command};
+pub use context::{Context, interrupted};
 pub use error::{CliError, CliResult};
 pub use exit::Exit;
 pub use output::{Format, Output, render_table};
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and usage errors; clap knows which stream they belong to.
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let mut output = Output::new(cli.global.output);
+    match run(cli, &mut output) {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => {
+            output.error(&error);
+            error.exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli, output: &mut Output) -> CliResult {
+    let runtime = match cli.command {
+        // What serves others uses all cores; what only asks does not.
+        Command::Node(_) | Command::Supervisor(_) | Command::Cluster(_) => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()
+        }
+        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    };
+    let runtime = runtime.map_err(|error| CliError::failed(format!("cannot start a runtime: {error}")))?;
+    let ended = runtime.block_on(dispatch(cli, output));
+    // Nothing that still runs (a look-up of a name, a read of standard input) is worth waiting for.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
+    let mut context = Context::new(&cli.global, output)?;
+    match cli.command {
+        Command::Cluster(command) => cluster::run(&mut context, command).await,
+        Command::Node(args) => node::run(&mut context, args).await,
+        Command::Supervisor(args) => supervisor::run(&mut context, args).await,
+        Command::Kv(args) => {
+            let mut endpoints = args.endpoints().to_vec();
+            if endpoints.is_empty() {
+                endpoints = context.endpoints().await?;
+            }
+            args.run(&endpoints, context.out).await
+        }
+        Command::Status(args) => status::run(&mut context, args).await,
+        Command::Wait(args) => status::wait(&mut context, args).await,
+        Command::Logs(args) => logs::run(&mut context, args).await,
+        Command::Kill(args) => fault::kill(&mut context, args).await,
+        Command::Pause(args) => fault::pause(&mut context, args).await,
+        Command::Resume(args) => fault::resume(&mut context, args).await,
+        Command::Partition(args) => fault::partition(&mut context, args).await,
+        Command::Disk(args) => fault::disk(&mut context, args).await,
+        Command::Wal(command) => wal::run(&mut context, command),
+        Command::Check(args) => check::run(&args, context.out),
+    }
+}

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 
-use super::{ClusterConfig, ConfigError, MAX_NODES, MIN_REQUEST_TIMEOUT_MS, MemberConfig};
-use crate::protocols::{self, Entry, PROTOCOLS};
+use super::{ClusterConfig, ConfigError, MAX_NODES, MIN_REQUEST_TIMEOUT_MS, MIN_SEGMENT_BYTES, MemberConfig};
+use crate::registry::{self, Entry, PROTOCOLS};
 
 /// How a member of the Python project's JSON files is written here.
 const JSON_HINT: &str = "write it as TOML: `protocol = \"raft\"`, and for each node a section `[[member]]` with \
@@ -29,6 +29,7 @@ struct File {
     host: Option<Spanned<String>>,
     base_port: Option<Spanned<u16>>,
     request_timeout_ms: Option<Spanned<u64>>,
+    segment_bytes: Option<Spanned<u64>>,
     data_dir: Option<PathBuf>,
     log: Option<String>,
     #[serde(default)]
@@ -90,6 +91,7 @@ impl ClusterConfig {
         let _ = writeln!(text, "cluster_id = {}", self.cluster_id);
         let _ = writeln!(text, "protocol = {}", quoted(self.protocol));
         let _ = writeln!(text, "request_timeout_ms = {}", self.request_timeout.as_millis());
+        let _ = writeln!(text, "segment_bytes = {}", self.segment_bytes);
         if let Some(dir) = &self.data_dir {
             let _ = writeln!(text, "data_dir = {}", quoted(&dir.to_string_lossy()));
         }
@@ -117,10 +119,10 @@ fn parse(text: &str, wanted: Option<&'static Entry>) -> Result<ClusterConfig, Wr
 
     let entry = match (wanted, &file.protocol) {
         (Some(entry), _) => entry,
-        (None, Some(name)) => protocols::find(name.get_ref()).ok_or_else(|| {
-            wrong(name, format!("unknown protocol {}; known are {}", name.get_ref(), protocols::names()))
+        (None, Some(name)) => registry::find(name.get_ref()).ok_or_else(|| {
+            wrong(name, format!("unknown protocol {}; known are {}", name.get_ref(), names()))
         })?,
-        (None, None) => &PROTOCOLS[0],
+        (None, None) => registry::default_protocol(),
     };
     let mut config = ClusterConfig::defaults(entry);
     if let Some(name) = &file.name {
@@ -140,9 +142,15 @@ fn parse(text: &str, wanted: Option<&'static Entry>) -> Result<ClusterConfig, Wr
         }
         config.request_timeout = Duration::from_millis(*timeout.get_ref());
     }
+    if let Some(bytes) = &file.segment_bytes {
+        if *bytes.get_ref() < MIN_SEGMENT_BYTES {
+            return Err(wrong(bytes, format!("segment_bytes must be at least {MIN_SEGMENT_BYTES}")));
+        }
+        config.segment_bytes = *bytes.get_ref();
+    }
     config.data_dir = file.data_dir;
     config.log = file.log.unwrap_or(config.log);
-    config.options = sections.remove(entry.name).unwrap_or_default();
+    config.options.extend(sections.remove(entry.name).unwrap_or_default());
     config.cluster_id = file.cluster_id.unwrap_or_else(|| config.derived_id());
     Ok(config)
 }
@@ -152,15 +160,30 @@ fn take_sections(document: &mut Spanned<DeTable<'_>>) -> Result<BTreeMap<&'stati
     let mut sections = BTreeMap::new();
     for entry in PROTOCOLS {
         let Some(section) = document.get_mut().remove(entry.name) else { continue };
-        let start = section.span();
-        (entry.check_options)(ValueDeserializer::from(section.clone())).map_err(|error| Wrong {
-            at: error.span().or(Some(start)),
-            message: format!("[{}]: {}", entry.name, error.message()),
+        let table = toml::Table::deserialize(ValueDeserializer::from(section.clone()))?;
+        (entry.check_options)(&table).map_err(|why| Wrong {
+            at: Some(key_in(&section, &why)),
+            message: format!("[{}]: {why}", entry.name),
             hint: None,
         })?;
-        sections.insert(entry.name, toml::Table::deserialize(ValueDeserializer::from(section))?);
+        sections.insert(entry.name, table);
     }
     Ok(sections)
+}
+
+/// Where the key stands that a message about a section names; the section's head if it names none.
+fn key_in(section: &Spanned<DeValue<'_>>, why: &str) -> Range<usize> {
+    let named = |key: &&Spanned<DeString<'_>>| {
+        why.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .any(|word| word == key.get_ref().as_ref())
+    };
+    let keys = section.get_ref().as_table().into_iter().flat_map(|table| table.keys());
+    keys.filter(named).map(Spanned::span).next().unwrap_or_else(|| section.span())
+}
+
+/// The names of all protocols.
+fn names() -> String {
+    PROTOCOLS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
 }
 
 fn members(file: &File, entry: &Entry) -> Result<Vec<MemberConfig>, Wrong> {
@@ -202,13 +225,13 @@ fn members(file: &File, entry: &Entry) -> Result<Vec<MemberConfig>, Wrong> {
 }
 
 fn local_members(file: &File, entry: &Entry) -> Result<Vec<MemberConfig>, Wrong> {
-    let count = file.nodes.as_ref().map_or(entry.nodes, |nodes| *nodes.get_ref());
+    let count = file.nodes.as_ref().map_or(entry.default_nodes as usize, |nodes| *nodes.get_ref());
     if let Some(nodes) = &file.nodes
         && !(1..=MAX_NODES).contains(&count)
     {
         return Err(wrong(nodes, format!("nodes must be 1 to {MAX_NODES}")));
     }
-    let base = file.base_port.as_ref().map_or(entry.base_port, |port| *port.get_ref());
+    let base = file.base_port.as_ref().map_or(entry.default_port, |port| *port.get_ref());
     if let Some(port) = &file.base_port
         && (base == 0 || usize::from(base) + count - 1 > usize::from(u16::MAX))
     {

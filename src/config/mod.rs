@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::protocols::{self, Entry};
+use crate::registry::{self, Entry};
+
+use crate::wal::WalOptions;
 
 pub use error::ConfigError;
 
@@ -23,6 +25,8 @@ pub use error::ConfigError;
 pub const MAX_NODES: usize = 31;
 /// The shortest time in which a request can be expected to be answered at all.
 const MIN_REQUEST_TIMEOUT_MS: u64 = 100;
+/// Segments that are shorter are prepared more often than they are written.
+const MIN_SEGMENT_BYTES: u64 = 64 * 1024;
 /// After how long a request that got nowhere is rejected, where nothing else is said.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -42,12 +46,14 @@ pub struct ClusterConfig {
     pub name: String,
     /// What its data belongs to; a node refuses data and peers of another.
     pub cluster_id: u64,
-    /// Its protocol, a name in [`crate::protocols`].
+    /// Its protocol, a name in [`crate::registry`].
     pub protocol: &'static str,
     /// Its members in ascending order of ids.
     pub members: Vec<MemberConfig>,
     /// After how long a request that got nowhere is rejected.
     pub request_timeout: Duration,
+    /// Length of a segment of the log on disk, in bytes.
+    pub segment_bytes: u64,
     /// Where `consensusctl node` keeps its data; a supervised cluster keeps everything in its state directory.
     pub data_dir: Option<PathBuf>,
     /// Which events are logged, in the syntax of `RUST_LOG`.
@@ -63,11 +69,12 @@ impl ClusterConfig {
             name: protocol.name.to_owned(),
             cluster_id: 0,
             protocol: protocol.name,
-            members: local_members("127.0.0.1", protocol.base_port, protocol.nodes),
+            members: local_members("127.0.0.1", protocol.default_port, protocol.default_nodes as usize),
             request_timeout: REQUEST_TIMEOUT,
+            segment_bytes: WalOptions::default().segment_bytes,
             data_dir: None,
             log: "info".to_owned(),
-            options: toml::Table::new(),
+            options: (protocol.default_options)(),
         };
         config.cluster_id = config.derived_id();
         config
@@ -76,7 +83,7 @@ impl ClusterConfig {
     /// Its protocol's registry entry.
     pub fn entry(&self) -> &'static Entry {
         // The name was looked up in the registry when the configuration was made.
-        protocols::find(self.protocol).expect("a configuration names a protocol of the registry")
+        registry::find(self.protocol).expect("a configuration names a protocol of the registry")
     }
 
     /// The member of this id.

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::protocols::PROTOCOLS;
+use crate::registry::PROTOCOLS;
 
 fn parse(text: &str) -> Result<ClusterConfig, ConfigError> {
     ClusterConfig::parse(text, Path::new("cluster.toml"), None)
@@ -23,10 +23,12 @@ fn an_empty_file_means_the_defaults() {
 #[test]
 fn the_documented_example_equals_the_defaults() {
     let text = include_str!("../../cluster.toml");
-    let mut config = parse(text).unwrap();
-    // The sections spell out the protocols' defaults; that they equal them is the protocols' own test.
-    config.options.clear();
-    assert_eq!(config, ClusterConfig::defaults(&PROTOCOLS[0]));
+    assert_eq!(parse(text).unwrap(), ClusterConfig::defaults(&PROTOCOLS[0]));
+    // Nothing is left out: every option of every protocol is shown.
+    for entry in PROTOCOLS {
+        let shown = text.parse::<toml::Table>().unwrap()[entry.name].as_table().unwrap().clone();
+        assert_eq!(shown, (entry.default_options)());
+    }
 }
 
 #[test]
@@ -66,6 +68,12 @@ fn wrong_files_are_refused_with_line_and_reason() {
         ("[[member]]\nid = 1\naddress = \"10.0.0.1:x\"", "cluster.toml:3: `10.0.0.1:x` is not an address"),
         ("[[member]]\nid = 1\naddress = \"10.0.0.400:1\"", "the host is not an IPv4 address"),
         ("[[member]]\nid = 1\naddress = \"::1:5001\"", "an IPv6 address stands in brackets"),
+        (
+            "[raft]\nheartbeat_interval_ms = 50\nheartbeat = 1",
+            "cluster.toml:3: [raft]: unknown field `heartbeat`",
+        ),
+        ("[raft]\n\nheartbeat_interval_ms = \"x\"", "[raft]: invalid type"),
+        ("segment_bytes = 12", "cluster.toml:1: segment_bytes must be at least 65536"),
         ("[[member]]\nid = 1\nadress = \"a:1\"", "cluster.toml:3: unknown field `adress`"),
     ];
     for (text, expected) in cases {

@@ -193,7 +193,8 @@ impl Archive {
 
     fn receive(&mut self, piece: SnapshotPiece) -> Result<Option<Archived>, WalError> {
         let Some(data) = piece.data else { return Ok(None) };
-        if piece.number == 0 && self.receiving.as_ref().is_none_or(|receiving| receiving.meta != piece.meta) {
+        // The first piece starts afresh: a leader that sends it again knows nothing of what came before.
+        if piece.number == 0 {
             match self.begin_receiving(piece.meta.clone(), piece.peer) {
                 Ok(()) => {}
                 Err(error) => return failed(piece.meta.index, error),

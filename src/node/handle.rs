@@ -41,8 +41,6 @@ pub(super) struct Shared {
     pub(super) permits: Semaphore,
     pub(super) next_command: AtomicU64,
     pub(super) next_read: AtomicU64,
-    /// The replica's epoch, as of the core's last turn.
-    pub(super) epoch: Arc<AtomicU64>,
     pub(super) counters: Arc<Counters>,
     pub(super) links: LinkFaults,
     pub(super) disk: DiskFaults,

@@ -138,7 +138,7 @@ impl Node {
             outputs,
             clock,
             gate: gate.clone(),
-            epoch: epoch.clone(),
+            epoch,
             counters: counters.clone(),
             origin: (config.id, recovery.incarnation),
             waiting: BTreeMap::new(),
@@ -161,7 +161,6 @@ impl Node {
             permits: Semaphore::new(MAX_REQUESTS),
             next_command: AtomicU64::new(0),
             next_read: AtomicU64::new(0),
-            epoch,
             counters,
             links: faults,
             disk: disk.clone(),
@@ -203,10 +202,11 @@ impl Node {
     /// Waits until the node stops by itself, and says why it did.
     pub async fn failed(&self) -> NodeFailure {
         let mut failure = self.failure.clone();
-        match failure.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_else(|| NodeFailure("the node stopped".to_owned())),
-            // The threads ended without a failure: the node was told to stop.
-            Err(_) => std::future::pending().await,
+        let reason = failure.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => reason,
+            // All ended without a failure: the node was told to stop.
+            None => std::future::pending().await,
         }
     }
 

@@ -1,0 +1,289 @@
+//! `cluster up`, `down`, `restart`, `list`.
+
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::fault::targets;
+use super::{CliError, CliResult, Context, interrupted, logging, status, supervisor};
+use crate::cluster::{self, Cluster, ClusterDir, ClusterStatus, Lock, Target, UpOutcome, Wish, remove};
+use crate::config::ClusterConfig;
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  consensusctl cluster up                        five Raft nodes, as processes, on ports 5001-5005
+  consensusctl cluster up --nodes 3 --port 7001 --name small
+  consensusctl cluster up --in-process           the nodes as tasks of one process
+  consensusctl cluster up --fresh                throw the old data away
+  consensusctl cluster up --foreground           stay attached; Ctrl-C ends the cluster
+
+A cluster that was down continues with its data. One that is up stays as it is.";
+
+const RESTART_EXAMPLES: &str = "\
+Examples:
+  consensusctl cluster restart                   all nodes, also those that were killed or failed
+  consensusctl cluster restart 3,4
+  consensusctl cluster restart --rolling         one after the other, leadership handed over first";
+
+/// Subcommands of `cluster`.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Brings a cluster up and returns once it serves
+    #[command(after_help = UP_EXAMPLES)]
+    Up(UpArgs),
+    /// Takes a cluster down; its data stays
+    Down(DownArgs),
+    /// Stops nodes if they run, and starts them
+    #[command(after_help = RESTART_EXAMPLES)]
+    Restart(RestartArgs),
+    /// Lists all clusters of the state directory
+    List,
+}
+
+/// What a cluster should be made of. What is not said comes from its data, and else from defaults.
+#[derive(Clone, Debug, Args)]
+pub(super) struct WishArgs {
+    /// The protocol [default: raft]
+    #[arg(long)]
+    pub protocol: Option<String>,
+    /// How many nodes [default: 5]
+    #[arg(long, value_name = "N")]
+    pub nodes: Option<usize>,
+    /// The port of the first node; the others follow [default: 5001]
+    #[arg(long, value_name = "BASE")]
+    pub port: Option<u16>,
+    /// A configuration file; see cluster.toml for what it can say
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Run the nodes as tasks of the supervisor, not as processes
+    #[arg(long)]
+    pub in_process: bool,
+    /// Throw the cluster's old data away
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+impl WishArgs {
+    /// The wish, with a path that means the same from any directory.
+    pub(super) fn to_wish(&self) -> CliResult<Wish> {
+        let absolute = |path: &PathBuf| {
+            std::path::absolute(path).map_err(|error| CliError::usage(format!("{}: {error}", path.display())))
+        };
+        Ok(Wish {
+            protocol: self.protocol.clone(),
+            nodes: self.nodes,
+            port: self.port,
+            config: self.config.as_ref().map(absolute).transpose()?,
+        })
+    }
+}
+
+/// Arguments of `cluster up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    wish: WishArgs,
+    /// Stay attached, and end the cluster on Ctrl-C
+    #[arg(long)]
+    foreground: bool,
+}
+
+/// Arguments of `cluster down`.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// Also throw the cluster's data away
+    #[arg(long)]
+    wipe: bool,
+}
+
+/// Arguments of `cluster restart`.
+#[derive(Debug, Args)]
+pub struct RestartArgs {
+    /// Which nodes: ids, `leader`, `follower`, `all`, comma lists [default: all]
+    #[arg(value_name = "TARGET", value_parser = targets)]
+    targets: Vec<Vec<Target>>,
+    /// One after the other, each only when the one before is healthy; leadership is handed over first
+    #[arg(long)]
+    rolling: bool,
+}
+
+pub(super) async fn run(context: &mut Context<'_>, command: ClusterCommand) -> CliResult {
+    match command {
+        ClusterCommand::Up(args) if args.foreground => foreground(context, &args.wish).await,
+        ClusterCommand::Up(args) => up(context, &args.wish).await,
+        ClusterCommand::Down(args) => down(context, &args).await,
+        ClusterCommand::Restart(args) => restart(context, args).await,
+        ClusterCommand::List => list(context).await,
+    }
+}
+
+async fn up(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
+    let interrupted = interrupted()?;
+    let boot = supervisor::boot(context, wish)?;
+    let name = boot.dir.name().to_owned();
+    let spinner = context.out.spinner(&format!("bringing up the cluster {name}"));
+    let mut said = Vec::new();
+    let outcome = cluster::up(&boot, interrupted, |text| said.push(text.to_owned())).await;
+    spinner.finish_and_clear();
+    said.iter().for_each(|text| context.out.note(text));
+    let mut cluster = match outcome? {
+        UpOutcome::Started(cluster) => {
+            context.out.note(&format!("the cluster {name} is up"));
+            cluster
+        }
+        UpOutcome::AlreadyRunning(cluster) => {
+            context.out.note(&format!("the cluster {name} is up already; nothing was changed"));
+            cluster
+        }
+    };
+    let status = cluster.status(true).await?;
+    show_up(context, &status)
+}
+
+fn show_up(context: &mut Context<'_>, status: &ClusterStatus) -> CliResult {
+    if context.out.is_json() {
+        return context.out.document(status);
+    }
+    let header = ["id", "address", "pid", "state", "role", "log"];
+    let rows = status.nodes.iter().map(|node| {
+        vec![
+            node.id.to_string(),
+            node.address.clone(),
+            status::or_dash(node.pid.as_ref()),
+            node.state.name().to_owned(),
+            status::or_dash(node.role.as_ref()),
+            node.log.display().to_string(),
+        ]
+    });
+    let rows = rows.collect();
+    context.out.table(&header, rows)
+}
+
+/// Runs the supervisor in this process.
+async fn foreground(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
+    let interrupted = interrupted()?;
+    let boot = supervisor::boot(context, wish)?;
+    boot.dir.create()?;
+    let path = boot.dir.supervisor_log();
+    let log = OpenOptions::new().create(true).append(true).open(&path);
+    let log = log.map_err(|error| CliError::failed(format!("cannot open {}: {error}", path.display())))?;
+    logging::start(context.log.as_deref(), "info", Some(log))?;
+    let dir = boot.dir.clone();
+    let (served, serves) = tokio::sync::oneshot::channel();
+    let said = std::sync::Mutex::new(Vec::new());
+    let progress = |text: String| said.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(text);
+    let cluster = cluster::run(boot, interrupted, &progress, |info| {
+        let _ = served.send(info);
+    });
+    let show = async {
+        // An error means that it never served, which the other side tells.
+        if serves.await.is_err() {
+            return Ok(());
+        }
+        let status = Cluster::open(dir).await?.status(true).await?;
+        show_up(context, &status)?;
+        context.out.note("Ctrl-C ends the cluster");
+        Ok(())
+    };
+    let (ended, shown): (cluster::Result<()>, CliResult) = tokio::join!(cluster, show);
+    said.into_inner().unwrap_or_default().iter().for_each(|text| context.out.note(text));
+    ended?;
+    shown
+}
+
+async fn down(context: &mut Context<'_>, args: &DownArgs) -> CliResult {
+    // A Ctrl-C ends this command, not what the supervisor has begun.
+    let dir = match context.dir() {
+        Ok(dir) => dir,
+        Err(error) if context.name.is_none() && context.state.clusters()?.is_empty() => {
+            context.out.note(&format!("nothing to take down: {}", error.message));
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let spinner = context.out.spinner(&format!("taking down the cluster {}", dir.name()));
+    let was_up = dir.down().await;
+    spinner.finish_and_clear();
+    let what = if was_up? { "is down" } else { "was down already" };
+    let rest = if args.wipe {
+        remove(&dir).await?;
+        "its data is gone".to_owned()
+    } else {
+        format!("its data stays in {}", dir.path().display())
+    };
+    context.out.note(&format!("the cluster {} {what}; {rest}", dir.name()));
+    Ok(())
+}
+
+async fn restart(context: &mut Context<'_>, args: RestartArgs) -> CliResult {
+    let mut cluster = context.cluster().await?;
+    let mut wanted: Vec<Target> = args.targets.into_iter().flatten().collect();
+    if wanted.is_empty() {
+        wanted.push(Target::All);
+    }
+    let ids = cluster.resolve(&wanted).await?;
+    let out = &mut *context.out;
+    cluster.restart(ids, args.rolling, |text| out.note(text)).await?;
+    status::show(context, &cluster.status(true).await?)
+}
+
+/// A cluster of the state directory, as `list` shows it.
+#[derive(Debug, Serialize)]
+struct Listed {
+    name: String,
+    state: &'static str,
+    protocol: String,
+    nodes: usize,
+    supervisor: Option<u32>,
+    directory: PathBuf,
+}
+
+async fn list(context: &mut Context<'_>) -> CliResult {
+    let mut clusters = Vec::new();
+    for dir in context.state.clusters()? {
+        clusters.push(describe(dir).await);
+    }
+    if context.out.is_json() {
+        return context.out.document(&clusters);
+    }
+    if clusters.is_empty() {
+        context.out.note(&format!("no clusters in {}", context.state.path().display()));
+        return Ok(());
+    }
+    let header = ["name", "state", "protocol", "nodes", "supervisor", "directory"];
+    let rows = clusters.into_iter().map(|cluster| {
+        vec![
+            cluster.name,
+            cluster.state.to_owned(),
+            cluster.protocol,
+            cluster.nodes.to_string(),
+            status::or_dash(cluster.supervisor.as_ref()),
+            cluster.directory.display().to_string(),
+        ]
+    });
+    let rows = rows.collect();
+    context.out.table(&header, rows)
+}
+
+async fn describe(dir: ClusterDir) -> Listed {
+    let holder = Lock::holder(&dir.lock());
+    let config = ClusterConfig::load(&dir.config(), None).ok();
+    let state = match &holder {
+        Some(_) => match Cluster::open(dir.clone()).await {
+            Ok(cluster) => cluster.info().await.map_or("unknown", |info| info.phase.name()),
+            Err(_) => "starting",
+        },
+        None if dir.lock().exists() => "lost its supervisor",
+        None => "down",
+    };
+    Listed {
+        name: dir.name().to_owned(),
+        state,
+        protocol: config.as_ref().map_or_else(String::new, |config| config.protocol.to_owned()),
+        nodes: config.map_or(0, |config| config.members.len()),
+        supervisor: holder.map(|holder| holder.pid),
+        directory: dir.path().to_owned(),
+    }
+}

@@ -1,0 +1,85 @@
+//! What every subcommand works with.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::Global;
+use super::{CliError, CliResult, Exit, Output, logging};
+use crate::cluster::{Cluster, ClusterDir, Error, ErrorKind, StateDir};
+use crate::config::ConfigError;
+use crate::wal::WalError;
+
+/// What every subcommand works with.
+pub struct Context<'a> {
+    /// Where its facts and talk go.
+    pub out: &'a mut Output,
+    /// The directory of all clusters.
+    pub state: StateDir,
+    /// The cluster that was chosen by name.
+    pub name: Option<String>,
+    /// Which events are wanted in logs.
+    pub log: Option<String>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(global: &Global, out: &'a mut Output) -> CliResult<Self> {
+        logging::check(global.log.as_deref())?;
+        Ok(Self {
+            out,
+            state: StateDir::new(global.state_dir.clone())?,
+            name: global.cluster.clone(),
+            log: global.log.clone(),
+        })
+    }
+
+    /// The chosen cluster, which must run.
+    pub async fn cluster(&self) -> CliResult<Cluster> {
+        Ok(Cluster::choose(&self.state, self.name.as_deref()).await?)
+    }
+
+    /// The directory of the chosen cluster, which need not run.
+    pub fn dir(&self) -> CliResult<ClusterDir> {
+        Ok(self.state.choose(self.name.as_deref())?)
+    }
+
+    /// Where the nodes of the chosen cluster listen.
+    pub async fn endpoints(&self) -> CliResult<Vec<String>> {
+        let info = self.cluster().await?.info().await?;
+        Ok(info.nodes.into_iter().map(|node| node.address).collect())
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM. From the moment this is called (not awaited) they no longer end the process.
+pub fn interrupted() -> CliResult<impl Future<Output = ()>> {
+    let listen =
+        |kind| signal(kind).map_err(|error| CliError::failed(format!("cannot listen for signals: {error}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+impl From<Error> for CliError {
+    fn from(error: Error) -> Self {
+        let exit = match error.kind {
+            ErrorKind::Failed => Exit::Failed,
+            ErrorKind::Usage => Exit::Usage,
+            ErrorKind::Unreachable => Exit::Unreachable,
+        };
+        Self { message: error.message, hint: error.hint, exit }
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<WalError> for CliError {
+    fn from(error: WalError) -> Self {
+        Self::failed(error.to_string())
+    }
+}

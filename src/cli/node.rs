@@ -1,0 +1,144 @@
+//! `node`: one node in the foreground.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::net::ToSocketAddrs;
+use std::path::PathBuf;
+use std::thread;
+
+use clap::Args;
+use tokio::sync::oneshot;
+
+use super::{CliError, CliResult, Context, interrupted, logging};
+use crate::cluster::{DiskFault, Host, NodeStart, node_config};
+use crate::config::ClusterConfig;
+
+/// Arguments of `node`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example, on the host whose address member 2 has:
+  consensusctl node --id 2 --config cluster.toml
+
+SIGTERM and Ctrl-C stop it in an orderly way. Logs go to standard error.")]
+pub struct NodeArgs {
+    /// Which member of the cluster to run
+    #[arg(long)]
+    id: u64,
+    /// The cluster's configuration, the same on every host
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where its data lies [default: node-ID in the configuration's data_dir, or in the state directory]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Let faults be set on it
+    #[arg(long)]
+    laboratory: bool,
+    /// Refuse an empty data directory: the node has been in the cluster before
+    #[arg(long)]
+    existing: bool,
+    /// A supervisor started it: end when standard input is closed, let faults be set
+    #[arg(long, hide = true)]
+    supervised: bool,
+    /// Peers that it is cut off from
+    #[arg(long, hide = true, value_delimiter = ',')]
+    blocked: Vec<u64>,
+    /// What is wrong with its disk
+    #[arg(long, hide = true, default_value_t)]
+    disk_fault: DiskFault,
+}
+
+pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult {
+    let interrupted = interrupted()?;
+    let abandoned = abandoned(args.supervised);
+    let config = ClusterConfig::load(&args.config, None)?;
+    logging::start(context.log.as_deref(), &config.log, None)?;
+    let member = config.member(args.id).ok_or_else(|| {
+        let ids: Vec<String> = config.members.iter().map(|member| member.id.to_string()).collect();
+        CliError::usage(format!("{} has no member {}", args.config.display(), args.id))
+            .hint(format!("its members are {}", ids.join(", ")))
+    })?;
+    let address = member.address.clone();
+    warn_beyond_loopback(context, &address);
+    let data_dir = data_dir(context, &args, &config)?;
+    let start = NodeStart {
+        id: args.id,
+        data_dir: data_dir.clone(),
+        create: !args.existing,
+        laboratory: args.laboratory || args.supervised,
+        blocked: args.blocked.into_iter().collect::<BTreeSet<_>>(),
+        disk: args.disk_fault,
+    };
+    let mut host = Host::start(config.entry(), node_config(&config, start)).await?;
+    tracing::info!(node = args.id, %address, "listens");
+    announce(context, &config.name, args.id, &address, &data_dir)?;
+    tokio::select! {
+        why = host.failed() => {
+            host.kill().await;
+            Err(CliError::failed(why))
+        }
+        () = interrupted => {
+            host.stop().await;
+            tracing::info!(node = args.id, "stopped");
+            Ok(())
+        }
+        () = abandoned => {
+            tracing::warn!(node = args.id, "the supervisor is gone; stopping");
+            host.stop().await;
+            Ok(())
+        }
+    }
+}
+
+/// The one line on standard output; a supervisor reads it to know that the node serves.
+fn announce(
+    context: &mut Context<'_>,
+    cluster: &str,
+    id: u64,
+    address: &str,
+    data_dir: &std::path::Path,
+) -> CliResult {
+    if context.out.is_json() {
+        let pid = std::process::id();
+        return context.out.object(&serde_json::json!({
+            "cluster": cluster, "id": id, "address": address, "pid": pid, "data_dir": data_dir,
+        }));
+    }
+    let data = data_dir.display();
+    context.out.line(&format!("node {id} of {cluster} listens on {address}; its data is in {data}"))
+}
+
+fn data_dir(context: &Context<'_>, args: &NodeArgs, config: &ClusterConfig) -> CliResult<PathBuf> {
+    if let Some(dir) = &args.data_dir {
+        return Ok(dir.clone());
+    }
+    let name = context.name.as_deref().unwrap_or(&config.name);
+    Ok(match &config.data_dir {
+        Some(dir) => dir.join(format!("node-{}", args.id)),
+        None => context.state.cluster(name)?.node_dir(args.id),
+    })
+}
+
+fn warn_beyond_loopback(context: &mut Context<'_>, address: &str) {
+    let loopback =
+        address.to_socket_addrs().is_ok_and(|mut all| all.all(|address| address.ip().is_loopback()));
+    if !loopback {
+        context.out.warn(&format!(
+            "{address} is not a loopback address, and links between nodes are not encrypted: use a network that you trust"
+        ));
+    }
+}
+
+/// Comes when the supervisor that started this node is gone, however it went: then its end of our standard input is
+/// closed. A thread of its own reads it, because a read cannot be given up. Never comes to a node without one.
+async fn abandoned(supervised: bool) {
+    if !supervised {
+        return std::future::pending().await;
+    }
+    let (gone, is_gone) = oneshot::channel::<()>();
+    thread::spawn(move || {
+        let mut byte = [0];
+        while std::io::stdin().read(&mut byte).is_ok_and(|length| length > 0) {}
+        drop(gone);
+    });
+    let _ = is_gone.await;
+}

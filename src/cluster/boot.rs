@@ -1,0 +1,112 @@
+//! The life of a supervisor, from the lock to the last node's end.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::operations::Progress;
+use super::plan::{self, remove_if_there};
+use super::server::Socket;
+use super::supervisor::write_atomically;
+use super::{
+    Attempt, ClusterDir, Error, Info, Lock, Result, Setup, Supervisor, Wish, check_free, reap, wipe,
+};
+
+/// How long clients have to read that the cluster is down before the supervisor ends.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// What a supervisor is told when it starts.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// Where everything of the cluster lies, or will.
+    pub dir: ClusterDir,
+    /// What the user said about it.
+    pub wish: Wish,
+    /// Whether nodes are tasks of the supervisor and not processes.
+    pub in_process: bool,
+    /// Whether the data that is there is to be thrown away.
+    pub fresh: bool,
+    /// The binary whose `node` subcommand runs a node.
+    pub program: PathBuf,
+    /// Which events are logged, in place of the configuration's.
+    pub log: Option<String>,
+}
+
+/// Brings a cluster up, says so to `served`, and watches over it until someone asks for its end or `interrupted` comes.
+/// When it returns, no node runs and the lock and the socket are gone.
+pub async fn run(
+    boot: Boot,
+    interrupted: impl Future<Output = ()>,
+    progress: Progress<'_>,
+    served: impl FnOnce(Info),
+) -> Result<()> {
+    boot.dir.create()?;
+    let lock = match Lock::try_take(&boot.dir.lock())? {
+        Attempt::Locked(lock) => lock,
+        Attempt::Held(holder) => return Err(held(&boot.dir, holder.map(|holder| holder.pid))),
+    };
+    let supervisor = Supervisor::new(prepare(&boot, progress).await?);
+    let socket = Socket::bind(&boot.dir.socket()?)?;
+    let (down, is_down) = watch::channel(false);
+
+    let life = async {
+        supervisor.bring_up().await?;
+        fs::write(boot.dir.served(), "")
+            .map_err(|error| Error::io("cannot mark that the cluster served", &error))?;
+        supervisor.set_running();
+        tracing::info!(cluster = boot.dir.name(), "the cluster serves");
+        served(supervisor.info());
+        std::future::pending::<Result<()>>().await
+    };
+    let ended = tokio::select! {
+        failed = life => failed,
+        () = supervisor.stopping() => Ok(()),
+        () = interrupted => Ok(()),
+        () = socket.serve(&supervisor, &is_down) => Ok(()),
+    };
+    supervisor.stop();
+    // Clients are answered to the end: some wait for it.
+    let taken_down = tokio::select! {
+        taken_down = supervisor.take_down() => taken_down,
+        () = socket.serve(&supervisor, &is_down) => Ok(()),
+    };
+    remove_if_there(&boot.dir.children())?;
+    drop(socket);
+    tracing::info!(cluster = boot.dir.name(), "the cluster is down");
+    down.send_replace(true);
+    tokio::time::sleep(LAST_WORDS).await;
+    drop(lock);
+    ended.and(taken_down)
+}
+
+/// Cleans up after a predecessor that was killed, decides what to run, and makes sure that it can.
+async fn prepare(boot: &Boot, progress: Progress<'_>) -> Result<Setup> {
+    let dir = &boot.dir;
+    let reaped = reap(dir).await?;
+    if !reaped.is_empty() {
+        progress(format!("ended {} processes that a supervisor that died had left", reaped.len()));
+    }
+    // Planned before anything is thrown away: a wish that makes no sense must not cost data.
+    let existing = if boot.fresh { None } else { plan::existing(dir)? };
+    let config = boot.wish.plan(dir, existing.as_ref())?;
+    check_free(&config.members)?;
+    if boot.fresh {
+        wipe(dir)?;
+    }
+    write_atomically(&dir.config(), &config.to_toml())?;
+    Ok(Setup {
+        config,
+        dir: dir.clone(),
+        in_process: boot.in_process,
+        program: boot.program.clone(),
+        log: boot.log.clone(),
+    })
+}
+
+fn held(dir: &ClusterDir, pid: Option<u32>) -> Error {
+    let by = pid.map_or(String::new(), |pid| format!(" by the supervisor with pid {pid}"));
+    Error::failed(format!("the cluster {} is run already{by}", dir.name()))
+        .hint(format!("see it with: consensusctl status --cluster {}", dir.name()))
+}

@@ -1,0 +1,72 @@
+//! The supervisor: it owns the nodes of a cluster, as processes or as tasks, and the faults that they are given.
+//!
+//! # The idea
+//!
+//! `cluster up` starts one [supervisor](Supervisor) process. It holds the cluster's lock, starts the nodes, listens on a
+//! Unix socket, and stays. Everyone else (the command line, scenarios) is a client: [`Cluster`] asks the supervisor
+//! for what only it knows (pids, what should run, which faults are wanted) and the nodes themselves for what they know
+//! (role, indices, digest), and puts both together ([`status`]).
+//!
+//! A node is the same to the supervisor whether it is a child process or a task of its own runtime ([`member`]):
+//! it can be started, paused, resumed and ended, and it says why when it ends by itself.
+//!
+//! # What lies in a cluster's directory
+//!
+//! | name | what |
+//! |---|---|
+//! | `cluster.toml` | the effective configuration, with nothing left to defaults |
+//! | `supervisor.lock` | locked while the supervisor lives; its pid and start time, for people |
+//! | `supervisor.sock` | where it listens (elsewhere when the path is too long for a socket) |
+//! | `supervisor.log`, `node-N.log` | logs |
+//! | `children.json` | the processes it has started, by pid and start time |
+//! | `served` | there once the cluster has served: from then on an empty node directory is a loss |
+//! | `node-N/` | a node's data |
+//!
+//! # Invariants
+//!
+//! 1. One supervisor a cluster: the kernel's lock on `supervisor.lock` decides.
+//! 2. A supervisor that ends, however it ends, leaves no node running: in an orderly end it waits for them; when it is
+//!    killed, the nodes notice that their standard input closes; and what still runs then (a stopped process notices
+//!    nothing) is found in `children.json` by the next supervisor or `down`, and killed.
+//! 3. Nothing is signalled by pid alone: pids are reused, pairs of pid and start time are not.
+//! 4. The wanted faults outlive a node: one that starts has its faults before its links open.
+//! 5. A reply says [`Reply::Done`](wire::Reply::Done) only when what was asked for has taken effect.
+//!
+//! # Left out
+//!
+//! A failed node is not started again by itself: whoever breaks things on purpose wants to see them broken.
+
+mod boot;
+mod client;
+mod error;
+mod faults;
+mod host;
+mod lock;
+pub mod member;
+mod operations;
+mod paths;
+mod plan;
+mod ports;
+mod process;
+mod server;
+pub mod status;
+mod supervisor;
+mod target;
+mod up;
+pub mod wire;
+
+pub use boot::{Boot, run};
+pub use client::Cluster;
+pub use error::{Error, ErrorKind, Result};
+pub use faults::{DiskFault, Partition};
+pub use host::{Host, NodeStart, node_config};
+pub use lock::{Attempt, Lock};
+pub use paths::{ClusterDir, StateDir};
+pub use plan::{Wish, reap, remove, wipe};
+pub use ports::{FreePorts, check_free, free_ports, holder};
+pub use process::ProcessId;
+pub use status::{ClusterStatus, Condition, NodeStatus, Surveyor};
+pub use supervisor::{Setup, Supervisor};
+pub use target::{Target, resolve};
+pub use up::{UpOutcome, up};
+pub use wire::{Info, KillSignal, NodeInfo, NodeState, Phase, Reply, Request};

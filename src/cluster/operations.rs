@@ -1,0 +1,299 @@
+//! What a supervisor does to its nodes. Each returns when it has taken effect.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::faults::list;
+use super::member::{self, MemberState, Order};
+use super::{
+    ClusterStatus, DiskFault, Error, KillSignal, NodeInfo, NodeState, Partition, Request, Result, Supervisor,
+    Surveyor,
+};
+use crate::client::ControlClient;
+use crate::consensus::NodeId;
+
+/// How long a node may take from its start until it serves: it may have a long log to read.
+const START: Duration = Duration::from_secs(60);
+/// How long a node may take to end, its own time to stop in an orderly way included.
+const END: Duration = Duration::from_secs(20);
+/// How long a cluster may take to have a leader that serves.
+const SERVE: Duration = Duration::from_secs(20);
+/// How long a node may take to catch up before a rolling restart goes on.
+const CATCH_UP: Duration = Duration::from_secs(60);
+/// How long a control call may take.
+const CONTROL: Duration = Duration::from_secs(5);
+/// How often nodes are asked while something is awaited of them.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Says what is going on while an operation takes its time.
+pub(super) type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
+
+impl Supervisor {
+    /// Carries out a request that changes something, unless the cluster is being taken down.
+    pub(super) async fn change(self: &Arc<Self>, request: Request, progress: Progress<'_>) -> Result<()> {
+        let work = async {
+            let _one_at_a_time = self.changing.lock().await;
+            match request {
+                Request::Kill { ids, signal } => self.end(&ids, signal, "ended by `kill`").await,
+                Request::Pause { ids } => self.pause(&ids).await,
+                Request::Resume { ids } => self.resume(&ids).await,
+                Request::Restart { ids, rolling: false } => self.restart(&ids, progress).await,
+                Request::Restart { ids, rolling: true } => self.restart_rolling(&ids, progress).await,
+                Request::Partition(partition) => self.partition(partition).await,
+                Request::Disk { ids, fault } => self.disk(&ids, fault).await,
+                Request::Info | Request::Down => Ok(()),
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            () = self.stopping() => Err(Error::failed(format!("the cluster {} is being taken down", self.setup.config.name))),
+        }
+    }
+
+    /// Starts nodes that are down, all at once, and waits until they serve.
+    pub(super) async fn start(self: &Arc<Self>, ids: &BTreeSet<u64>) -> Result<()> {
+        for id in ids {
+            self.spawn_node(*id)?;
+        }
+        for id in ids {
+            let Some(watch) = self.watch(*id) else {
+                let node = self.info().nodes.into_iter().find(|node| node.id == *id);
+                return Err(self.start_failed(*id, &node.and_then(|node| node.why).unwrap_or_default()));
+            };
+            let serving = member::wait(watch, |state| *state != MemberState::Starting);
+            match tokio::time::timeout(START, serving).await {
+                Ok(MemberState::Ended(why)) => return Err(self.start_failed(*id, &why)),
+                Ok(_) => {}
+                Err(_) => return Err(self.start_failed(*id, &format!("it does not serve after {START:?}"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn start_failed(&self, id: u64, why: &str) -> Error {
+        let name = &self.setup.config.name;
+        let error = Error::failed(format!("node {id} of the cluster {name} does not start: {why}"));
+        let node = self.info().nodes.into_iter().find(|node| node.id == id);
+        match node {
+            Some(node) => error.hint(format!("its log is {}", node.log.display())),
+            None => error,
+        }
+    }
+
+    /// Ends nodes, all at once, and waits until they are gone.
+    pub(super) async fn end(&self, ids: &BTreeSet<u64>, signal: KillSignal, by: &str) -> Result<()> {
+        let watches: Vec<_> =
+            ids.iter().filter_map(|id| Some((*id, self.order(*id, Order::End(signal), Some(by))?))).collect();
+        for (id, watch) in watches {
+            let gone = async {
+                member::wait(watch, |_| false).await;
+                // Gone for whoever asks next, too.
+                while self.watch(id).is_some() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            if tokio::time::timeout(END, gone).await.is_err() {
+                return Err(Error::failed(format!("node {id} does not end"))
+                    .hint("its process may be stuck in the kernel, as on a dead disk"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn pause(&self, ids: &BTreeSet<u64>) -> Result<()> {
+        self.order_and_wait(ids, Order::Pause, &MemberState::Paused, "pause").await
+    }
+
+    async fn resume(&self, ids: &BTreeSet<u64>) -> Result<()> {
+        self.order_and_wait(ids, Order::Resume, &MemberState::Running, "resume").await?;
+        self.hand_out_faults(ids).await
+    }
+
+    async fn order_and_wait(
+        &self,
+        ids: &BTreeSet<u64>,
+        order: Order,
+        wanted: &MemberState,
+        verb: &str,
+    ) -> Result<()> {
+        let down: BTreeSet<u64> = ids.iter().copied().filter(|id| self.watch(*id).is_none()).collect();
+        if !down.is_empty() {
+            return Err(Error::failed(format!("cannot {verb} what does not run: node {}", list(&down)))
+                .hint(format!(
+                    "start it with: consensusctl cluster restart {}",
+                    list(&down).replace(", ", ",")
+                )));
+        }
+        for id in ids {
+            let Some(watch) = self.order(*id, order, None) else { continue };
+            let reached = tokio::time::timeout(END, member::wait(watch, |state| state == wanted)).await;
+            if !reached.is_ok_and(|reached| reached == *wanted) {
+                return Err(Error::failed(format!(
+                    "could not {verb} node {id}: it is gone or does not react"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn restart(self: &Arc<Self>, ids: &BTreeSet<u64>, progress: Progress<'_>) -> Result<()> {
+        self.end(ids, KillSignal::Term, "stopped by `restart`").await?;
+        progress(format!("stopped node {}", list(ids)));
+        self.start(ids).await?;
+        progress(format!("started node {}", list(ids)));
+        // A cluster whose quorum is cut off or down on purpose has no leader, and that is not this command's failure.
+        let _ = self.await_leader(ids, Duration::from_secs(3)).await;
+        Ok(())
+    }
+
+    async fn restart_rolling(self: &Arc<Self>, ids: &BTreeSet<u64>, progress: Progress<'_>) -> Result<()> {
+        for id in ids {
+            let one = BTreeSet::from([*id]);
+            self.hand_over(*id, progress).await;
+            self.end(&one, KillSignal::Term, "stopped by `restart --rolling`").await?;
+            self.start(&one).await?;
+            self.await_caught_up(*id).await?;
+            progress(format!("restarted node {id}"));
+        }
+        Ok(())
+    }
+
+    /// Moves leadership away from a node, if it leads. A leader that cannot hand over is restarted all the same: the
+    /// others elect another.
+    async fn hand_over(&self, id: u64, progress: Progress<'_>) {
+        let status = Surveyor::default().survey(&self.info(), false).await;
+        let Some(node) = status.nodes.iter().find(|node| node.id == id && status.leader == Some(id)) else {
+            return;
+        };
+        let Ok(client) = ControlClient::new(&node.address) else { return };
+        match client.with_timeout(CONTROL).transfer_leadership(None).await {
+            Ok(leader) => progress(format!("node {id} handed over to node {leader}")),
+            Err(error) => progress(format!("node {id} could not hand over: {error}")),
+        }
+    }
+
+    async fn await_caught_up(&self, id: u64) -> Result<()> {
+        let mut surveyor = Surveyor::default();
+        let mut last = String::new();
+        let caught_up = async {
+            loop {
+                let status = surveyor.survey(&self.info(), false).await;
+                let node = status.nodes.iter().find(|node| node.id == id);
+                let well =
+                    node.is_some_and(|node| node.reachable && node.why.is_empty() && node.leader.is_some());
+                if well && status.leader.is_some() {
+                    return;
+                }
+                last = status.why.join("; ");
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        if tokio::time::timeout(CATCH_UP, caught_up).await.is_err() {
+            return Err(Error::failed(format!(
+                "node {id} did not become healthy within {CATCH_UP:?}: {last}"
+            ))
+            .hint("the nodes after it were not restarted; see: consensusctl status"));
+        }
+        Ok(())
+    }
+
+    /// Waits until a leader has committed all that it held when it was first seen leading, its own no-op included, and
+    /// all of `ids` follow it: then the cluster serves writes and linearizable reads.
+    pub(super) async fn await_leader(&self, ids: &BTreeSet<u64>, limit: Duration) -> Result<ClusterStatus> {
+        let mut surveyor = Surveyor::default();
+        let mut seen: Option<(u64, Option<u64>, Option<u64>)> = None;
+        let mut last = None;
+        let served = async {
+            loop {
+                let status = surveyor.survey(&self.info(), false).await;
+                let failed = status
+                    .nodes
+                    .iter()
+                    .find(|node| ids.contains(&node.id) && node.state == NodeState::Failed);
+                if let Some(node) = failed {
+                    return Err(self.start_failed(node.id, &node.why.join(", ")));
+                }
+                let leader = status.nodes.iter().find(|node| status.leader == Some(node.id));
+                if let Some(leader) = leader {
+                    let (id, epoch) = (leader.id, leader.epoch);
+                    let held = seen
+                        .filter(|seen| (seen.0, seen.1) == (id, epoch))
+                        .map_or(leader.last, |seen| seen.2);
+                    seen = Some((id, epoch, held));
+                    let all_follow = status.nodes.iter().filter(|node| ids.contains(&node.id));
+                    let mut all_follow = all_follow.map(|node| node.leader == Some(id));
+                    if leader.committed >= held && all_follow.all(|follows| follows) {
+                        return Ok(status);
+                    }
+                }
+                last = Some(status);
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        match tokio::time::timeout(limit, served).await {
+            Ok(served) => served,
+            Err(_) => {
+                let why = last.map(|status| status.why.join("; ")).unwrap_or_default();
+                let name = &self.setup.config.name;
+                Err(Error::failed(format!("the cluster {name} does not serve after {limit:?}: {why}"))
+                    .hint(format!("its logs are in {}", self.setup.dir.path().display())))
+            }
+        }
+    }
+
+    /// Starts all nodes and waits until the cluster serves.
+    pub(super) async fn bring_up(self: &Arc<Self>) -> Result<ClusterStatus> {
+        let _one_at_a_time = self.changing.lock().await;
+        let ids = self.ids();
+        self.start(&ids).await?;
+        self.await_leader(&ids, SERVE).await
+    }
+
+    /// Ends all nodes.
+    pub(super) async fn take_down(&self) -> Result<()> {
+        self.end(&self.ids(), KillSignal::Term, "stopped by `down`").await
+    }
+
+    async fn partition(&self, partition: Partition) -> Result<()> {
+        self.set_partition(partition);
+        self.hand_out_faults(&self.ids()).await
+    }
+
+    async fn disk(&self, ids: &BTreeSet<u64>, fault: DiskFault) -> Result<()> {
+        for id in ids {
+            self.set_disk(*id, fault);
+        }
+        self.hand_out_faults(ids).await
+    }
+
+    /// Gives running nodes the faults that are wanted, all at once, and waits until each has confirmed. Nodes that are
+    /// down or paused get them when they start or go on.
+    async fn hand_out_faults(&self, ids: &BTreeSet<u64>) -> Result<()> {
+        let info = self.info();
+        let mut handed = Vec::new();
+        for node in
+            info.nodes.iter().filter(|node| ids.contains(&node.id) && node.state == NodeState::Running)
+        {
+            let blocked: Vec<NodeId> = info.partition.blocked(node.id).into_iter().map(NodeId).collect();
+            handed.push((node.id, tokio::spawn(hand_faults(node.clone(), blocked))));
+        }
+        for (id, handed) in handed {
+            let handed = handed.await.unwrap_or_else(|error| Err(error.to_string()));
+            // A node that died meanwhile has no links to cut.
+            if let Err(error) = handed
+                && self.watch(id).is_some()
+            {
+                return Err(Error::failed(format!("node {id} did not take the fault: {error}"))
+                    .hint("it is wanted still, and given to the node when it starts again"));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn hand_faults(node: NodeInfo, blocked: Vec<NodeId>) -> std::result::Result<(), String> {
+    let client = ControlClient::new(&node.address).map_err(|error| error.to_string())?.with_timeout(CONTROL);
+    client.set_partition(&blocked).await.map_err(|error| error.to_string())?;
+    client.set_disk_fault(node.disk.into()).await.map_err(|error| error.to_string())
+}

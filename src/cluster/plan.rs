@@ -1,0 +1,231 @@
+//! Before anything starts: what to start, and what is left of before.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::faults::list;
+use super::{Attempt, ClusterDir, Error, Lock, ProcessId, Result};
+use crate::config::{ClusterConfig, ConfigError, MAX_NODES};
+use crate::registry::{self, Entry, PROTOCOLS};
+
+/// How long a process may take to be gone after SIGKILL.
+const REAP: Duration = Duration::from_secs(10);
+
+/// What the user said about the cluster to be; what was not said comes from the data that is there, or from defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// The protocol.
+    pub protocol: Option<String>,
+    /// How many nodes.
+    pub nodes: Option<usize>,
+    /// The port of the first node.
+    pub port: Option<u16>,
+    /// A configuration file.
+    pub config: Option<PathBuf>,
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        let mut usage = Self::usage(error.to_string());
+        usage.hint = error.hint;
+        usage
+    }
+}
+
+impl Wish {
+    fn entry(&self) -> Result<Option<&'static Entry>> {
+        let Some(name) = &self.protocol else { return Ok(None) };
+        let known = || PROTOCOLS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
+        let unknown = || Error::usage(format!("unknown protocol {name}; known are {}", known()));
+        registry::find(name).map(Some).ok_or_else(unknown)
+    }
+
+    /// The name of the cluster where no other is chosen: the configuration's, which is the protocol's by default.
+    pub fn default_name(&self) -> Result<String> {
+        let entry = self.entry()?;
+        Ok(match &self.config {
+            Some(path) => ClusterConfig::load(path, entry)?.name,
+            None => entry.unwrap_or_else(registry::default_protocol).name.to_owned(),
+        })
+    }
+
+    /// The configuration to run in `dir`, given the one that its data has.
+    pub fn plan(&self, dir: &ClusterDir, existing: Option<&ClusterConfig>) -> Result<ClusterConfig> {
+        let entry = self.entry()?;
+        let mut config = match (&self.config, existing) {
+            (Some(path), _) => ClusterConfig::load(path, entry)?,
+            (None, Some(existing)) if entry.is_none_or(|entry| entry.name == existing.protocol) => {
+                existing.clone()
+            }
+            (None, _) => ClusterConfig::defaults(entry.unwrap_or_else(registry::default_protocol)),
+        };
+        // An id that stands in the file is meant; one that is merely derived is replaced, so that data of an earlier
+        // cluster of the same shape is never taken for this one's.
+        let meant = Some(config.cluster_id).filter(|id| *id != config.derived_id());
+        dir.name().clone_into(&mut config.name);
+        if self.nodes.is_some() || self.port.is_some() {
+            let nodes = self.nodes.unwrap_or(config.members.len());
+            let first =
+                config.members.first().and_then(|member| member.address.rsplit_once(':')?.1.parse().ok());
+            let port = self.port.or(first).unwrap_or(config.entry().default_port);
+            if !(1..=MAX_NODES).contains(&nodes) {
+                return Err(Error::usage(format!("a cluster has 1 to {MAX_NODES} nodes, not {nodes}")));
+            }
+            if port == 0 || usize::from(port) + nodes - 1 > usize::from(u16::MAX) {
+                return Err(Error::usage(format!("{nodes} ports from {port} on do not exist")));
+            }
+            config.set_local_members(port, nodes);
+        }
+        config.cluster_id = match existing {
+            Some(existing) => {
+                config.cluster_id = meant.unwrap_or(existing.cluster_id);
+                check_same_cluster(dir, existing, &config)?;
+                existing.cluster_id
+            }
+            None => meant.unwrap_or_else(random_id),
+        };
+        Ok(config)
+    }
+}
+
+fn random_id() -> u64 {
+    RandomState::new().build_hasher().finish() >> 1
+}
+
+fn check_same_cluster(dir: &ClusterDir, data: &ClusterConfig, wanted: &ClusterConfig) -> Result<()> {
+    let hint = format!(
+        "to keep the data, leave the option away or choose another --name; to lose it: consensusctl cluster up --fresh \
+         --name {}",
+        dir.name()
+    );
+    let refused = |what: String| {
+        let place = dir.path().display();
+        Err(Error::failed(format!("the cluster {} has data of {what} (in {place})", dir.name()))
+            .hint(hint.clone()))
+    };
+    if data.protocol != wanted.protocol {
+        return refused(format!("the protocol {}, not {}", data.protocol, wanted.protocol));
+    }
+    if data.cluster_id != wanted.cluster_id {
+        return refused(format!("the cluster_id {}, not {}", data.cluster_id, wanted.cluster_id));
+    }
+    let ids = |config: &ClusterConfig| config.members.iter().map(|member| member.id).collect::<BTreeSet<_>>();
+    let (has, wants) = (ids(data), ids(wanted));
+    if has.len() != wants.len() {
+        return refused(format!("{} nodes, not {}", has.len(), wants.len()));
+    }
+    if has != wants {
+        return refused(format!("the nodes {}, not {}", list(&has), list(&wants)));
+    }
+    Ok(())
+}
+
+/// The configuration that the data in `dir` has, if it has any.
+pub(super) fn existing(dir: &ClusterDir) -> Result<Option<ClusterConfig>> {
+    let path = dir.config();
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(ClusterConfig::load(&path, None)?))
+}
+
+/// Ends the processes that a supervisor that was killed has left. The caller holds the cluster's lock, so they cannot
+/// belong to a living one. Answers which they were.
+pub async fn reap(dir: &ClusterDir) -> Result<Vec<ProcessId>> {
+    let path = dir.children();
+    let Some(text) = read_if_there(&path)? else { return Ok(Vec::new()) };
+    // A file that cannot be read was never finished by its writer; nodes notice its death by themselves.
+    let children: Vec<ProcessId> = serde_json::from_str(&text).unwrap_or_default();
+    let mut reaped = Vec::new();
+    for child in children.into_iter().filter(ProcessId::is_alive) {
+        if !child.kill(REAP).await {
+            return Err(Error::failed(format!(
+                "the process {} of a supervisor that died does not end",
+                child.pid
+            ))
+            .hint(format!(
+                "it ignores SIGKILL; look at it with: ps -o pid,stat,wchan,args -p {}",
+                child.pid
+            )));
+        }
+        reaped.push(child);
+    }
+    remove_if_there(&path)?;
+    Ok(reaped)
+}
+
+fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(format!("cannot read {}", path.display()), &error)),
+    }
+}
+
+pub(super) fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(format!("cannot remove {}", path.display()), &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes everything of a cluster but its lock, which the caller holds, and the log of the supervisor, which may be the
+/// caller. Only what a supervisor puts there is touched.
+pub fn wipe(dir: &ClusterDir) -> Result<()> {
+    let entries = match fs::read_dir(dir.path()) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io(format!("cannot list {}", dir.path().display()), &error)),
+    };
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    // The configuration goes last: a directory whose wiping was interrupted is still known as a cluster's.
+    names.sort_by_key(|name| name == "cluster.toml");
+    for name in names.iter().filter(|name| is_ours(name)) {
+        let path = dir.path().join(name);
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(|error| Error::io(format!("cannot remove {}", path.display()), &error))?;
+    }
+    remove_if_there(&dir.socket()?)
+}
+
+fn is_ours(name: &str) -> bool {
+    let node = |name: &str| {
+        name.strip_prefix("node-").is_some_and(|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_digit()))
+    };
+    let stem = name.strip_suffix(".log").or_else(|| name.strip_suffix(".log.1"));
+    matches!(name, "cluster.toml" | "cluster.toml.tmp" | "children.json" | "children.json.tmp" | "served")
+        || node(name)
+        || stem.is_some_and(node)
+}
+
+/// Removes a cluster that does not run, with its directory. What a user has put there stays, and the directory with it.
+pub async fn remove(dir: &ClusterDir) -> Result<()> {
+    let lock = match Lock::try_take(&dir.lock())? {
+        Attempt::Locked(lock) => lock,
+        Attempt::Held(_) => {
+            return Err(Error::failed(format!("the cluster {} runs", dir.name()))
+                .hint(format!("take it down first: consensusctl cluster down --cluster {}", dir.name())));
+        }
+    };
+    reap(dir).await?;
+    wipe(dir)?;
+    remove_if_there(&dir.supervisor_log())?;
+    drop(lock);
+    match fs::remove_dir(dir.path()) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(format!("cannot remove {}", dir.path().display()), &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Ports: who holds one that we want, and free ones for clusters that come and go.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
+
+use super::{Error, Result};
+use crate::config::MemberConfig;
+
+/// Where [`free_ports`] looks: above the well-known ports, below the ranges from which Linux (32768) and macOS (49152)
+/// take ports for outgoing connections, so that none of those can get in between.
+const FREE_RANGE: std::ops::Range<u16> = 20_000..32_000;
+
+/// Makes sure that every member can listen at its address. Says who is in the way.
+pub fn check_free(members: &[MemberConfig]) -> Result<()> {
+    members.iter().try_for_each(|member| check_member(member))
+}
+
+fn check_member(member: &MemberConfig) -> Result<()> {
+    let address = &member.address;
+    let resolved: Vec<SocketAddr> = address
+        .to_socket_addrs()
+        .map_err(|error| Error::io(format!("node {}: cannot resolve {address}", member.id), &error))?
+        .collect();
+    let Err(error) = TcpListener::bind(&resolved[..]) else { return Ok(()) };
+    Err(match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            let port = resolved.first().map_or(0, SocketAddr::port);
+            let holder = holder(port).unwrap_or_else(|| "a process that cannot be named".to_owned());
+            Error::failed(format!("node {}: {address} is in use by {holder}", member.id))
+                .hint("stop that process, or choose other ports with --port BASE")
+        }
+        std::io::ErrorKind::AddrNotAvailable => {
+            Error::failed(format!("node {}: {address} is not an address of this machine", member.id)).hint(
+                format!("on the host that has it, run: consensusctl node --id {} --config FILE", member.id),
+            )
+        }
+        _ => Error::io(format!("node {}: cannot listen on {address}", member.id), &error),
+    })
+}
+
+/// The process that listens on a port of this machine, as `python3 (pid 123)`. `None` if it cannot be found out, as
+/// for processes of other users.
+#[cfg(target_os = "linux")]
+pub fn holder(port: u16) -> Option<String> {
+    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .flat_map(|table| listening_inodes(&table, port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let pids =
+        fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let has_socket = |pid: &u32| {
+        fs::read_dir(format!("/proc/{pid}/fd")).is_ok_and(|fds| {
+            fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+                .any(|target| inodes.iter().any(|inode| target.as_os_str() == inode.as_str()))
+        })
+    };
+    let mut pids = pids;
+    let pid = pids.find(has_socket)?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some(format!("{} (pid {pid})", name.trim()))
+}
+
+/// The socket inodes that listen on `port`, from the text of `/proc/net/tcp` or `tcp6`.
+#[cfg(target_os = "linux")]
+fn listening_inodes(table: &str, port: u16) -> Vec<String> {
+    // proc_pid_net(5): "sl local_address rem_address st … inode"; 0A is LISTEN, the port is hexadecimal.
+    let suffix = format!(":{port:04X}");
+    let rows = table.lines().skip(1).map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row.len() > 9 && row[1].ends_with(&suffix) && row[3] == "0A")
+        .map(|row| row[9].to_owned())
+        .collect()
+}
+
+/// The process that listens on a port of this machine. `None` if it cannot be found out.
+#[cfg(not(target_os = "linux"))]
+pub fn holder(port: u16) -> Option<String> {
+    let output = std::process::Command::new("lsof")
+        .args(["-nP", "-F", "pc", "-sTCP:LISTEN", &format!("-iTCP:{port}")])
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let field = |letter: char| text.lines().find_map(|line| line.strip_prefix(letter).map(str::to_owned));
+    Some(format!("{} (pid {})", field('c')?, field('p')?))
+}
+
+/// A run of ports that no other [`free_ports`] of this machine gives out while this is held.
+#[derive(Debug)]
+pub struct FreePorts {
+    first: u16,
+    count: u16,
+    _locks: Vec<File>,
+}
+
+impl FreePorts {
+    /// The first port; the others follow.
+    pub fn first(&self) -> u16 {
+        self.first
+    }
+
+    /// All of them.
+    pub fn ports(&self) -> impl Iterator<Item = u16> + use<> {
+        self.first..self.first + self.count
+    }
+}
+
+/// Finds `count` consecutive ports on which nothing listens, reserved for the caller by a lock file each. What is not
+/// one of ours can still take a port before a node listens on it.
+pub fn free_ports(count: u16) -> Result<FreePorts> {
+    let dir = lock_dir()?;
+    let slots = (FREE_RANGE.end - FREE_RANGE.start) / count.max(1);
+    // Starting at a place of this process's own keeps parallel runs from walking over each other's locks.
+    let start = (std::process::id() as u16).wrapping_mul(37);
+    for i in 0..slots {
+        let first = FREE_RANGE.start + start.wrapping_add(i) % slots * count;
+        if let Some(locks) = (first..first + count).map(|port| reserve(&dir, port)).collect() {
+            return Ok(FreePorts { first, count, _locks: locks });
+        }
+    }
+    Err(Error::failed(format!("no {count} consecutive free ports from {} on", FREE_RANGE.start)))
+}
+
+fn lock_dir() -> Result<PathBuf> {
+    let dir = std::env::temp_dir().join(format!("consensusctl-ports-{}", nix::unistd::getuid()));
+    fs::create_dir_all(&dir).map_err(|error| Error::io(format!("cannot make {}", dir.display()), &error))?;
+    Ok(dir)
+}
+
+fn reserve(dir: &std::path::Path, port: u16) -> Option<File> {
+    let file = File::create(dir.join(port.to_string())).ok()?;
+    file.try_lock().ok()?;
+    TcpListener::bind(("127.0.0.1", port)).ok()?;
+    Some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_reported_with_the_process_that_holds_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let error = check_free(&[MemberConfig { id: 2, address: address.clone() }]).unwrap_err();
+        assert!(error.message.starts_with(&format!("node 2: {address} is in use by ")), "{error}");
+        if cfg!(target_os = "linux") {
+            assert!(error.message.contains(&format!("(pid {})", std::process::id())), "{error}");
+        }
+        drop(listener);
+        check_free(&[MemberConfig { id: 2, address }]).unwrap();
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_refused_with_what_to_run_there() {
+        // 192.0.2.0/24 is reserved for documentation (RFC 5737).
+        let error = check_free(&[MemberConfig { id: 3, address: "192.0.2.1:5001".into() }]).unwrap_err();
+        assert!(error.message.contains("is not an address of this machine"), "{error}");
+        assert!(error.hint.unwrap().contains("node --id 3"));
+    }
+
+    #[test]
+    fn two_runs_get_different_ports() {
+        let (one, other) = (free_ports(5).unwrap(), free_ports(5).unwrap());
+        assert!(one.ports().all(|port| other.ports().all(|taken| taken != port)));
+        let first = one.first();
+        drop(one);
+        assert_eq!(free_ports(5).unwrap().first(), first, "a dropped reservation is free again");
+    }
+}

@@ -1,0 +1,160 @@
+use super::*;
+use crate::cluster::{Partition, Phase};
+
+/// A running node's info and report; it leads if `leader` names it.
+pub(in crate::cluster) fn node(id: u64, leader: Option<u64>) -> (NodeInfo, Answer) {
+    let info = NodeInfo {
+        id,
+        address: format!("127.0.0.1:{}", 5000 + id),
+        pid: Some(100 + id as u32),
+        state: NodeState::Running,
+        why: None,
+        log: "node.log".into(),
+        data: "node".into(),
+        disk: DiskFault::Ok,
+    };
+    let report = NodeReport {
+        id,
+        role: if leader == Some(id) { "leader" } else { "follower" }.to_owned(),
+        epoch: 3,
+        leader,
+        last: 10,
+        committed: 10,
+        applied: 10,
+        digest: Some("ab".to_owned()),
+        digest_at: 10,
+        ..NodeReport::default()
+    };
+    (info, Some(Ok(report)))
+}
+
+pub(in crate::cluster) fn status_of(nodes: Vec<(NodeInfo, Answer)>) -> ClusterStatus {
+    status_under(nodes, Partition::default())
+}
+
+fn status_under(nodes: Vec<(NodeInfo, Answer)>, partition: Partition) -> ClusterStatus {
+    let info = Info {
+        name: "raft".to_owned(),
+        protocol: "raft".to_owned(),
+        pid: 1,
+        phase: Phase::Running,
+        in_process: false,
+        directory: "/tmp".into(),
+        partition,
+        nodes: nodes.iter().map(|(info, _)| info.clone()).collect(),
+    };
+    assess(&info, nodes)
+}
+
+fn in_state(id: u64, state: NodeState, why: Option<&str>) -> (NodeInfo, Answer) {
+    let (mut info, _) = node(id, None);
+    (info.state, info.why) = (state, why.map(str::to_owned));
+    (info, None)
+}
+
+fn report(node: &mut (NodeInfo, Answer)) -> &mut NodeReport {
+    node.1.as_mut().unwrap().as_mut().unwrap()
+}
+
+fn holds(condition: &str, status: &ClusterStatus) -> bool {
+    condition.parse::<Condition>().unwrap().missing(status).is_none()
+}
+
+#[test]
+fn a_cluster_without_trouble_is_healthy_and_converged() {
+    let status = status_of((1..=5).map(|id| node(id, Some(2))).collect());
+    assert_eq!((status.leader, status.healthy, &status.why), (Some(2), true, &Vec::new()));
+    for condition in ["leader", "healthy", "converged", "applied>=10"] {
+        assert!(holds(condition, &status), "{condition}");
+    }
+    let missing = Condition::Applied(11).missing(&status).unwrap();
+    assert!(missing.contains("node 1 applied 10"), "{missing}");
+}
+
+#[test]
+fn a_node_that_was_ended_on_purpose_is_told_and_not_waited_for() {
+    let mut nodes: Vec<_> = (1..=4).map(|id| node(id, Some(2))).collect();
+    nodes.push(in_state(5, NodeState::Stopped, Some("ended by `kill`")));
+    let status = status_of(nodes);
+    assert!(status.healthy && holds("converged", &status));
+    assert_eq!(status.nodes[4].why, ["ended by `kill`"]);
+}
+
+#[test]
+fn a_failed_or_paused_node_keeps_the_cluster_from_being_healthy_with_its_reason() {
+    let mut nodes: Vec<_> = (1..=3).map(|id| node(id, Some(2))).collect();
+    nodes.push(in_state(4, NodeState::Paused, None));
+    nodes.push(in_state(5, NodeState::Failed, Some("killed by SIGKILL")));
+    let status = status_of(nodes);
+    assert_eq!(status.leader, Some(2));
+    assert_eq!(status.why, ["node 4: paused", "node 5: killed by SIGKILL"]);
+    assert!(!holds("healthy", &status) && !holds("converged", &status) && holds("leader", &status));
+}
+
+#[test]
+fn a_leader_that_only_a_minority_follows_does_not_lead() {
+    let mut nodes: Vec<_> = (1..=5).map(|id| node(id, None)).collect();
+    for id in [1, 2] {
+        nodes[id - 1] = node(id as u64, Some(1));
+    }
+    let all = (1..=5).collect();
+    let partition = Partition::groups(&all, vec![[1, 2].into()]).unwrap();
+    let status = status_under(nodes, partition);
+    assert_eq!(status.leader, None);
+    assert_eq!(status.why[0], "no leader that a majority follows");
+    assert_eq!(status.why[1], "partitioned: 1, 2 | 3, 4, 5");
+}
+
+#[test]
+fn of_two_that_say_they_lead_the_later_one_does() {
+    let mut nodes: Vec<_> = (1..=5).map(|id| node(id, Some(2))).collect();
+    nodes[0] = node(1, Some(1));
+    report(&mut nodes[0]).epoch = 2;
+    let status = status_of(nodes);
+    assert_eq!(status.leader, Some(2));
+    assert_eq!(status.nodes[0].why, ["follows 1, not the leader 2"]);
+}
+
+#[test]
+fn no_quorum_is_said_with_numbers() {
+    let mut nodes = vec![node(1, None), node(2, None)];
+    nodes.extend((3..=5).map(|id| in_state(id, NodeState::Stopped, None)));
+    assert_eq!(status_of(nodes).why, ["no quorum: 2 of 5 reachable"]);
+}
+
+#[test]
+fn equal_indices_with_different_digests_are_not_convergence() {
+    let mut nodes: Vec<_> = (1..=3).map(|id| node(id, Some(2))).collect();
+    report(&mut nodes[2]).digest = Some("cd".to_owned());
+    let status = status_of(nodes);
+    assert_eq!(status.nodes[2].why, ["its state differs from the leader's at index 10"]);
+    assert!(Condition::Converged.missing(&status).unwrap().starts_with("digests differ"));
+}
+
+#[test]
+fn a_node_that_trails_is_not_converged_and_if_far_not_healthy() {
+    let mut nodes: Vec<_> = (1..=3).map(|id| node(id, Some(2))).collect();
+    report(&mut nodes[0]).applied = 9;
+    report(&mut nodes[0]).digest_at = 9;
+    let status = status_of(nodes.clone());
+    assert_eq!(status.nodes[0].behind, Some(1));
+    assert!(holds("healthy", &status) && !holds("converged", &status));
+    for node in &mut nodes[1..] {
+        report(node).applied = 10_000;
+    }
+    assert_eq!(status_of(nodes).why, ["node 1: 9991 indices behind"]);
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_unreachable_with_the_reason() {
+    let mut nodes: Vec<_> = (1..=3).map(|id| node(id, Some(2))).collect();
+    nodes[0].1 = Some(Err("no answer within 500ms".to_owned()));
+    let status = status_of(nodes);
+    assert!(!status.nodes[0].reachable);
+    assert_eq!(status.why, ["node 1: does not answer: no answer within 500ms"]);
+}
+
+#[test]
+fn unknown_conditions_are_refused_with_the_known_ones() {
+    assert!("happy".parse::<Condition>().unwrap_err().contains("applied>=N"));
+}

@@ -1,0 +1,187 @@
+//! Faults on a running cluster, from the command line: what is lost, what is refused, and what comes back.
+
+mod support;
+
+use support::{Lab, Mode, eventually, signal};
+
+fn partition_without_quorum(mode: Mode) {
+    let lab = Lab::up(5, mode);
+    lab.put("a", "1");
+    lab.run(&["partition", "1", "2", "3", "4", "5"]).ok();
+    let shown = lab.run(&["partition", "show"]).ok();
+    assert!(!shown.stdout.trim().is_empty());
+
+    // Refused in time, with the reason.
+    let put = lab.run(&["kv", "put", "a", "2", "--timeout", "3s"]);
+    assert!(put.code == 1 || put.code == 4, "{put:#?}");
+    assert!(!put.stderr.trim().is_empty());
+    let get = lab.run(&["kv", "get", "a", "--timeout", "3s"]);
+    assert_ne!(get.code, 0, "a linearizable read without a quorum: {get:#?}");
+    // A serializable read is one node's word and needs no quorum.
+    assert_eq!(lab.run(&["kv", "get", "a", "--serializable"]).ok().stdout.trim_end(), "1");
+    let status = lab.status();
+    assert!(status["why"].to_string().contains("quorum"), "{status:#}");
+
+    lab.run(&["partition", "heal"]).ok();
+    lab.put("a", "3");
+    assert_eq!(lab.get("a"), "3");
+    lab.wait_until("converged");
+}
+
+#[test]
+fn a_partition_without_quorum_refuses_and_heals() {
+    partition_without_quorum(Mode::Processes);
+}
+
+#[test]
+fn a_partition_without_quorum_refuses_and_heals_in_process() {
+    partition_without_quorum(Mode::InProcess);
+}
+
+fn isolated_leader(mode: Mode) {
+    let lab = Lab::up(3, mode);
+    lab.put("a", "1");
+    lab.run(&["partition", "--isolate", "leader"]).ok();
+    lab.put("a", "2");
+    assert_eq!(lab.get("a"), "2");
+    lab.run(&["partition", "heal"]).ok();
+    lab.wait_until("converged");
+    assert_eq!(lab.get("a"), "2");
+}
+
+#[test]
+fn an_isolated_leader_is_replaced() {
+    isolated_leader(Mode::Processes);
+}
+
+#[test]
+fn an_isolated_leader_is_replaced_in_process() {
+    isolated_leader(Mode::InProcess);
+}
+
+fn paused_leader(mode: Mode) {
+    let lab = Lab::up(3, mode);
+    lab.put("a", "1");
+    lab.run(&["pause", "leader"]).ok();
+    let paused = lab.status();
+    let states: Vec<_> = paused["nodes"].as_array().unwrap().iter().map(|node| node["state"].clone()).collect();
+    assert!(states.contains(&"paused".into()), "{paused:#}");
+    lab.put("a", "2");
+    lab.run(&["resume", "all"]).ok();
+    assert_eq!(lab.get("a"), "2");
+    lab.wait_until("healthy");
+}
+
+#[test]
+fn a_paused_leader_is_replaced() {
+    paused_leader(Mode::Processes);
+}
+
+#[test]
+fn a_paused_leader_is_replaced_in_process() {
+    paused_leader(Mode::InProcess);
+}
+
+fn all_killed(mode: Mode) {
+    let lab = Lab::up(5, mode);
+    for number in 0..20 {
+        lab.put(&format!("key-{number}"), &number.to_string());
+    }
+    lab.run(&["kill", "all"]).ok();
+    lab.run(&["kv", "get", "key-0", "--timeout", "1s"]).fails(5, &[]);
+    lab.run(&["cluster", "restart"]).ok();
+    for number in 0..20 {
+        assert_eq!(lab.get(&format!("key-{number}")), number.to_string());
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_all_nodes_are_killed() {
+    all_killed(Mode::Processes);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_all_tasks_are_killed() {
+    all_killed(Mode::InProcess);
+}
+
+#[test]
+fn a_node_that_was_killed_from_outside_is_seen_and_brought_back() {
+    let lab = Lab::up(3, Mode::Processes);
+    lab.put("a", "1");
+    signal(lab.pids()[0], "KILL");
+    eventually("the node is seen to have failed", || {
+        let status = lab.status();
+        (status["nodes"][0]["state"] == "failed").then_some(())
+    });
+    lab.run(&["cluster", "restart", "1"]).ok();
+    lab.wait_until("healthy");
+    assert_eq!(lab.get("a"), "1");
+}
+
+#[test]
+fn a_rolling_restart_serves_throughout() {
+    let lab = Lab::up(3, Mode::Processes);
+    lab.put("a", "1");
+    let before = lab.pids();
+    lab.run(&["cluster", "restart", "--rolling"]).ok();
+    let after = lab.pids();
+    assert!(before.iter().all(|pid| !after.contains(pid)), "a node was not restarted: {before:?} {after:?}");
+    lab.wait_until("healthy");
+    assert_eq!(lab.get("a"), "1");
+}
+
+fn failing_disk(mode: Mode) {
+    let lab = Lab::up(3, mode);
+    lab.put("a", "1");
+    lab.run(&["disk", "1", "--fail"]).ok();
+    for number in 0..3 {
+        lab.put("a", &number.to_string());
+    }
+    let why = eventually("the node stops rather than trust its disk", || {
+        let node = lab.status()["nodes"][0].clone();
+        (node["state"] == "failed").then(|| node["why"].to_string())
+    });
+    assert!(why.contains("sync") || why.contains("write"), "does not show the node's last error: {why}");
+    lab.run(&["cluster", "restart", "1"]).ok();
+    lab.wait_until("converged");
+}
+
+#[test]
+fn a_failing_fsync_stops_the_node_and_loses_nothing() {
+    failing_disk(Mode::Processes);
+}
+
+#[test]
+fn a_failing_fsync_stops_the_task_and_loses_nothing() {
+    failing_disk(Mode::InProcess);
+}
+
+#[test]
+fn a_leader_whose_fsync_stalls_is_replaced() {
+    let lab = Lab::up(3, Mode::Processes);
+    lab.put("a", "1");
+    let leader = lab.status()["leader"].as_u64().unwrap();
+    lab.run(&["disk", "leader", "--stall"]).ok();
+    lab.put("a", "2");
+    eventually("another node leads", || {
+        let now = lab.status()["leader"].as_u64()?;
+        (now != leader).then_some(())
+    });
+    lab.run(&["disk", &leader.to_string(), "--heal"]).ok();
+    lab.wait_until("converged");
+    assert_eq!(lab.get("a"), "2");
+}
+
+#[test]
+fn a_slow_disk_is_named() {
+    let lab = Lab::up(3, Mode::Processes);
+    lab.run(&["disk", "follower", "--slow", "1s"]).ok();
+    lab.put("a", "1");
+    eventually("status names the slow fsync", || {
+        let status = lab.status().to_string();
+        status.contains("fsync").then_some(())
+    });
+    lab.run(&["disk", "all", "--heal"]).ok();
+    lab.wait_until("converged");
+}

@@ -1,0 +1,267 @@
+//! Everything that goes wrong around a cluster: a clear error, and nothing lost.
+
+mod support;
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
+
+use support::{Lab, Mode, Running, eventually, files, signal};
+
+#[test]
+fn a_port_in_use_is_named_with_its_process_before_anything_starts() {
+    let lab = Lab::new(3, Mode::Processes);
+    let taken = TcpListener::bind(("127.0.0.1", lab.ports[1])).unwrap();
+    let pid = std::process::id().to_string();
+    lab.start().fails(1, &[&lab.ports[1].to_string(), &pid]);
+    assert_eq!(lab.processes(), Vec::<u32>::new(), "something was started");
+    drop(taken);
+    lab.start().ok();
+}
+
+#[test]
+fn a_second_up_says_so_and_changes_nothing() {
+    let lab = Lab::up(3, Mode::Processes);
+    let before = lab.pids();
+    let again = lab.start().ok();
+    assert!(format!("{}{}", again.stdout, again.stderr).contains("already"), "{again:#?}");
+    assert_eq!(lab.pids(), before);
+}
+
+#[test]
+fn up_and_down_reap_what_a_killed_supervisor_left() {
+    for command in ["up", "down"] {
+        let lab = Lab::up(3, Mode::Processes);
+        lab.put("a", "1");
+        let nodes = lab.pids();
+        let supervisor = lab.processes().into_iter().find(|pid| !nodes.contains(pid)).unwrap();
+        signal(supervisor, "KILL");
+        eventually("the supervisor is gone", || (!lab.processes().contains(&supervisor)).then_some(()));
+        lab.run(&["status"]).fails(5, &[]);
+        if command == "up" {
+            lab.start().ok();
+            assert_eq!(lab.get("a"), "1");
+            assert!(lab.pids().iter().all(|pid| !nodes.contains(pid)), "an orphan was kept");
+        } else {
+            lab.run(&["cluster", "down"]).ok();
+            assert_eq!(lab.processes(), Vec::<u32>::new());
+        }
+    }
+}
+
+#[test]
+fn up_after_everything_was_killed() {
+    let lab = Lab::up(3, Mode::Processes);
+    lab.put("a", "1");
+    for pid in lab.processes() {
+        signal(pid, "KILL");
+    }
+    eventually("all processes are gone", || lab.processes().is_empty().then_some(()));
+    lab.start().ok();
+    assert_eq!(lab.get("a"), "1");
+}
+
+#[test]
+fn another_size_than_the_data_has_is_refused_with_the_way_out() {
+    let mut lab = Lab::up(3, Mode::Processes);
+    lab.put("a", "1");
+    lab.run(&["cluster", "down"]).ok();
+    let ports = lab.ports.clone();
+    lab.ports.extend(support::free_ports(2));
+    lab.write_config("");
+    lab.start().fails(1, &["3", "5", "--fresh"]);
+    lab.ports = ports;
+    lab.write_config("");
+    lab.start().ok();
+    assert_eq!(lab.get("a"), "1");
+}
+
+#[test]
+fn an_unknown_protocol_is_refused_with_those_that_exist() {
+    let lab = Lab::new(3, Mode::Processes);
+    lab.run(&["cluster", "up", "--protocol", "paxos"]).fails(2, &["paxos", "raft"]);
+}
+
+#[test]
+fn a_target_that_does_not_exist_is_refused_with_those_that_do() {
+    let lab = Lab::up(3, Mode::Processes);
+    for command in [["kill", "9"], ["pause", "nobody"], ["resume", "0"]] {
+        let ran = lab.run(&command);
+        assert!(ran.code == 1 || ran.code == 2, "{ran:#?}");
+        assert!(ran.stderr.contains('3'), "does not name those that exist: {ran:#?}");
+    }
+    assert_eq!(lab.pids().len(), 3);
+}
+
+#[test]
+fn a_request_that_is_too_large_is_refused() {
+    let lab = Lab::up(3, Mode::Processes);
+    let value = "x".repeat(100_000);
+    lab.put("fits", &value);
+    // An argument has a limit of its own, so the large value comes from a transaction on standard input.
+    let mut child = lab.command(&["kv", "txn"]);
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let text = format!("then\nput big {}\n", "x".repeat(2 << 20));
+    // The command may refuse before it has read everything.
+    let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+    let ran = support::Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("too large"), "{}", ran.stderr);
+    assert_eq!(lab.get("fits"), value);
+}
+
+#[test]
+fn garbage_on_the_port_harms_nobody() {
+    let lab = Lab::up(3, Mode::Processes);
+    for (number, port) in lab.ports.iter().enumerate() {
+        for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4096], &[0; 3], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nxxxx"] {
+            let mut stream = TcpStream::connect(("127.0.0.1", *port)).unwrap();
+            // The node may hang up before it has read everything.
+            let _ = stream.write_all(garbage);
+        }
+        lab.put("a", &number.to_string());
+    }
+    lab.wait_until("healthy");
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_said() {
+    let lab = Lab::up(1, Mode::Processes);
+    lab.put("a", "1");
+    lab.run(&["kill", "1"]).ok();
+    let segment = first_segment(&lab);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    // A part of a batch that was never finished.
+    let start = (end + 16) / 8 * 8;
+    let header: Vec<u8> = bytes[64..72].to_vec();
+    bytes[start..start + 8].copy_from_slice(&header);
+    std::fs::write(&segment, bytes).unwrap();
+    lab.run(&["cluster", "restart"]).ok();
+    assert_eq!(lab.get("a"), "1");
+    let logs = lab.run(&["logs", "1"]).ok();
+    assert!(logs.stdout.contains("torn"), "the log does not say that a torn tail was cut");
+}
+
+#[test]
+fn rot_before_the_tail_stops_the_node_with_file_offset_batch_and_remedy() {
+    let lab = Lab::up(1, Mode::Processes);
+    for number in 0..10 {
+        lab.put("a", &number.to_string());
+    }
+    lab.run(&["kill", "1"]).ok();
+    let segment = first_segment(&lab);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[end / 2] ^= 0x10;
+    std::fs::write(&segment, &bytes).unwrap();
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    let ran = lab.run(&["cluster", "restart", "1"]);
+    assert_eq!(ran.code, 1, "{ran:#?}");
+    for word in [name, "offset", "batch", "wal inspect"] {
+        assert!(ran.stderr.contains(word), "does not say {word:?}: {ran:#?}");
+    }
+    let dir = lab.node_dir(1);
+    let verify = lab.run(&["wal", "verify", dir.to_str().unwrap()]);
+    assert_ne!(verify.code, 0, "{verify:#?}");
+    assert_eq!(std::fs::read(&segment).unwrap(), bytes, "the damaged file was changed");
+}
+
+fn first_segment(lab: &Lab) -> std::path::PathBuf {
+    let wal = lab.node_dir(1).join("wal");
+    files(&wal).into_iter().next().unwrap_or_else(|| panic!("no segment in {}", wal.display()))
+}
+
+#[test]
+fn a_directory_of_another_node_is_refused() {
+    let lab = Lab::up(3, Mode::Processes);
+    lab.put("a", "1");
+    lab.run(&["cluster", "down"]).ok();
+    let (one, two, aside) = (lab.node_dir(1), lab.node_dir(2), lab.dir.path().join("aside"));
+    std::fs::rename(&one, &aside).unwrap();
+    std::fs::rename(&two, &one).unwrap();
+    std::fs::rename(&aside, &two).unwrap();
+    let ran = lab.start();
+    assert_eq!(ran.code, 1, "{ran:#?}");
+    assert!(ran.stderr.contains("node"), "{ran:#?}");
+    std::fs::rename(&one, &aside).unwrap();
+    std::fs::rename(&two, &one).unwrap();
+    std::fs::rename(&aside, &two).unwrap();
+    lab.run(&["cluster", "down"]);
+    lab.start().ok();
+    assert_eq!(lab.get("a"), "1");
+}
+
+#[test]
+fn an_emptied_directory_of_a_member_is_refused() {
+    let lab = Lab::up(3, Mode::Processes);
+    lab.put("a", "1");
+    lab.run(&["kill", "2"]).ok();
+    std::fs::remove_dir_all(lab.node_dir(2)).unwrap();
+    let ran = lab.run(&["cluster", "restart", "2"]);
+    assert_eq!(ran.code, 1, "{ran:#?}");
+    assert!(ran.stderr.contains("node-2"), "{ran:#?}");
+    // The other two go on.
+    assert_eq!(lab.get("a"), "1");
+}
+
+#[test]
+fn a_full_disk_refuses_writes_keeps_the_data_and_comes_back() {
+    let lab = Lab::up(1, Mode::Processes);
+    lab.put("kept", "1");
+    lab.run(&["disk", "1", "--full"]).ok();
+    let value = "x".repeat(100_000);
+    let refused = eventually("writes are refused", || {
+        let ran = lab.run(&["kv", "put", "filler", &value, "--timeout", "2s"]);
+        (ran.code != 0).then_some(ran)
+    });
+    assert!(refused.stderr.contains("space") || refused.stderr.contains("full"), "{refused:#?}");
+    assert_eq!(lab.get("kept"), "1");
+    lab.run(&["disk", "1", "--heal"]).ok();
+    eventually("writes are taken again", || {
+        (lab.run(&["kv", "put", "kept", "2", "--timeout", "2s"]).code == 0).then_some(())
+    });
+    assert_eq!(lab.get("kept"), "2");
+}
+
+#[test]
+fn two_laboratories_do_not_disturb_each_other() {
+    let first = Lab::up(3, Mode::Processes);
+    let second = Lab::up(3, Mode::InProcess);
+    first.put("who", "first");
+    second.put("who", "second");
+    assert_eq!(first.get("who"), "first");
+    first.run(&["cluster", "down"]).ok();
+    assert_eq!(second.get("who"), "second");
+}
+
+#[test]
+fn clean_refuses_while_a_node_runs_and_tells_what_it_would_remove() {
+    let lab = Lab::up(1, Mode::Processes);
+    lab.put("a", "1");
+    let dir = lab.node_dir(1);
+    let ran = lab.run(&["wal", "clean", dir.to_str().unwrap()]);
+    assert_ne!(ran.code, 0, "{ran:#?}");
+    assert_eq!(lab.get("a"), "1");
+    lab.run(&["cluster", "down"]).ok();
+    let before = files(&dir);
+    lab.run(&["wal", "clean", "--dry-run", dir.to_str().unwrap()]).ok();
+    assert_eq!(files(&dir), before, "a dry run removed something");
+    lab.run(&["wal", "inspect", dir.to_str().unwrap()]).ok();
+    lab.run(&["wal", "verify", dir.to_str().unwrap()]).ok();
+    lab.run(&["wal", "clean", dir.to_str().unwrap()]).ok();
+    assert!(files(&dir).len() < before.len());
+}
+
+/// A foreground cluster ends with Ctrl-C, and leaves nothing.
+#[test]
+fn a_foreground_cluster_ends_on_interrupt() {
+    let lab = Lab::new(3, Mode::Processes);
+    let args = lab.up_args(&["--foreground"]);
+    let mut command = lab.command(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut child = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    eventually("it serves", || (lab.run(&["kv", "put", "a", "1"]).code == 0).then_some(()));
+    signal(child.0.id(), "INT");
+    child.0.wait().unwrap();
+    eventually("nothing is left", || lab.processes().is_empty().then_some(()));
+}

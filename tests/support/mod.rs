@@ -1,0 +1,229 @@
+//! A laboratory for tests that run the real binary: a cluster of its own, on free ports, in a temporary directory.
+
+// Each test file uses its part of this.
+#![allow(dead_code, reason = "every test file compiles this module for itself and uses a part of it")]
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything may take before a test gives up on it: far more than a loaded small machine needs.
+pub const GENEROUS: Duration = Duration::from_secs(60);
+
+/// How a cluster's nodes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Processes,
+    InProcess,
+}
+
+pub struct Lab {
+    pub dir: tempfile::TempDir,
+    pub name: String,
+    pub ports: Vec<u16>,
+    pub mode: Mode,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{self:#?}");
+        self
+    }
+
+    /// The command failed with this code, and said all of these words.
+    #[track_caller]
+    pub fn fails(self, code: i32, words: &[&str]) -> Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "does not say {word:?}: {self:#?}");
+        }
+        self
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON: {error}: {self:#?}"))
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Lab {
+    /// A laboratory with room for `nodes` nodes; nothing runs yet.
+    pub fn new(nodes: usize, mode: Mode) -> Self {
+        let dir = tempfile::Builder::new().prefix("cctl-test-").tempdir().unwrap();
+        let lab = Self { dir, name: "lab".to_owned(), ports: free_ports(nodes), mode };
+        lab.write_config("");
+        lab
+    }
+
+    /// A laboratory whose cluster runs.
+    #[track_caller]
+    pub fn up(nodes: usize, mode: Mode) -> Self {
+        let lab = Self::new(nodes, mode);
+        lab.start().ok();
+        lab
+    }
+
+    /// Writes the configuration, with more lines for its end.
+    pub fn write_config(&self, more: &str) {
+        let mut text = format!("name = \"{}\"\n", self.name);
+        for (position, port) in self.ports.iter().enumerate() {
+            text += &format!("[[member]]\nid = {}\naddress = \"127.0.0.1:{port}\"\n", position + 1);
+        }
+        std::fs::write(self.config(), text + more).unwrap();
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("lab.toml")
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    pub fn node_dir(&self, id: u64) -> PathBuf {
+        self.state_dir().join(&self.name).join(format!("node-{id}"))
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_consensusctl"));
+        command.args(args).env("CONSENSUSCTL_STATE_DIR", self.state_dir()).env("NO_COLOR", "1");
+        command.env_remove("RUST_LOG").stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ran {
+        self.command(args).output().unwrap().into()
+    }
+
+    /// The command line of `cluster up`, with `more` behind.
+    pub fn up_args(&self, more: &[&str]) -> Vec<String> {
+        let config = self.config();
+        let mut args = vec!["cluster", "up", "--config", config.to_str().unwrap()];
+        if self.mode == Mode::InProcess {
+            args.push("--in-process");
+        }
+        args.extend(more);
+        args.into_iter().map(str::to_owned).collect()
+    }
+
+    pub fn start_with(&self, more: &[&str]) -> Ran {
+        let args = self.up_args(more);
+        self.run(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    pub fn start(&self) -> Ran {
+        self.start_with(&[])
+    }
+
+    pub fn status(&self) -> Value {
+        self.run(&["status", "--output", "json"]).ok().json()
+    }
+
+    #[track_caller]
+    pub fn put(&self, key: &str, value: &str) {
+        self.run(&["kv", "put", key, value, "--timeout", "30s"]).ok();
+    }
+
+    #[track_caller]
+    pub fn get(&self, key: &str) -> String {
+        self.run(&["kv", "get", key, "--timeout", "30s"]).ok().stdout.trim_end().to_owned()
+    }
+
+    #[track_caller]
+    pub fn wait_until(&self, condition: &str) {
+        self.run(&["wait", "--until", condition, "--timeout", "60s"]).ok();
+    }
+
+    pub fn pids(&self) -> Vec<u32> {
+        let status = self.status();
+        let nodes = status["nodes"].as_array().unwrap();
+        nodes.iter().filter_map(|node| node["pid"].as_u64()).map(|pid| pid as u32).collect()
+    }
+
+    /// All processes that belong to this laboratory.
+    pub fn processes(&self) -> Vec<u32> {
+        let marker = self.dir.path().to_string_lossy().into_owned();
+        let output = Command::new("ps").args(["-A", "-o", "pid=,stat=,args="]).output().unwrap();
+        let listing = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ours = listing.lines().filter(|line| line.contains("consensusctl") && line.contains(&marker));
+        let running = ours.filter(|line| !line.split_whitespace().nth(1).unwrap_or("").starts_with('Z'));
+        running.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = self.run(&["cluster", "down", "--wipe"]);
+        for pid in self.processes() {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    }
+}
+
+/// Ports that were free a moment ago, different for every caller: the kernel does not give one out again so soon.
+pub fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}
+
+/// Waits for a condition, generously.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    while start.elapsed() < GENEROUS {
+        if let Some(value) = condition() {
+            return value;
+        }
+        std::thread::yield_now();
+    }
+    panic!("waited {GENEROUS:?} in vain until {what}");
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, name: &str) {
+    Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
+}
+
+/// The files below a directory.
+pub fn files(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// A child process that does not outlive the test.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
