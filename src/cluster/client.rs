@@ -129,14 +129,12 @@ impl Cluster {
                 tokio::time::sleep(POLL).await;
             }
         };
-        match tokio::time::timeout(limit, held).await {
-            Ok(held) => held,
-            Err(_) => {
-                let limit = humantime::format_duration(limit);
-                Err(Error::failed(format!("after {limit} still {missing}"))
-                    .hint("see more with: consensusctl status; wait longer with --timeout"))
-            }
+        if let Ok(held) = tokio::time::timeout(limit, held).await {
+            return held;
         }
+        let limit = humantime::format_duration(limit);
+        Err(Error::failed(format!("after {limit} still {missing}"))
+            .hint("see more with: consensusctl status; wait longer with --timeout"))
     }
 
     /// The ids of the nodes that `targets` name. A role that nobody has now is waited for, a few seconds.
