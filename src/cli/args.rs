@@ -37,7 +37,7 @@ pub struct Global {
     /// How facts are printed
     #[arg(long, global = true, value_enum, default_value_t, help_heading = "Global options")]
     pub output: Format,
-    /// The directory that holds all clusters [default: $XDG_STATE_HOME/consensusctl or ~/.local/state/consensusctl]
+    /// The directory that holds all clusters [default: `$XDG_STATE_HOME/consensusctl` or ~/.local/state/consensusctl]
     #[arg(
         long,
         global = true,
@@ -50,7 +50,7 @@ pub struct Global {
     /// Which cluster; the only running one is the default
     #[arg(long, global = true, value_name = "NAME", visible_alias = "name", help_heading = "Global options")]
     pub cluster: Option<String>,
-    /// Which events are logged, in the syntax of RUST_LOG, as `debug` or `info,consensusctl::wal=debug`
+    /// Which events are logged, in the syntax of `RUST_LOG`, as `debug` or `info,consensusctl::wal=debug`
     #[arg(long, global = true, value_name = "FILTER", help_heading = "Global options")]
     pub log: Option<String>,
 }

@@ -127,7 +127,9 @@ async fn up(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
     let mut said = Vec::new();
     let outcome = cluster::up(&boot, interrupted, |text| said.push(text.to_owned())).await;
     spinner.finish_and_clear();
-    said.iter().for_each(|text| context.out.note(text));
+    for text in &said {
+        context.out.note(text);
+    }
     let mut cluster = match outcome? {
         UpOutcome::Started(cluster) => {
             context.out.note(&format!("the cluster {name} is up"));
@@ -171,15 +173,15 @@ async fn foreground(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
     let log = log.map_err(|error| CliError::failed(format!("cannot open {}: {error}", path.display())))?;
     logging::start(context.log.as_deref(), "info", Some(log))?;
     let dir = boot.dir.clone();
-    let (served, serves) = tokio::sync::oneshot::channel();
+    let (tell, told) = tokio::sync::oneshot::channel();
     let said = std::sync::Mutex::new(Vec::new());
     let progress = |text: String| said.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(text);
     let cluster = cluster::run(boot, interrupted, &progress, |info| {
-        let _ = served.send(info);
+        let _ = tell.send(info);
     });
     let show = async {
         // An error means that it never served, which the other side tells.
-        if serves.await.is_err() {
+        if told.await.is_err() {
             return Ok(());
         }
         let status = Cluster::open(dir).await?.status(true).await?;
@@ -188,7 +190,9 @@ async fn foreground(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
         Ok(())
     };
     let (ended, shown): (cluster::Result<()>, CliResult) = tokio::join!(cluster, show);
-    said.into_inner().unwrap_or_default().iter().for_each(|text| context.out.note(text));
+    for text in said.into_inner().unwrap_or_default() {
+        context.out.note(&text);
+    }
     ended?;
     shown
 }

@@ -67,6 +67,7 @@ pub struct DiskArgs {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of which the group lets one be given")]
 struct DiskFaultArgs {
     /// Every sync takes so much longer, as 300ms or 3s
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

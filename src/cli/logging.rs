@@ -20,7 +20,7 @@ fn parse(filter: &str) -> CliResult<EnvFilter> {
     })
 }
 
-/// Begins to log, to `file` or else to standard error: what `flag` says, else RUST_LOG, else `default`.
+/// Begins to log, to `file` or else to standard error: what `flag` says, else `RUST_LOG`, else `default`.
 pub(super) fn start(flag: Option<&str>, default: &str, file: Option<File>) -> CliResult {
     let environment = env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = parse(flag.or(environment.as_deref()).unwrap_or(default))?;

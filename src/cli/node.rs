@@ -27,7 +27,7 @@ pub struct NodeArgs {
     /// The cluster's configuration, the same on every host
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Where its data lies [default: node-ID in the configuration's data_dir, or in the state directory]
+    /// Where its data lies [default: node-ID in the configuration's `data_dir`, or in the state directory]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Let faults be set on it

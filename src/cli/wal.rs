@@ -108,9 +108,12 @@ fn inspect_all(context: &mut Context<'_>, args: &InspectArgs) -> CliResult {
             Some(protocol) => (protocol.render_record)(bytes),
             None => format!("{} bytes of an unknown protocol", bytes.len()),
         };
-        let render: Option<&dyn Fn(&[u8]) -> String> = if args.records { Some(&render) } else { None };
         if !context.out.is_json() {
             context.out.line(&dir.display().to_string())?;
+        }
+        let mut inspection = Inspection { from: Lsn(args.from), render: None };
+        if args.records {
+            inspection.render = Some(&render);
         }
         let mut shown = Ok(());
         let mut show = |entry: Entry| {
@@ -118,7 +121,7 @@ fn inspect_all(context: &mut Context<'_>, args: &InspectArgs) -> CliResult {
                 shown = show_entry(context.out, &dir, &entry);
             }
         };
-        inspect(&RealDisk, &dir, &Inspection { from: Lsn(args.from), render }, &mut show)?;
+        inspect(&RealDisk, &dir, &inspection, &mut show)?;
         shown?;
     }
     Ok(())

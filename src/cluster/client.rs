@@ -75,11 +75,7 @@ impl Cluster {
         loop {
             let line = replies.next_line().await.ok().flatten();
             let Some(line) = line else {
-                return Err(Error::unreachable(format!(
-                    "the supervisor of the cluster {} ended before it answered",
-                    self.dir.name()
-                ))
-                .hint(format!("its log is {}", self.dir.supervisor_log().display())));
+                return Err(gone(&self.dir));
             };
             let reply = serde_json::from_str(&line)
                 .map_err(|error| Error::failed(format!("the supervisor's answer cannot be read: {error}")))?;
@@ -129,14 +125,12 @@ impl Cluster {
                 tokio::time::sleep(POLL).await;
             }
         };
-        match tokio::time::timeout(limit, held).await {
-            Ok(held) => held,
-            Err(_) => {
-                let limit = humantime::format_duration(limit);
-                Err(Error::failed(format!("after {limit} still {missing}"))
-                    .hint("see more with: consensusctl status; wait longer with --timeout"))
-            }
+        if let Ok(held) = tokio::time::timeout(limit, held).await {
+            return held;
         }
+        let limit = humantime::format_duration(limit);
+        Err(Error::failed(format!("after {limit} still {missing}"))
+            .hint("see more with: consensusctl status; wait longer with --timeout"))
     }
 
     /// The ids of the nodes that `targets` name. A role that nobody has now is waited for, a few seconds.
@@ -272,6 +266,16 @@ fn not_running(dir: &ClusterDir) -> Error {
         ("does not exist", format!("make it with: consensusctl cluster up --name {name}"))
     };
     Error::unreachable(format!("the cluster {name} {what}")).hint(hint)
+}
+
+fn gone(dir: &ClusterDir) -> Error {
+    let (name, log) = (dir.name(), dir.supervisor_log());
+    Error::unreachable(format!("the supervisor of the cluster {name} ended before it answered")).hint(
+        format!(
+            "its log is {}; bring the cluster up again with: consensusctl cluster up --name {name}",
+            log.display()
+        ),
+    )
 }
 
 fn none_runs(state: &StateDir, dirs: &[ClusterDir]) -> Error {

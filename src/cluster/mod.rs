@@ -30,7 +30,7 @@
 //!    nothing) is found in `children.json` by the next supervisor or `down`, and killed.
 //! 3. Nothing is signalled by pid alone: pids are reused, pairs of pid and start time are not.
 //! 4. The wanted faults outlive a node: one that starts has its faults before its links open.
-//! 5. A reply says [`Reply::Done`](wire::Reply::Done) only when what was asked for has taken effect.
+//! 5. A reply says [`Reply::Done`] only when what was asked for has taken effect.
 //!
 //! # Left out
 //!

@@ -14,13 +14,13 @@ use crate::client::ControlClient;
 use crate::consensus::NodeId;
 
 /// How long a node may take from its start until it serves: it may have a long log to read.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// How long a node may take to end, its own time to stop in an orderly way included.
 const END: Duration = Duration::from_secs(20);
 /// How long a cluster may take to have a leader that serves.
 const SERVE: Duration = Duration::from_secs(20);
 /// How long a node may take to catch up before a rolling restart goes on.
-const CATCH_UP: Duration = Duration::from_secs(60);
+const CATCH_UP: Duration = Duration::from_mins(1);
 /// How long a control call may take.
 const CONTROL: Duration = Duration::from_secs(5);
 /// How often nodes are asked while something is awaited of them.
@@ -231,15 +231,13 @@ impl Supervisor {
                 tokio::time::sleep(POLL).await;
             }
         };
-        match tokio::time::timeout(limit, served).await {
-            Ok(served) => served,
-            Err(_) => {
-                let why = last.map(|status| status.why.join("; ")).unwrap_or_default();
-                let name = &self.setup.config.name;
-                Err(Error::failed(format!("the cluster {name} does not serve after {limit:?}: {why}"))
-                    .hint(format!("its logs are in {}", self.setup.dir.path().display())))
-            }
+        if let Ok(served) = tokio::time::timeout(limit, served).await {
+            return served;
         }
+        let why = last.map(|status| status.why.join("; ")).unwrap_or_default();
+        let name = &self.setup.config.name;
+        Err(Error::failed(format!("the cluster {name} does not serve after {limit:?}: {why}"))
+            .hint(format!("its logs are in {}", self.setup.dir.path().display())))
     }
 
     /// Starts all nodes and waits until the cluster serves.

@@ -130,8 +130,10 @@ impl ClusterDir {
             return Ok(path);
         }
         let hash = Sha256::digest(self.path.as_os_str().as_encoded_bytes());
-        let name: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-        Ok(private_runtime_dir()?.join(format!("{name}.sock")))
+        // 128 bits are enough that two directories never share a name.
+        let mut first = [0; 16];
+        first.copy_from_slice(&hash[..16]);
+        Ok(private_runtime_dir()?.join(format!("{:032x}.sock", u128::from_be_bytes(first))))
     }
 
     /// Makes the directory, readable by its owner alone: it holds what clients have stored.

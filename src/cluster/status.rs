@@ -1,7 +1,7 @@
 //! How a cluster is: what its supervisor knows and what its nodes say, put together, with reasons.
 //!
 //! **Healthy** means: a leader that a majority follows, every node that should run reachable, and all of them within
-//! [`HEALTHY_LAG`] of the leader's applied index, with equal digests at equal index. **Converged** means the same applied
+//! a few thousand indices of the highest applied one, with equal digests at equal index. **Converged** means the same applied
 //! index everywhere, with equal digests. A node that was ended on purpose is not one that should run, and is left out;
 //! a paused, cut-off or failed one should, and keeps the cluster from being either.
 

@@ -199,9 +199,10 @@ impl Supervisor {
         if let Some(slot) = state.slots.get_mut(&id) {
             slot.member = None;
             slot.why = Some(slot.ended_by.clone().unwrap_or_else(|| why.clone()));
-            match &slot.ended_by {
-                Some(by) => tracing::info!(node = id, "node is down: {by}"),
-                None => tracing::error!(node = id, "node ended: {why}"),
+            if let Some(by) = &slot.ended_by {
+                tracing::info!(node = id, "node is down: {by}");
+            } else {
+                tracing::error!(node = id, "node ended: {why}");
             }
         }
         if let Err(error) = self.record_children(&state) {

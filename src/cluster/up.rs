@@ -13,7 +13,7 @@ use super::member::last_error;
 use super::{Boot, Cluster, Error, Lock, Phase, ProcessId, Reply, Result, Wish};
 
 /// How long a cluster that is starting or stopping is waited for before `up` gives up on it.
-const BUSY: Duration = Duration::from_secs(60);
+const BUSY: Duration = Duration::from_mins(1);
 /// How often such a cluster is looked at.
 const POLL: Duration = Duration::from_millis(20);
 /// How long a supervisor may take to end after it was asked to.
