@@ -180,7 +180,12 @@ impl Search<'_> {
         if expected.as_ref().ok() == Some(actual) {
             return Ok(());
         }
-        Err(self.differs(reader, expected, actual, revision, revision))
+        // A read of an old revision shows what was certain by then, not what became so later.
+        let until = match &operation.op {
+            Op::Range(request) if request.revision > 0 => revision.min(request.revision),
+            _ => revision,
+        };
+        Err(self.differs(reader, expected, actual, revision, until))
     }
 
     /// A reply differs from the model's, whose state counts up to, with, revision `until`.
@@ -229,7 +234,7 @@ impl Search<'_> {
             if !seen.insert((key.clone(), until)) {
                 continue;
             }
-            let since = self.knowledge.certain_until(&key, revision);
+            let since = self.knowledge.certain_until(&key, revision.min(until + 1));
             let from = self.choices.partition_point(|choice| choice.gap <= since);
             for choice in self.choices[from..].iter().take_while(|choice| choice.gap <= until) {
                 let footprint = &self.knowledge.maybe[&choice.chosen];

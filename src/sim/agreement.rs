@@ -19,7 +19,7 @@ pub(super) struct Agreement {
 impl Agreement {
     /// State machine safety: no two nodes execute different slots at one index.
     pub(super) fn slot(&mut self, node: NodeId, slot: &Committed) -> Checked {
-        let found = (slot.epoch, fingerprint(&slot.proposals));
+        let found = (slot.epoch, Fingerprint::of(&slot.proposals).value());
         let position = slot.index.prev().0 as usize;
         match self.slots.get(position) {
             Some((epoch, print, _)) if (*epoch, *print) == found => Ok(()),
@@ -78,25 +78,33 @@ impl Agreement {
     }
 }
 
-/// What proposals are, in one number.
-pub(super) fn fingerprint(proposals: &[Proposal]) -> u64 {
-    let mut print = Fingerprint::default();
-    for proposal in proposals {
-        print.mix(proposal.id.origin.0);
-        print.mix(proposal.id.incarnation);
-        print.mix(proposal.id.counter);
-        print.mix(proposal.time.0);
-        print.bytes(&proposal.command);
-    }
-    print.0
-}
-
 /// A number that differs, as good as always, when what was mixed into it differs. The same on every machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fingerprint(pub(super) u64);
+pub struct Fingerprint(pub(super) u64);
 
 impl Fingerprint {
-    pub(super) fn mix(&mut self, value: u64) {
+    fn of(proposals: &[Proposal]) -> Self {
+        let mut print = Self::default();
+        proposals.iter().for_each(|proposal| print.proposal(proposal));
+        print
+    }
+
+    /// The number.
+    pub fn value(self) -> u64 {
+        self.0
+    }
+
+    /// Mixes a proposal in: its name, its time and its command.
+    pub fn proposal(&mut self, proposal: &Proposal) {
+        self.mix(proposal.id.origin.0);
+        self.mix(proposal.id.incarnation);
+        self.mix(proposal.id.counter);
+        self.mix(proposal.time.0);
+        self.bytes(&proposal.command);
+    }
+
+    /// Mixes a number in.
+    pub fn mix(&mut self, value: u64) {
         // The finalizer of SplitMix64.
         let mut z = self.0.rotate_left(5) ^ value.wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -104,7 +112,8 @@ impl Fingerprint {
         self.0 = z ^ (z >> 31);
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    /// Mixes bytes in.
+    pub fn bytes(&mut self, bytes: &[u8]) {
         self.mix(bytes.len() as u64);
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];

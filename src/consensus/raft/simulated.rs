@@ -6,13 +6,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::agreement::{Fingerprint, fingerprint};
-use super::dice::Dice;
-use super::simulated::{Checked, Simulated, Violation, Watch};
-use crate::consensus::raft::{
-    AppendOutcome, Body, Entry, InstallOutcome, Message, Options, Payload, Raft, Record, Term,
-};
+use super::message::{AppendOutcome, Body, InstallOutcome, Message, Term};
+use super::options::Options;
+use super::record::{Entry, Payload, Record};
+use super::server::Raft;
 use crate::consensus::{Committed, Index, Lsn, NodeId, Role, SnapshotMeta};
+use crate::sim::{Checked, Dice, Fingerprint, Simulated, Violation, Watch};
 
 impl Simulated for Raft {
     type Watch = RaftWatch;
@@ -209,7 +208,7 @@ impl RaftWatch {
     fn log_matching(&mut self, node: NodeId, entry: &Entry, prev_term: Option<Term>) -> Checked {
         let mut print = Fingerprint::default();
         if let Payload::Command(proposal) = &entry.payload {
-            print.mix(fingerprint(std::slice::from_ref(proposal)));
+            print.proposal(proposal);
         }
         let position = entry.index.prev().0 as usize;
         if self.entries.len() <= position {
@@ -217,12 +216,12 @@ impl RaftWatch {
         }
         let known = self.entries[position].iter_mut().find(|known| known.term == entry.term);
         let Some(known) = known else {
-            self.entries[position].push(Known { term: entry.term, print: print.0, prev_term, node });
+            self.entries[position].push(Known { term: entry.term, print: print.value(), prev_term, node });
             return Ok(());
         };
         let same_before = known.prev_term.is_none() || prev_term.is_none() || known.prev_term == prev_term;
         known.prev_term = known.prev_term.or(prev_term);
-        if known.print == print.0 && same_before {
+        if known.print == print.value() && same_before {
             return Ok(());
         }
         Err(Violation::new(
