@@ -210,7 +210,7 @@ impl<P: Simulated> World<P> {
 
     /// A disk that is about to fail does so now.
     fn strike_armed(&mut self, n: usize) {
-        if let Some(blow) = self.nodes[n].armed.take() {
+        if let Some(blow) = self.nodes[n].armed.clone() {
             self.crash(n, &blow);
         }
     }
