@@ -289,7 +289,7 @@ impl Search<'_> {
             let mut model = choice.before.clone();
             let written = model.execute(op).is_ok() && model.revision() == choice.gap;
             let blamed = if written {
-                self.disproved(choice.gap, &model)
+                self.disproved(choice.gap, candidate, &model)
             } else {
                 let compared = only_keys(&self.knowledge.maybe[&candidate].compares);
                 Some(self.blame(compared.as_deref(), choice.gap, choice.gap - 1))
@@ -309,7 +309,7 @@ impl Search<'_> {
     }
 
     /// If a reply shows that the gap left something else than the model holds: the gaps to blame.
-    fn disproved(&self, gap: i64, model: &Store) -> Option<BTreeSet<i64>> {
+    fn disproved(&self, gap: i64, candidate: usize, model: &Store) -> Option<BTreeSet<i64>> {
         let proofs = self.knowledge.proofs.get(&gap)?;
         let wrong = proofs.iter().find(|proof| {
             let (shown, held) = (&proof.sighting.kv, get(model, &proof.sighting.kv.key, 0));
@@ -323,7 +323,12 @@ impl Search<'_> {
                 }
             })
         })?;
-        Some(self.blame(Some(std::slice::from_ref(&wrong.sighting.kv.key)), gap, gap - 1))
+        // What it left depends on the key itself and on what it compared: another branch would have left something else.
+        let keys = only_keys(&self.knowledge.maybe[&candidate].compares).map(|mut keys| {
+            keys.push(wrong.sighting.kv.key.clone());
+            keys
+        });
+        Some(self.blame(keys.as_deref(), gap, gap - 1))
     }
 
     /// Leaves a dead end: goes back to the latest gap to blame that has another candidate. Returns the revision to go
