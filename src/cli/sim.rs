@@ -142,9 +142,11 @@ pub(super) fn run(args: &SimArgs, out: &mut Output) -> CliResult {
             format!("seed {} broke a promise: {}", failure.seed, failure.invariant),
         )
         .hint(failure.replay)),
-        None if !outcome.unknown.is_empty() => {
-            Err(CliError::unknown(format!("no verdict on {} of {} histories", outcome.unknown.len(), outcome.runs)))
-        }
+        None if !outcome.unknown.is_empty() => Err(CliError::unknown(format!(
+            "no verdict on {} of {} histories",
+            outcome.unknown.len(),
+            outcome.runs
+        ))),
         None => Ok(()),
     }
 }
@@ -169,9 +171,8 @@ fn run_one(args: &SimArgs, options: &RunOptions, entry: &registry::Entry, out: &
         out.line(line)?;
     }
     if let Some(path) = &args.history {
-        let write = || -> std::io::Result<()> {
-            report.history.write(BufWriter::new(File::create(path)?)).map(drop)
-        };
+        let write =
+            || -> std::io::Result<()> { report.history.write(BufWriter::new(File::create(path)?)).map(drop) };
         write().map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
     }
     out.note(&format!("digest {:016x}", report.digest));
@@ -209,7 +210,12 @@ fn print(out: &mut Output, summary: &Summary<'_>) -> CliResult {
         return out.document(summary);
     }
     if let Some(failure) = &summary.failure {
-        out.line(&format!("the last steps of seed {}, with {} of its {} faults:", failure.seed, failure.faults.len(), failure.faults_before))?;
+        out.line(&format!(
+            "the last steps of seed {}, with {} of its {} faults:",
+            failure.seed,
+            failure.faults.len(),
+            failure.faults_before
+        ))?;
         for line in &failure.trace {
             out.line(line)?;
         }
@@ -217,7 +223,12 @@ fn print(out: &mut Output, summary: &Summary<'_>) -> CliResult {
         for fault in &failure.faults {
             out.line(&format!("  {fault}"))?;
         }
-        out.line(&format!("\nat {:.6} s: {}: {}", failure.at_us as f64 / 1e6, failure.invariant, failure.detail))?;
+        out.line(&format!(
+            "\nat {:.6} s: {}: {}",
+            failure.at_us as f64 / 1e6,
+            failure.invariant,
+            failure.detail
+        ))?;
         out.line(&format!("\nrepeat it with:\n  {}\n", failure.replay))?;
     }
     let stats = summary.stats;

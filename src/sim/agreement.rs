@@ -37,7 +37,11 @@ impl Agreement {
             }
             None => Err(Violation::new(
                 "order-without-gaps",
-                format!("node {node} executes index {}, but nobody executed index {}", slot.index, self.slots.len() + 1),
+                format!(
+                    "node {node} executes index {}, but nobody executed index {}",
+                    slot.index,
+                    self.slots.len() + 1
+                ),
             )),
         }
     }
@@ -54,7 +58,9 @@ impl Agreement {
         } else if known != revision {
             return Err(Violation::new(
                 "equal-states",
-                format!("after index {applied} node {node} is at revision {revision}, node {first} at {known}"),
+                format!(
+                    "after index {applied} node {node} is at revision {revision}, node {first} at {known}"
+                ),
             ));
         }
         Ok(())
@@ -150,7 +156,10 @@ mod tests {
         agreement.revision(NodeId(1), Index(4), 9).unwrap();
         assert_eq!(agreement.revision(NodeId(2), Index(4), 8).unwrap_err().invariant, "equal-states");
         agreement.digest(NodeId(1), Index(4), Digest([1; 32])).unwrap();
-        assert_eq!(agreement.digest(NodeId(2), Index(4), Digest([2; 32])).unwrap_err().invariant, "equal-states");
+        assert_eq!(
+            agreement.digest(NodeId(2), Index(4), Digest([2; 32])).unwrap_err().invariant,
+            "equal-states"
+        );
         assert_eq!(agreement.compared, 1);
     }
 }

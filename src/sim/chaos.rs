@@ -50,11 +50,14 @@ impl<P: Simulated> World<P> {
             }
             Fault::Kill | Fault::PowerLoss | Fault::TornWrites if up => {
                 let blow = blow(injection.fault, away, dice);
-                self.nodes[n].doom = Some(Doom { effects: dice.below(*dice.clone().pick(&[1, 8, 40])), blow });
+                self.nodes[n].doom =
+                    Some(Doom { effects: dice.below(*dice.clone().pick(&[1, 8, 40])), blow });
                 Ok(true)
             }
             // One failure of a disk at a time.
-            Fault::MidWrite | Fault::FailSync | Fault::FailWrite if self.nodes[n].armed.is_some() => Ok(false),
+            Fault::MidWrite | Fault::FailSync | Fault::FailWrite if self.nodes[n].armed.is_some() => {
+                Ok(false)
+            }
             Fault::MidWrite if up => {
                 self.nodes[n].disk.power_off_after(dice.below(12));
                 self.nodes[n].armed = Some(blow(Fault::TornWrites, away, dice));
@@ -89,7 +92,8 @@ impl<P: Simulated> World<P> {
                 Ok(true)
             }
             Fault::SlowSync => {
-                self.nodes[n].slow_sync = dice.between(5_000, *dice.clone().pick(&[20_000, 100_000, 800_000]));
+                self.nodes[n].slow_sync =
+                    dice.between(5_000, *dice.clone().pick(&[20_000, 100_000, 800_000]));
                 Ok(true)
             }
             Fault::StallSync => {
@@ -130,7 +134,9 @@ impl<P: Simulated> World<P> {
     }
 
     fn transfer(&mut self, dice: &mut Dice) -> Checked<bool> {
-        let Some(leader) = self.leader().filter(|leader| self.nodes[*leader].paused == 0) else { return Ok(false) };
+        let Some(leader) = self.leader().filter(|leader| self.nodes[*leader].paused == 0) else {
+            return Ok(false);
+        };
         let to = NodeId(dice.between(0, self.nodes.len() as u64));
         let to = Some(to).filter(|to| *to != NodeId::ZERO);
         self.core(leader, Event::TransferLeadership(to))?;
@@ -139,7 +145,8 @@ impl<P: Simulated> World<P> {
 
     /// Rot strikes only as many nodes as may be lost for good.
     fn begin_rot(&mut self, n: usize, away: u64, dice: &mut Dice) -> bool {
-        let lost = self.nodes.iter().filter(|node| node.standing != Standing::Serves || node.rot.is_some()).count();
+        let lost =
+            self.nodes.iter().filter(|node| node.standing != Standing::Serves || node.rot.is_some()).count();
         if lost >= (self.nodes.len() - 1) / 2 || self.nodes[n].replica.is_none() {
             return false;
         }
@@ -157,14 +164,16 @@ impl<P: Simulated> World<P> {
         let mut places = Vec::new();
         let mut segments = Vec::new();
         let disk = self.disk(n);
-        let inspected = wal::inspect(disk, Path::new(DATA_DIR), &Inspection::default(), &mut |entry| match entry {
-            wal::Entry::Segment(segment) => segments.push((segment.id, segment.file)),
-            wal::Entry::Batch(batch) if batch.state == BatchState::Ok && batch.bytes > 0 => {
-                let file = segments.iter().find(|(id, _)| *id == batch.segment).map(|(_, file)| file.clone());
-                places.push((file.unwrap_or_default(), batch.offset, batch.bytes));
-            }
-            wal::Entry::Batch(_) | wal::Entry::Record(_) => {}
-        });
+        let inspected =
+            wal::inspect(disk, Path::new(DATA_DIR), &Inspection::default(), &mut |entry| match entry {
+                wal::Entry::Segment(segment) => segments.push((segment.id, segment.file)),
+                wal::Entry::Batch(batch) if batch.state == BatchState::Ok && batch.bytes > 0 => {
+                    let file =
+                        segments.iter().find(|(id, _)| *id == batch.segment).map(|(_, file)| file.clone());
+                    places.push((file.unwrap_or_default(), batch.offset, batch.bytes));
+                }
+                wal::Entry::Batch(_) | wal::Entry::Record(_) => {}
+            });
         places.pop();
         places.extend(snapshot_files(disk));
         if inspected.is_err() || places.is_empty() {
@@ -276,7 +285,8 @@ impl<P: Simulated> World<P> {
         let gone = |node: &super::node::Node<P>| node.standing != Standing::Serves || node.rot.is_some();
         let lost = self.nodes.iter().filter(|node| gone(node)).count();
         let spare = ((self.nodes.len() - 1) / 2).saturating_sub(lost);
-        if spare == 0 || self.options.faults.weights().iter().all(|weight| *weight == 0) || !dice.chance(500) {
+        if spare == 0 || self.options.faults.weights().iter().all(|weight| *weight == 0) || !dice.chance(500)
+        {
             return;
         }
         let mut order: Vec<usize> = (0..self.nodes.len()).filter(|n| !gone(&self.nodes[*n])).collect();

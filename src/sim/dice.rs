@@ -79,7 +79,9 @@ mod tests {
     #[test]
     fn weights_of_zero_are_never_drawn() {
         let mut dice = Dice::new(1, 0);
-        assert!((0..1000).all(|_| dice.weighted(&[0, 3, 0, 1]).is_some_and(|drawn| drawn == 1 || drawn == 3)));
+        assert!(
+            (0..1000).all(|_| dice.weighted(&[0, 3, 0, 1]).is_some_and(|drawn| drawn == 1 || drawn == 3))
+        );
         assert_eq!(dice.weighted(&[0, 0]), None);
     }
 }

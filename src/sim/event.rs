@@ -13,13 +13,29 @@ use crate::wal::{Preparation, Prepared};
 /// Something that happens.
 pub(super) enum What<P: Simulated> {
     /// To a node that must be in this life still.
-    Node { node: usize, life: u32, step: Step<P> },
+    Node {
+        node: usize,
+        life: u32,
+        step: Step<P>,
+    },
     /// A message reaches a node, whatever its life.
-    Deliver { from: usize, to: usize, message: P::Message },
+    Deliver {
+        from: usize,
+        to: usize,
+        message: P::Message,
+    },
     /// A request reaches a node, whatever its life.
-    Request { node: usize, caller: Caller, ask: Ask },
+    Request {
+        node: usize,
+        caller: Caller,
+        ask: Ask,
+    },
     /// An answer reaches a client.
-    Answer { caller: Caller, node: usize, answer: Answer },
+    Answer {
+        caller: Caller,
+        node: usize,
+        answer: Answer,
+    },
     /// A client has waited long enough for an attempt.
     GiveUp(Caller),
     /// A client begins its next operation, or its next attempt.
@@ -28,7 +44,10 @@ pub(super) enum What<P: Simulated> {
     Inject(usize),
     Heal(usize),
     /// A crashed node starts.
-    Restart { node: usize, life: u32 },
+    Restart {
+        node: usize,
+        life: u32,
+    },
     /// The run enters its next phase.
     Phase(Phase),
 }
@@ -96,7 +115,13 @@ pub(super) struct Queue<P: Simulated> {
 
 impl<P: Simulated> Queue<P> {
     pub(super) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), slots: Vec::new(), free: Vec::new(), ready: VecDeque::new(), added: 0 }
+        Self {
+            heap: BinaryHeap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            ready: VecDeque::new(),
+            added: 0,
+        }
     }
 
     pub(super) fn at(&mut self, time: u64, what: What<P>) {

@@ -233,7 +233,8 @@ mod tests {
     fn a_healthy_link_keeps_the_order_and_a_clogged_one_holds_back() {
         let mut healthy = Network::new(2, Dice::new(1, 1));
         let times: Vec<_> = (0..100).map(|now| healthy.route(now, 0, 1)).collect();
-        let at = |fate: &Fate| if let Fate::At(at) = fate { *at } else { panic!("lost or doubled: {fate:?}") };
+        let at =
+            |fate: &Fate| if let Fate::At(at) = fate { *at } else { panic!("lost or doubled: {fate:?}") };
         assert!(times.windows(2).all(|pair| at(&pair[0]) <= at(&pair[1])));
         let mut clogged = Network::new(2, Dice::new(1, 1));
         let fault = Fault::Clog;

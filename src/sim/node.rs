@@ -216,6 +216,10 @@ mod tests {
         assert_eq!(clock.at(50), Time::from_origin(Duration::from_micros(1150)));
         assert_eq!(clock.at(60), Time::from_origin(Duration::from_micros(1170)));
         assert_eq!(clock.when(60, Time::from_origin(Duration::from_micros(1270))), 110);
-        assert_eq!(clock.when(60, Time::ZERO), 61, "what is due comes at once, but not within the same instant");
+        assert_eq!(
+            clock.when(60, Time::ZERO),
+            61,
+            "what is due comes at once, but not within the same instant"
+        );
     }
 }

@@ -54,11 +54,8 @@ pub(super) fn draw(dice: &mut Dice, mix: &FaultMix, nodes: usize, end: u64) -> V
     let gap_ms = *dice.pick(&[200, 500, 500, 1000, 1000, 2000]);
     // A run in which only some kinds of faults occur goes deeper into those.
     let narrow = dice.chance(400);
-    let weights: Vec<u32> = mix
-        .weights()
-        .iter()
-        .map(|weight| if narrow && dice.chance(600) { 0 } else { *weight })
-        .collect();
+    let weights: Vec<u32> =
+        mix.weights().iter().map(|weight| if narrow && dice.chance(600) { 0 } else { *weight }).collect();
     let weights = if weights.iter().all(|weight| *weight == 0) { mix.weights().to_vec() } else { weights };
     let mut injections = Vec::new();
     let mut at = 500_000;
@@ -78,14 +75,17 @@ pub(super) fn draw(dice: &mut Dice, mix: &FaultMix, nodes: usize, end: u64) -> V
 /// Short and long ones of each: around an election timeout, and well beyond it.
 fn duration(dice: &mut Dice, fault: Fault) -> u64 {
     let long = dice.chance(250);
-    let (low, high) = match fault {
-        Fault::Kill | Fault::PowerLoss | Fault::TornWrites | Fault::MidWrite | Fault::Blackout => {
-            if long { (1000, 6000) } else { (10, 1000) }
-        }
-        Fault::Transfer | Fault::ClockJump | Fault::FailSync | Fault::FailWrite | Fault::Rot => (100, 2000),
-        _ if long => (1500, 6000),
-        _ => (100, 1500),
-    };
+    let (low, high) =
+        match fault {
+            Fault::Kill | Fault::PowerLoss | Fault::TornWrites | Fault::MidWrite | Fault::Blackout => {
+                if long { (1000, 6000) } else { (10, 1000) }
+            }
+            Fault::Transfer | Fault::ClockJump | Fault::FailSync | Fault::FailWrite | Fault::Rot => {
+                (100, 2000)
+            }
+            _ if long => (1500, 6000),
+            _ => (100, 1500),
+        };
     dice.between(low * 1000, high * 1000)
 }
 

@@ -199,7 +199,11 @@ impl<P: Simulated> World<P> {
                 Violation::new("records-decode", format!("node {}, record {lsn}: {error}", node.id))
             })?;
             if self.trace.is_on() {
-                self.trace.push(self.now, &node.name, &format!("writes {lsn}: {}", P::describe_record(&record)));
+                self.trace.push(
+                    self.now,
+                    &node.name,
+                    &format!("writes {lsn}: {}", P::describe_record(&record)),
+                );
             }
             self.watch.wrote(node.id, *lsn, record)?;
         }
@@ -534,7 +538,9 @@ impl<P: Simulated> World<P> {
             Event::Storage(room) => format!("the disk is {room:?}"),
             Event::Piece(piece) => format!("read piece {} of snapshot {}", piece.number, piece.meta.index),
             Event::Install(progress) => match progress {
-                InstallProgress::Stored { index, next } => format!("stored snapshot {index} up to piece {next}"),
+                InstallProgress::Stored { index, next } => {
+                    format!("stored snapshot {index} up to piece {next}")
+                }
                 InstallProgress::Done(meta) => format!("installed the snapshot of index {}", meta.index),
                 InstallProgress::Failed { index, why } => format!("cannot install snapshot {index}: {why}"),
             },
@@ -548,8 +554,10 @@ impl<P: Simulated> World<P> {
 fn split(work: ExecutorWork) -> Vec<ExecutorWork> {
     let ExecutorWork::Commit(mut slots) = work else { return vec![work] };
     let mut parts = Vec::new();
-    while let Some(end) =
-        slots.iter().position(|slot| slot.index.0.is_multiple_of(DIGEST_EVERY)).filter(|end| end + 1 < slots.len())
+    while let Some(end) = slots
+        .iter()
+        .position(|slot| slot.index.0.is_multiple_of(DIGEST_EVERY))
+        .filter(|end| end + 1 < slots.len())
     {
         let rest = slots.split_off(end + 1);
         parts.push(ExecutorWork::Commit(std::mem::replace(&mut slots, rest)));

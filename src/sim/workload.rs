@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::dice::Dice;
 use crate::check::Consistency;
 use crate::kv::{
-    Compare, CompareResult, CompareTarget, CompactionRequest, DeleteRangeRequest, Op, PutRequest, RangeRequest,
-    Response, SessionTag, TxnOp, TxnOpResponse, TxnRequest,
+    CompactionRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest,
+    RangeRequest, Response, SessionTag, TxnOp, TxnOpResponse, TxnRequest,
 };
 
 /// Draws operations.
@@ -75,7 +75,12 @@ impl Workload {
 
     fn range(&self, dice: &mut Dice) -> RangeRequest {
         let limit = if dice.chance(300) { dice.between(1, 5) as i64 } else { 0 };
-        RangeRequest { key: self.key(dice), range_end: Bytes::from_static(b"z"), limit, ..RangeRequest::default() }
+        RangeRequest {
+            key: self.key(dice),
+            range_end: Bytes::from_static(b"z"),
+            limit,
+            ..RangeRequest::default()
+        }
     }
 
     fn old_range(&self, dice: &mut Dice) -> RangeRequest {
@@ -120,7 +125,8 @@ impl Workload {
             success.push(self.put_at(second, dice));
         }
         success.push(TxnOp::Range(self.get(dice)));
-        let failure = vec![TxnOp::DeleteRange(DeleteRangeRequest { key: self.key(dice), ..Default::default() })];
+        let failure =
+            vec![TxnOp::DeleteRange(DeleteRangeRequest { key: self.key(dice), ..Default::default() })];
         TxnRequest { compare: vec![compare], success, failure }
     }
 

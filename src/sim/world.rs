@@ -78,7 +78,9 @@ impl<P: Simulated> World<P> {
         let nodes = members.iter().map(|id| Node::new(*id, clocks.below(1 << 40))).collect();
         let wal = WalOptions::with_segment_bytes(*settings.pick(&[16, 24, 64, 128]) << 10);
         let clients = (0..options.clients)
-            .map(|number| Client::new(number, Dice::new(seed, Stream::Clients as u64 + number as u64), &options))
+            .map(|number| {
+                Client::new(number, Dice::new(seed, Stream::Clients as u64 + number as u64), &options)
+            })
             .collect();
         let mut schedule =
             schedule::draw(&mut stream(Stream::Faults), &options.faults, options.nodes, options.calm_at());
@@ -128,7 +130,10 @@ impl<P: Simulated> World<P> {
             self.now = time;
             self.stats.steps += 1;
             if self.stats.steps > (time / 1_000_000 + 10) * STEPS_PER_SECOND {
-                return Err(Violation::new("time-moves-on", "the nodes do more and more without any time passing"));
+                return Err(Violation::new(
+                    "time-moves-on",
+                    "the nodes do more and more without any time passing",
+                ));
             }
             self.happen(what)?;
         }
@@ -455,7 +460,10 @@ impl<P: Simulated> World<P> {
         }
         let since = self.now - self.options.time_us.max(self.options.calm_at());
         if since > SERVED_BOUND + SERVED_BOUND {
-            return Err(Violation::new("convergence", format!("the replicas stay different; {}", self.waits())));
+            return Err(Violation::new(
+                "convergence",
+                format!("the replicas stay different; {}", self.waits()),
+            ));
         }
         self.queue.at(self.now + CONVERGE_EVERY, What::Phase(Phase::Converge));
         Ok(())
@@ -463,7 +471,9 @@ impl<P: Simulated> World<P> {
 
     fn can_converge(&self, n: usize) -> bool {
         let reaches = (0..self.nodes.len())
-            .filter(|other| *other != n && self.network.connects(n, *other) && self.network.connects(*other, n))
+            .filter(|other| {
+                *other != n && self.network.connects(n, *other) && self.network.connects(*other, n)
+            })
             .count();
         self.nodes[n].standing == Standing::Serves && (reaches > 0 || self.nodes.len() == 1)
     }
@@ -471,7 +481,9 @@ impl<P: Simulated> World<P> {
     /// What each node waits for, in its own words.
     pub(super) fn waits(&self) -> String {
         let nodes = self.nodes.iter().map(|node| {
-            let Some(replica) = &node.replica else { return format!("{} is down ({:?})", node.name, node.standing) };
+            let Some(replica) = &node.replica else {
+                return format!("{} is down ({:?})", node.name, node.standing);
+            };
             let status = replica.sequencer.status();
             format!(
                 "{} is {} of epoch {}, leader {:?}, last {}, committed {}, applied {}: {}",

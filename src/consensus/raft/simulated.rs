@@ -64,7 +64,10 @@ impl Simulated for Raft {
                 )
             }
             Body::AppendEntriesResponse(response) => {
-                format!("AppendEntriesResponse of term {term}: {:?}, round {}", response.outcome, response.round)
+                format!(
+                    "AppendEntriesResponse of term {term}: {:?}, round {}",
+                    response.outcome, response.round
+                )
             }
             Body::InstallSnapshot(piece) => {
                 format!("InstallSnapshot of term {term}: {} piece {}", piece.meta.index, piece.number)
@@ -89,7 +92,9 @@ impl Simulated for Raft {
         match record {
             Record::HardState { term, voted_for: Some(node) } => format!("term {term}, vote for n{node}"),
             Record::HardState { term, voted_for: None } => format!("term {term}, no vote"),
-            Record::Entry(Entry { index, term, payload: Payload::Noop }) => format!("entry {index}@{term}: no-op"),
+            Record::Entry(Entry { index, term, payload: Payload::Noop }) => {
+                format!("entry {index}@{term}: no-op")
+            }
             Record::Entry(Entry { index, term, payload: Payload::Command(proposal) }) => {
                 format!("entry {index}@{term}: command {}", proposal.id)
             }
@@ -239,7 +244,10 @@ impl RaftWatch {
         let view = &self.views[node.prev().0 as usize];
         let broken = match change {
             Change::Entry(index, term) => {
-                view.leads && term == view.term && view.written.term == term && index <= view.written.last_index()
+                view.leads
+                    && term == view.term
+                    && view.written.term == term
+                    && index <= view.written.last_index()
             }
             Change::HardState(..) | Change::Reset(..) => false,
         };
@@ -249,7 +257,10 @@ impl RaftWatch {
         let last = view.written.last_index();
         Err(Violation::new(
             "leader-append-only",
-            format!("node {node} leads term {} and writes {change:?} though its log goes up to {last}", view.term),
+            format!(
+                "node {node} leads term {} and writes {change:?} though its log goes up to {last}",
+                view.term
+            ),
         ))
     }
 
@@ -285,7 +296,10 @@ impl RaftWatch {
         }
         Err(Violation::new(
             "durable-before-counted",
-            format!("node {node} leads term {term} with {count} durable votes, of {} that it takes", self.quorum),
+            format!(
+                "node {node} leads term {term} with {count} durable votes, of {} that it takes",
+                self.quorum
+            ),
         ))
     }
 
@@ -296,7 +310,10 @@ impl RaftWatch {
         if term != replica.term() {
             return Err(Violation::new(
                 "commit-own-term",
-                format!("node {node} leads term {} and commits entry {commit}@{term} by counting", replica.term()),
+                format!(
+                    "node {node} leads term {} and commits entry {commit}@{term} by counting",
+                    replica.term()
+                ),
             ));
         }
         let holders: Vec<_> =
@@ -357,7 +374,9 @@ impl Watch<Raft> for RaftWatch {
             if first != vote {
                 return Err(Violation::new(
                     "one-vote-a-term",
-                    format!("node {node} votes for node {vote} in term {term}, after a durable vote for node {first}"),
+                    format!(
+                        "node {node} votes for node {vote} in term {term}, after a durable vote for node {first}"
+                    ),
                 ));
             }
         }
@@ -392,7 +411,10 @@ impl Watch<Raft> for RaftWatch {
             }
             Body::InstallSnapshotResponse(response) if response.outcome == InstallOutcome::Done => {
                 if response.index > view.durable.last_index().max(view.snapshot.0) {
-                    return Err(Self::missing(node, &format!("acknowledges the snapshot of {}", response.index)));
+                    return Err(Self::missing(
+                        node,
+                        &format!("acknowledges the snapshot of {}", response.index),
+                    ));
                 }
             }
             _ => {}
@@ -409,7 +431,10 @@ impl Watch<Raft> for RaftWatch {
             Some(term) => {
                 return Err(Violation::new(
                     "state-machine-safety",
-                    format!("node {node} commits {}@{}, where term {term} was committed", slot.index, slot.epoch),
+                    format!(
+                        "node {node} commits {}@{}, where term {term} was committed",
+                        slot.index, slot.epoch
+                    ),
                 ));
             }
         }
@@ -496,16 +521,17 @@ impl Watch<Raft> for RaftWatch {
 
 /// Whether a replica that started again has what the disk held, given its newest snapshot.
 fn matches(disk: &Disk, replica: &Raft, (snapshot, epoch): (Index, Term)) -> bool {
-    let (term, vote) =
-        if disk.term >= epoch { (disk.term, disk.voted_for) } else { (epoch, None) };
+    let (term, vote) = if disk.term >= epoch { (disk.term, disk.voted_for) } else { (epoch, None) };
     if (replica.term(), replica.voted_for()) != (term, vote) {
         return false;
     }
-    let fits = disk.term_at(snapshot) == Some(epoch) || (disk.base == snapshot && disk.base_term == Term::ZERO);
+    let fits =
+        disk.term_at(snapshot) == Some(epoch) || (disk.base == snapshot && disk.base_term == Term::ZERO);
     if !fits {
         return replica.last_index() == snapshot;
     }
     let last = disk.last_index();
     replica.last_index() == last
-        && (snapshot.next().0..=last.0).all(|index| replica.term_at(Index(index)) == disk.term_at(Index(index)))
+        && (snapshot.next().0..=last.0)
+            .all(|index| replica.term_at(Index(index)) == disk.term_at(Index(index)))
 }

@@ -74,6 +74,22 @@ fn a_tail_is_kept_for_followers_that_are_a_little_behind() {
     assert!(cluster.records(1).len() > 2);
 }
 
+/// The leader compacted what it would have sent next while its window for the follower was full: heartbeats ask about
+/// the base then, and the answer is not a late one.
+#[test]
+fn a_follower_behind_a_full_window_and_a_compacted_log_gets_the_snapshot() {
+    let mut cluster = Cluster::led_with(3, |options| {
+        eager(options);
+        options.max_inflight_messages = 1;
+    });
+    cluster.isolate(3);
+    write(&mut cluster, 1, 10);
+    cluster.finish_checkpoint(1);
+    cluster.heal();
+    cluster.advance(1_000);
+    assert_eq!(cluster.commit(3), cluster.commit(1));
+}
+
 #[test]
 fn a_follower_far_behind_gets_the_snapshot_and_goes_on_with_entries() {
     let mut cluster = one_behind();
