@@ -91,7 +91,9 @@ pub struct Fingerprint(pub(super) u64);
 impl Fingerprint {
     fn of(proposals: &[Proposal]) -> Self {
         let mut print = Self::default();
-        proposals.iter().for_each(|proposal| print.proposal(proposal));
+        for proposal in proposals {
+            print.proposal(proposal);
+        }
         print
     }
 

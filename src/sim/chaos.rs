@@ -187,11 +187,11 @@ impl<P: Simulated> World<P> {
     }
 
     /// A fault ends.
-    pub(super) fn heal(&mut self, position: usize) -> Checked {
+    pub(super) fn heal(&mut self, position: usize) {
         let injection = self.schedule[position].clone();
-        let Target::Node(n) = injection.target else { return Ok(()) };
+        let Target::Node(n) = injection.target else { return };
         if self.calm.is_some() {
-            return Ok(());
+            return;
         }
         match injection.fault {
             Fault::Kill | Fault::PowerLoss | Fault::TornWrites => {
@@ -201,7 +201,7 @@ impl<P: Simulated> World<P> {
                 }
             }
             Fault::MidWrite => self.strike_armed(n),
-            Fault::Pause => return self.resume(n),
+            Fault::Pause => self.resume(n),
             Fault::ClockRate => {
                 self.nodes[n].clock.set(self.now, 1000, 0);
                 self.set_timer_anew(n);
@@ -214,7 +214,6 @@ impl<P: Simulated> World<P> {
             }
             _ => self.network.end(injection.number),
         }
-        Ok(())
     }
 
     /// A disk that is about to fail does so now.
@@ -225,7 +224,7 @@ impl<P: Simulated> World<P> {
     }
 
     /// A paused node goes on, with everything that came meanwhile.
-    fn resume(&mut self, n: usize) -> Checked {
+    fn resume(&mut self, n: usize) {
         let node = &mut self.nodes[n];
         node.paused = node.paused.saturating_sub(1);
         if node.paused == 0 {
@@ -233,7 +232,6 @@ impl<P: Simulated> World<P> {
                 self.queue.at_once(what);
             }
         }
-        Ok(())
     }
 
     fn release_sync(&mut self, n: usize) {
@@ -249,7 +247,7 @@ impl<P: Simulated> World<P> {
     }
 
     /// All faults end, but for a minority that may stay away for good.
-    pub(super) fn calm_down(&mut self, mut dice: Dice) -> Checked {
+    pub(super) fn calm_down(&mut self, mut dice: Dice) {
         self.network.heal();
         for n in 0..self.nodes.len() {
             self.nodes[n].disk.set_capacity(None);
@@ -260,7 +258,7 @@ impl<P: Simulated> World<P> {
             self.nodes[n].clock.set(self.now, 1000, 0);
             self.set_timer_anew(n);
             self.nodes[n].paused = 1;
-            self.resume(n)?;
+            self.resume(n);
             let doom = self.nodes[n].doom.take();
             if let Some(doom) = doom {
                 self.crash(n, &doom.blow);
@@ -277,7 +275,6 @@ impl<P: Simulated> World<P> {
         if self.trace.is_on() {
             self.trace.push(self.now, "world", "the faults end");
         }
-        Ok(())
     }
 
     /// In some runs as many nodes stay down or cut off as may be, for whatever reason they were lost.

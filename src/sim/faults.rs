@@ -233,9 +233,9 @@ impl std::fmt::Display for FaultMix {
         }
         let named = Fault::ALL.iter().zip(&self.weights).filter(|(_, weight)| **weight > 0);
         let list: Vec<_> = named
-            .map(|(fault, weight)| match *weight == fault.default_weight() {
-                true => fault.name().to_owned(),
-                false => format!("{}={weight}", fault.name()),
+            .map(|(fault, weight)| {
+                let usual = *weight == fault.default_weight();
+                if usual { fault.name().to_owned() } else { format!("{}={weight}", fault.name()) }
             })
             .collect();
         f.write_str(if list.is_empty() { "none".to_owned() } else { list.join(",") }.as_str())

@@ -165,6 +165,7 @@ impl<P: Simulated> Node<P> {
 }
 
 /// The stages of a node that runs, and what its threads keep.
+#[expect(clippy::struct_excessive_bools, reason = "what each thread is doing; they change independently")]
 pub(super) struct Replica<P: Simulated> {
     pub(super) sequencer: Sequencer<P>,
     pub(super) logger: Logger,

@@ -65,22 +65,23 @@ impl RunOptions {
 
     /// The command that repeats the run.
     pub fn command(&self, protocol: &str) -> String {
-        let mut command = format!(
-            "consensusctl sim --protocol {protocol} --seed {} --nodes {} --clients {} --rate {} --time {}ms",
+        let faults = if self.faults == FaultMix::default() {
+            String::new()
+        } else {
+            format!(" --faults={}", self.faults)
+        };
+        let keep = self.keep.as_ref().map_or_else(String::new, |keep| {
+            let list: Vec<_> = keep.iter().map(ToString::to_string).collect();
+            format!(" --keep={}", list.join(","))
+        });
+        format!(
+            "consensusctl sim --protocol {protocol} --seed {} --nodes {} --clients {} --rate {} --time {}ms{faults}{keep}",
             self.seed,
             self.nodes,
             self.clients,
             self.rate,
             self.time_us / 1000
-        );
-        if self.faults != FaultMix::default() {
-            command += &format!(" --faults={}", self.faults);
-        }
-        if let Some(keep) = &self.keep {
-            let list: Vec<_> = keep.iter().map(ToString::to_string).collect();
-            command += &format!(" --keep={}", list.join(","));
-        }
-        command
+        )
     }
 }
 
@@ -151,7 +152,7 @@ fn judge(report: &mut Report, now: u64) {
             let (invariant, detail) = ("linearizability", explanation.to_string());
             report.failure = Some(Failure { invariant, detail, at: now });
         }
-        Verdict::Unknown(why) => report.unknown = Some(why.to_string()),
+        Verdict::Unknown(why) => report.unknown = Some(why),
     }
 }
 

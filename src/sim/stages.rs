@@ -32,13 +32,19 @@ impl<P: Simulated> World<P> {
             Step::Wake => self.wake(n),
             Step::LogWrite => self.log_write(n),
             Step::LogSynced => self.log_synced(n),
-            Step::Prepare(preparation) => self.prepare(n, *preparation),
+            Step::Prepare(preparation) => {
+                self.prepare(n, *preparation);
+                Ok(())
+            }
             Step::Prepared(prepared) => {
                 self.replica(n).prepared = Some(*prepared);
                 self.poke_log(n);
                 Ok(())
             }
-            Step::Retry => self.retry(n),
+            Step::Retry => {
+                self.retry(n);
+                Ok(())
+            }
             Step::Execute => self.execute(n),
             Step::Archive => self.archive(n),
         }
@@ -82,13 +88,12 @@ impl<P: Simulated> World<P> {
     }
 
     /// A client's request arrives; the core takes it when it wakes up, with all others that came by then.
-    pub(super) fn request(&mut self, n: usize, caller: Caller, ask: Ask) -> Checked {
+    pub(super) fn request(&mut self, n: usize, caller: Caller, ask: Ask) {
         let replica = self.replica(n);
         replica.requests.push((caller, ask));
         if !std::mem::replace(&mut replica.waking, true) {
             self.hand(n, Step::Wake);
         }
-        Ok(())
     }
 
     fn wake(&mut self, n: usize) -> Checked {
@@ -214,28 +219,28 @@ impl<P: Simulated> World<P> {
     fn carry_out(&mut self, n: usize, effects: &mut Effects<P>) -> Checked {
         if !effects.log.is_empty() {
             let work = std::mem::take(&mut effects.log);
-            if self.strikes(n)? {
+            if self.strikes(n) {
                 return Ok(());
             }
             self.replica(n).logger.push(work);
         }
         let id = self.nodes[n].id;
         for (to, message) in effects.send.drain(..) {
-            if self.strikes(n)? {
+            if self.strikes(n) {
                 return Ok(());
             }
             self.watch.sent(id, to, &message)?;
             self.send(n, to, message);
         }
         for work in effects.execute.drain(..) {
-            if self.strikes(n)? {
+            if self.strikes(n) {
                 return Ok(());
             }
             self.watch_work(n, &work)?;
             self.give_store(n, work);
         }
         for work in effects.archive.drain(..) {
-            if self.strikes(n)? {
+            if self.strikes(n) {
                 return Ok(());
             }
             self.give_archive(n, work);
@@ -282,7 +287,7 @@ impl<P: Simulated> World<P> {
     }
 
     fn log_write(&mut self, n: usize) -> Checked {
-        if self.strikes(n)? {
+        if self.strikes(n) {
             return Ok(());
         }
         if let Some(prepared) = self.replica(n).prepared.take() {
@@ -317,7 +322,7 @@ impl<P: Simulated> World<P> {
             self.replica(n).sync_waits = true;
             return Ok(());
         }
-        if self.strikes(n)? {
+        if self.strikes(n) {
             return Ok(());
         }
         self.replica(n).syncing = false;
@@ -359,9 +364,9 @@ impl<P: Simulated> World<P> {
         }
     }
 
-    fn prepare(&mut self, n: usize, preparation: Preparation) -> Checked {
-        if self.strikes(n)? {
-            return Ok(());
+    fn prepare(&mut self, n: usize, preparation: Preparation) {
+        if self.strikes(n) {
+            return;
         }
         let prepared = preparation.run();
         if prepared.failure().is_some_and(WalError::is_full) {
@@ -369,16 +374,14 @@ impl<P: Simulated> World<P> {
             self.later(n, FULL_DISK_RETRY, Step::Retry);
         }
         self.hand(n, Step::Prepared(Box::new(prepared)));
-        Ok(())
     }
 
-    fn retry(&mut self, n: usize) -> Checked {
+    fn retry(&mut self, n: usize) {
         let replica = self.replica(n);
         replica.starved = false;
         replica.archive.retry();
         self.poke_archive(n);
         self.poke_log(n);
-        Ok(())
     }
 
     // ---- The store thread -------------------------------------------------------------------------------------------
@@ -394,7 +397,7 @@ impl<P: Simulated> World<P> {
     fn execute(&mut self, n: usize) -> Checked {
         self.replica(n).executing = false;
         while let Some(work) = self.replica(n).work.pop_front() {
-            if self.strikes(n)? {
+            if self.strikes(n) {
                 return Ok(());
             }
             for work in split(work) {
@@ -470,7 +473,7 @@ impl<P: Simulated> World<P> {
     }
 
     fn archive(&mut self, n: usize) -> Checked {
-        if self.strikes(n)? {
+        if self.strikes(n) {
             return Ok(());
         }
         let archived = match self.replica(n).archive.step() {

@@ -82,7 +82,9 @@ impl Stats {
             (&mut self.retries, other.retries),
             (&mut self.digests_compared, other.digests_compared),
         ];
-        pairs.into_iter().for_each(|(sum, count)| *sum += count);
+        for (sum, count) in pairs {
+            *sum += count;
+        }
         for (fault, count) in &other.injected {
             *self.injected.entry(fault).or_default() += count;
         }

@@ -174,7 +174,8 @@ impl<P: Simulated> World<P> {
                     self.nodes[node].stash.push(What::Request { node, caller, ask });
                     return Ok(());
                 }
-                self.request(node, caller, ask)
+                self.request(node, caller, ask);
+                Ok(())
             }
             What::Answer { caller, node, answer } => {
                 self.on_answer(caller, node, answer);
@@ -189,7 +190,10 @@ impl<P: Simulated> World<P> {
                 Ok(())
             }
             What::Inject(position) => self.inject(position),
-            What::Heal(position) => self.heal(position),
+            What::Heal(position) => {
+                self.heal(position);
+                Ok(())
+            }
             What::Restart { node, life } => {
                 if self.nodes[node].life == life && self.nodes[node].replica.is_none() {
                     return self.start(node);
@@ -355,16 +359,16 @@ impl<P: Simulated> World<P> {
     }
 
     /// Whether a crash strikes now, between two effects.
-    pub(super) fn strikes(&mut self, n: usize) -> Checked<bool> {
-        let Some(doom) = self.nodes[n].doom.as_mut() else { return Ok(false) };
+    pub(super) fn strikes(&mut self, n: usize) -> bool {
+        let Some(doom) = self.nodes[n].doom.as_mut() else { return false };
         if doom.effects > 0 {
             doom.effects -= 1;
-            return Ok(false);
+            return false;
         }
         let blow = doom.blow.clone();
         self.stats.crashes_between_effects += 1;
         self.crash(n, &blow);
-        Ok(true)
+        true
     }
 
     /// The node is gone, with everything that was not on its disk.
@@ -403,7 +407,8 @@ impl<P: Simulated> World<P> {
             Phase::Calm => {
                 self.calm = Some(self.now);
                 let dice = Dice::new(self.options.seed, Stream::Calm as u64);
-                self.calm_down(dice)
+                self.calm_down(dice);
+                Ok(())
             }
             Phase::Served => self.all_served(),
             Phase::Quiet if self.unserved().is_empty() => {
@@ -444,10 +449,10 @@ impl<P: Simulated> World<P> {
         for n in &able {
             let id = self.nodes[*n].id;
             let Some(replica) = self.nodes[*n].replica.as_mut() else { continue };
-            let status = replica.executor.status(true);
-            if let Some(digest) = status.digest {
-                self.agreement.digest(id, status.applied, digest)?;
-                states.push((status.applied, digest));
+            let store = replica.executor.status(true);
+            if let Some(digest) = store.digest {
+                self.agreement.digest(id, store.applied, digest)?;
+                states.push((store.applied, digest));
             }
         }
         if states.len() == able.len() && states.windows(2).all(|pair| pair[0] == pair[1]) {

@@ -395,31 +395,27 @@ impl Watch<Raft> for RaftWatch {
         if view.durable.term.max(view.snapshot.1) < term {
             return Err(Self::missing(node, &format!("says that term {term} began")));
         }
-        match &message.body {
+        let held = view.durable.last_index().max(view.snapshot.0);
+        let missing = match &message.body {
             Body::RequestVoteResponse(response) if response.granted && !response.pre_vote => {
-                if self.votes.get(&(term, node)) != Some(&to) {
-                    return Err(Self::missing(node, &format!("grants its vote of term {term} to node {to}")));
-                }
+                let voted = self.votes.get(&(term, node)) == Some(&to);
+                (!voted).then(|| format!("grants its vote of term {term} to node {to}"))
             }
-            Body::AppendEntriesResponse(response) => {
-                if let AppendOutcome::Matched(index) = response.outcome
-                    && view.durable.term == term
-                    && index > view.durable.last_index().max(view.snapshot.0)
-                {
-                    return Err(Self::missing(node, &format!("acknowledges entries up to {index}")));
+            // Of a term that is over, what was acknowledged may have been replaced since.
+            Body::AppendEntriesResponse(response) => match response.outcome {
+                AppendOutcome::Matched(index) if view.durable.term == term && index > held => {
+                    Some(format!("acknowledges entries up to {index}"))
                 }
+                _ => None,
+            },
+            Body::InstallSnapshotResponse(response)
+                if response.outcome == InstallOutcome::Done && response.index > held =>
+            {
+                Some(format!("acknowledges the snapshot of {}", response.index))
             }
-            Body::InstallSnapshotResponse(response) if response.outcome == InstallOutcome::Done => {
-                if response.index > view.durable.last_index().max(view.snapshot.0) {
-                    return Err(Self::missing(
-                        node,
-                        &format!("acknowledges the snapshot of {}", response.index),
-                    ));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
+            _ => None,
+        };
+        missing.map_or(Ok(()), |what| Err(Self::missing(node, &what)))
     }
 
     /// State machine safety, in Raft's words: what is committed at an index is of one term.
