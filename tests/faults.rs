@@ -1,5 +1,7 @@
 //! Faults on a running cluster, from the command line: what is lost, what is refused, and what comes back.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 mod support;
 
 use support::{Lab, Mode, eventually, signal};
@@ -64,7 +66,8 @@ fn paused_leader(mode: Mode) {
     lab.put("a", "1");
     lab.run(&["pause", "leader"]).ok();
     let paused = lab.status();
-    let states: Vec<_> = paused["nodes"].as_array().unwrap().iter().map(|node| node["state"].clone()).collect();
+    let states: Vec<_> =
+        paused["nodes"].as_array().unwrap().iter().map(|node| node["state"].clone()).collect();
     assert!(states.contains(&"paused".into()), "{paused:#}");
     lab.put("a", "2");
     lab.run(&["resume", "all"]).ok();
@@ -114,6 +117,8 @@ fn a_node_that_was_killed_from_outside_is_seen_and_brought_back() {
         let status = lab.status();
         (status["nodes"][0]["state"] == "failed").then_some(())
     });
+    let waited = lab.run(&["wait", "--until", "healthy", "--timeout", "300ms"]);
+    waited.fails(1, &["killed by SIGKILL"]);
     lab.run(&["cluster", "restart", "1"]).ok();
     lab.wait_until("healthy");
     assert_eq!(lab.get("a"), "1");
