@@ -139,10 +139,9 @@ fn a_torn_tail_is_cut_and_said() {
     let segment = first_segment(&lab);
     let mut bytes = std::fs::read(&segment).unwrap();
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    // A part of a batch that was never finished.
-    let start = (end + 16) / 8 * 8;
-    let header: Vec<u8> = bytes[64..72].to_vec();
-    bytes[start..start + 8].copy_from_slice(&header);
+    // A part of a batch that was never finished: the beginning of the first one, which lies behind the header.
+    let start = (end + 8) / 8 * 8;
+    bytes.copy_within(512..560, start);
     std::fs::write(&segment, bytes).unwrap();
     lab.run(&["cluster", "restart"]).ok();
     assert_eq!(lab.get("a"), "1");
