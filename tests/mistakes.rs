@@ -138,10 +138,9 @@ fn a_torn_tail_is_cut_and_said() {
     lab.run(&["kill", "1"]).ok();
     let segment = first_segment(&lab);
     let mut bytes = std::fs::read(&segment).unwrap();
-    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    // A part of a batch that was never finished: the beginning of the first one, which lies behind the header.
-    let start = (end + 8) / 8 * 8;
-    bytes.copy_within(512..560, start);
+    // A part of a batch that was never finished, behind the last whole one.
+    let end = end_of_batches(&bytes);
+    bytes.copy_within(FIRST_BATCH..FIRST_BATCH + 48, end);
     std::fs::write(&segment, bytes).unwrap();
     lab.run(&["cluster", "restart"]).ok();
     assert_eq!(lab.get("a"), "1");
@@ -158,8 +157,8 @@ fn rot_before_the_tail_stops_the_node_with_file_offset_batch_and_remedy() {
     lab.run(&["kill", "1"]).ok();
     let segment = first_segment(&lab);
     let mut bytes = std::fs::read(&segment).unwrap();
-    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    bytes[end / 2] ^= 0x10;
+    let middle = FIRST_BATCH + (end_of_batches(&bytes) - FIRST_BATCH) / 2;
+    bytes[middle] ^= 0x10;
     std::fs::write(&segment, &bytes).unwrap();
     let name = segment.file_name().unwrap().to_str().unwrap();
     let ran = lab.run(&["cluster", "restart", "1"]);
@@ -171,6 +170,19 @@ fn rot_before_the_tail_stops_the_node_with_file_offset_batch_and_remedy() {
     let verify = lab.run(&["wal", "verify", dir.to_str().unwrap()]);
     assert_ne!(verify.code, 0, "{verify:#?}");
     assert_eq!(std::fs::read(&segment).unwrap(), bytes, "the damaged file was changed");
+}
+
+/// Where the first batch of a segment begins; see `docs/wal-format.md`.
+const FIRST_BATCH: usize = 512;
+
+/// Where the batches of a segment end.
+fn end_of_batches(segment: &[u8]) -> usize {
+    let mut at = FIRST_BATCH;
+    while segment[at..].starts_with(b"BTCH") {
+        let length = u32::from_le_bytes(segment[at + 24..at + 28].try_into().unwrap()) as usize;
+        at += (40 + length).next_multiple_of(8);
+    }
+    at
 }
 
 fn first_segment(lab: &Lab) -> std::path::PathBuf {
