@@ -1,7 +1,5 @@
 //! SIGINT and SIGTERM at seeded moments of `up`, `restart` and `down`: afterwards `up` works and nothing is orphaned.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
-
 mod support;
 
 use std::process::Stdio;

@@ -35,14 +35,14 @@ pub(crate) struct Served {
     pub(crate) address: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), ServeError>>,
-    _node: Node,
+    node: Node,
     _data: tempfile::TempDir,
 }
 
 /// Starts the only member of a cluster, and waits until it leads.
 pub(crate) async fn start(laboratory: bool) -> Served {
     let served = start_among(&[], laboratory).await;
-    let handle = served._node.handle();
+    let handle = served.node.handle();
     while handle.status(false).await.unwrap().status.committed == 0 {
         tokio::task::yield_now().await;
     }
@@ -76,7 +76,7 @@ async fn start_among(others: &[(u64, &str)], laboratory: bool) -> Served {
     let server = tokio::spawn(serve(&node, listener, async {
         let _ = stopped.await;
     }));
-    Served { address, stop, server, _node: node, _data: data }
+    Served { address, stop, server, node, _data: data }
 }
 
 async fn client(node: &Served) -> Client {

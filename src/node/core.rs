@@ -218,7 +218,7 @@ impl<P: Wire> Core<P> {
                     tracing::info!("follows {leader} in epoch {epoch}");
                 }
                 consensus::Event::Ignored { from, kind, why } => {
-                    tracing::debug!("ignored {kind} of {from}: {why}")
+                    tracing::debug!("ignored {kind} of {from}: {why}");
                 }
                 consensus::Event::Noted { what, index } => tracing::info!("{what} at index {index}"),
             }

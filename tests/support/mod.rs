@@ -8,6 +8,7 @@
     reason = "tests stop at what they did not expect, and wait"
 )]
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use consensusctl::cluster::{FreePorts, free_ports};
 use serde_json::Value;
 
 /// How long anything may take before a test gives up on it: far more than a loaded small machine needs.
-pub(crate) const GENEROUS: Duration = Duration::from_secs(60);
+pub(crate) const GENEROUS: Duration = Duration::from_mins(1);
 
 /// How a cluster's nodes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,7 @@ impl Lab {
     pub(crate) fn write_config(&self, more: &str) {
         let mut text = format!("name = \"{}\"\n", self.name);
         for (position, port) in self.ports.iter().enumerate() {
-            text += &format!("[[member]]\nid = {}\naddress = \"127.0.0.1:{port}\"\n", position + 1);
+            writeln!(text, "[[member]]\nid = {}\naddress = \"127.0.0.1:{port}\"", position + 1).unwrap();
         }
         std::fs::write(self.config(), text + more).unwrap();
     }
