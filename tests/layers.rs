@@ -1,6 +1,8 @@
 //! Holds the map of layers that `src/lib.rs` states: a module uses only modules above it, the cores touch nothing, and
 //! a protocol is named only in its folder, the registry and its wire conversions.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
