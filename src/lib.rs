@@ -16,6 +16,7 @@
 //! | [`client`] | a cluster's client: finds a working node, retries safely | sockets |
 //! | [`node`] | the shell around an engine: threads, links, timers | engine, transport |
 //! | [`api`] | the services on a node's port: etcd v3 for clients, control | node, client |
+//! | [`sim`] | a simulated world of clock, network, disks and faults around the same engine | engine |
 //! | [`check`] | linearizability and exactly-once over histories of clients | nothing |
 //! | [`registry`] | the protocols, one line each | all above |
 //! | [`config`] | `cluster.toml` | nothing |
@@ -46,6 +47,7 @@ pub mod engine;
 pub mod kv;
 pub mod node;
 pub mod registry;
+pub mod sim;
 pub mod transport;
 pub mod wal;
 pub mod wire;

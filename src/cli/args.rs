@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{Format, check, cluster, fault, kv, logs, node, status, supervisor, wal};
+use super::{Format, check, cluster, fault, kv, logs, node, sim, status, supervisor, wal};
 
 const TOUR: &str = "\
 A minute's tour:
@@ -89,4 +89,6 @@ pub enum Command {
     Wal(wal::WalCommand),
     /// Judges recorded histories
     Check(check::CheckArgs),
+    /// Runs simulated clusters and checks that they kept their promises
+    Sim(sim::SimArgs),
 }

@@ -15,6 +15,7 @@ mod logging;
 mod logs;
 mod node;
 mod output;
+mod sim;
 mod status;
 mod supervisor;
 mod wal;
@@ -88,5 +89,6 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Disk(args) => fault::disk(&mut context, args).await,
         Command::Wal(command) => wal::run(&mut context, command),
         Command::Check(args) => check::run(&args, context.out),
+        Command::Sim(args) => sim::run(&args, context.out),
     }
 }

@@ -96,6 +96,11 @@ impl Archive {
         self.waiting.push_back(work);
     }
 
+    /// The newest durable snapshot.
+    pub fn newest(&self) -> Option<SnapshotMeta> {
+        self.snapshots.newest()
+    }
+
     /// Whether [`step`](Self::step) has nothing to do.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.saving.is_none()
