@@ -11,10 +11,6 @@
 //! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
-//! | [`registry`] | one line a protocol: what the layers below need to know of it | nothing |
-//! | [`config`] | `cluster.toml`: reading it strictly | files |
-//! | [`cluster`] | the supervisor: nodes as processes or tasks, the faults on them, state directories | processes, sockets |
-//! | [`cli`] | the command line: one file a subcommand; the only layer that prints | all |
 //! | [`wire`] | what clients and nodes say to each other: messages, and conversions to the store's types | nothing |
 //! | [`transport`] | gRPC links between replicas, and the faults on them | sockets |
 //! | [`client`] | a cluster's client: finds a working node, retries safely | sockets |

@@ -232,14 +232,14 @@ impl Archive {
             receiving.next += 1;
         }
         if receiving.next == receiving.meta.pieces {
-            return self.finish_receiving(receiving);
+            return Self::finish_receiving(receiving);
         }
         let next = receiving.next;
         self.receiving = Some(receiving);
         Ok(Some(stored(index, next)))
     }
 
-    fn finish_receiving(&mut self, receiving: Receiving) -> Result<Option<Archived>, WalError> {
+    fn finish_receiving(receiving: Receiving) -> Result<Option<Archived>, WalError> {
         let Receiving { meta, from, writer, restore, .. } = receiving;
         let store = match restore.finish() {
             Ok(store) => store,
