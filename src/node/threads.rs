@@ -17,7 +17,7 @@ use super::clock::Clock;
 use super::core::{Reply, Report};
 use super::counters::Counters;
 use super::handle::Answer;
-use crate::consensus::Pressure;
+use crate::consensus::{Pressure, RejectReason, Rejection};
 use crate::engine::{
     Archive, ArchiveWork, Archived, Executed, Executor, ExecutorWork, LogWork, Logger, StoreStatus, Ticket,
 };
@@ -201,6 +201,12 @@ fn hand_on(
         if let Some(channel) = waiting.remove(&ticket) {
             // The client may have gone away.
             let _ = channel.send(Ok(Answer { reply, epoch }));
+        }
+    }
+    for ticket in done.unanswered.drain(..) {
+        if let Some(channel) = waiting.remove(&ticket) {
+            let (reason, leader) = (RejectReason::TimedOut, None);
+            let _ = channel.send(Err(Rejection { reason, never_executed: false, leader }.into()));
         }
     }
     for work in done.archive.drain(..) {
