@@ -67,7 +67,9 @@ impl Raft {
             && self.now >= campaign.retry_deadline
         {
             campaign.retry_deadline = self.now + self.options.vote_retry();
-            self.broadcast_request_vote(out);
+            if !self.is_mute() {
+                self.broadcast_request_vote(out);
+            }
         }
     }
 
