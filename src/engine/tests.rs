@@ -284,3 +284,28 @@ fn a_command_that_comes_again_in_the_order_is_not_left_without_a_word() {
     executor.handle(ExecutorWork::Commit(vec![slot]), &mut done);
     assert_eq!((done.answers.len(), done.unanswered), (0, vec![Ticket::Command(id)]));
 }
+
+#[test]
+fn a_full_disk_is_tried_again_when_it_is_time_and_not_before() {
+    let disk = FaultyDisk::default();
+    let mut replica = Replica::leading(&disk);
+    disk.set_capacity(Some(disk.used()));
+    let logger = &mut replica.stages.logger;
+    // The one segment that was ready is used up by a large record; the next finds no room.
+    let next = replica.stages.sequencer.durable().next();
+    let large = |lsn: Lsn| LogWork { records: vec![(lsn, vec![0; 12 << 10].into())], retain_from: None };
+    for lsn in [next, next.next()] {
+        logger.push(large(lsn));
+        if logger.write().unwrap() {
+            logger.sync().unwrap();
+        }
+    }
+    let preparation = logger.preparation().expect("a segment is wanted");
+    logger.prepared(preparation.run()).unwrap();
+    assert!(logger.preparation().is_none(), "it would fail again");
+    logger.retry();
+    disk.set_capacity(None);
+    let preparation = logger.preparation().expect("it is time");
+    logger.prepared(preparation.run()).unwrap();
+    assert_eq!(logger.room(), crate::consensus::Pressure::Ok);
+}

@@ -106,7 +106,7 @@ pub(super) fn run_log(
                     let now = logger.prepared(prepared).map_err(|error| error.to_string())?;
                     room = report_room(common, room, now);
                 }
-                ToLog::Retry => {}
+                ToLog::Retry => logger.retry(),
                 ToLog::Stop => last = true,
             }
         }
