@@ -7,8 +7,15 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::{Error, ProcessId, Result};
+
+/// Whoever only [looks](Lock::holder) at a lock that a killed holder left has it for a moment, and so has a new holder
+/// before it has written who it is: how often, and after which pause, to try again before the lock counts as held.
+const LOOKS: u32 = 50;
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Held by the supervisor of a cluster as long as it lives. Dropping it removes the file.
 #[derive(Debug)]
@@ -29,6 +36,7 @@ pub enum Attempt {
 impl Lock {
     /// Takes the lock at `path` if nobody holds it.
     pub fn try_take(path: &Path) -> Result<Attempt> {
+        let mut looks = LOOKS;
         loop {
             let doing = |error: &std::io::Error| Error::io(format!("cannot lock {}", path.display()), error);
             let mut file = OpenOptions::new()
@@ -41,7 +49,15 @@ impl Lock {
                 .map_err(|error| doing(&error))?;
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(Attempt::Held(read_holder(&mut file))),
+                Err(TryLockError::WouldBlock) => {
+                    let holder = read_holder(&mut file);
+                    if holder.as_ref().is_some_and(ProcessId::is_alive) || looks == 0 {
+                        return Ok(Attempt::Held(holder));
+                    }
+                    looks -= 1;
+                    thread::sleep(LOOK_AGAIN);
+                    continue;
+                }
                 Err(TryLockError::Error(error)) => return Err(doing(&error)),
             }
             // A holder that just ended has removed the file: then this lock is on a file that nobody else will find.
@@ -103,6 +119,21 @@ mod tests {
         drop(lock);
         assert!(!path.exists());
         assert!(matches!(Lock::try_take(&path).unwrap(), Attempt::Locked(_)));
+    }
+
+    #[test]
+    fn whoever_only_looks_is_not_in_the_way() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("lock");
+        let gone = ProcessId { pid: u32::MAX >> 1, started: String::new() };
+        fs::write(&path, serde_json::to_string(&gone).unwrap()).unwrap();
+        let looker = File::open(&path).unwrap();
+        looker.try_lock_shared().unwrap();
+        thread::scope(|scope| {
+            let taken = scope.spawn(|| Lock::try_take(&path).unwrap());
+            looker.unlock().unwrap();
+            assert!(matches!(taken.join().unwrap(), Attempt::Locked(_)));
+        });
     }
 
     #[test]

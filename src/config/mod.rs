@@ -25,8 +25,9 @@ pub use error::ConfigError;
 pub const MAX_NODES: usize = 31;
 /// The shortest time in which a request can be expected to be answered at all.
 const MIN_REQUEST_TIMEOUT_MS: u64 = 100;
-/// Segments that are shorter are prepared more often than they are written.
-const MIN_SEGMENT_BYTES: u64 = 64 * 1024;
+/// A record lies in one segment, so that this holds the largest request (1.5 MiB) with all that its encoding adds: a
+/// node that met a longer one could not write it, and would have to stop.
+const MIN_SEGMENT_BYTES: u64 = 2 << 20;
 /// After how long a request that got nowhere is rejected, where nothing else is said.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -73,7 +73,7 @@ fn wrong_files_are_refused_with_line_and_reason() {
             "cluster.toml:3: [raft]: unknown field `heartbeat`",
         ),
         ("[raft]\n\nheartbeat_interval_ms = \"x\"", "[raft]: invalid type"),
-        ("segment_bytes = 12", "cluster.toml:1: segment_bytes must be at least 65536"),
+        ("segment_bytes = 65536", "cluster.toml:1: segment_bytes must be at least 2097152"),
         ("[[member]]\nid = 1\nadress = \"a:1\"", "cluster.toml:3: unknown field `adress`"),
     ];
     for (text, expected) in cases {

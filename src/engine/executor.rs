@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Ticket;
 use super::archive::ArchiveWork;
-use crate::consensus::{Committed, Digest, Epoch, Index, InstallProgress, NodeId, ReadId, SnapshotMeta};
+use crate::consensus::{
+    Committed, Digest, Epoch, Index, InstallProgress, NodeId, ReadId, RequestId, SnapshotMeta,
+};
 use crate::kv::{KvError, Op, Reply, Response, Store};
 
 /// What the executor is given, in order.
@@ -37,6 +39,9 @@ pub enum ExecutorWork {
 pub struct Executed {
     /// Answers for those who wait at this node.
     pub answers: Vec<(Ticket, Reply)>,
+    /// Commands of this node's clients that were in the order again after they had been executed, or may have been. The
+    /// store has no answer; whoever still waits for one (its execution came with a snapshot) cannot learn the outcome.
+    pub unanswered: Vec<Ticket>,
     /// The store has executed up to here, if it executed anything.
     pub applied: Option<Index>,
     /// A checkpoint's digest is known.
@@ -96,20 +101,29 @@ impl Executor {
     /// Invariant 4: slots that a snapshot has brought already are passed over.
     fn commit(&mut self, slots: &[Committed], done: &mut Executed) {
         for slot in slots {
-            if slot.index <= self.store.applied() {
-                continue;
+            let mut replies = Vec::new();
+            if slot.index > self.store.applied() {
+                self.epoch = slot.epoch;
+                replies = self.store.apply(slot);
             }
-            self.epoch = slot.epoch;
-            let mine = |id: &crate::consensus::RequestId| (id.origin, id.incarnation) == self.origin;
-            let replies = self.store.apply(slot);
-            done.answers.extend(
-                replies
-                    .into_iter()
-                    .filter(|(id, _)| mine(id))
-                    .map(|(id, reply)| (Ticket::Command(id), reply)),
-            );
+            self.answer(slot, replies, done);
         }
         self.moved(done);
+    }
+
+    /// Answers this node's own commands of a slot. `replies` are in its order, without those that were not executed.
+    fn answer(&self, slot: &Committed, replies: Vec<(RequestId, Reply)>, done: &mut Executed) {
+        let mut replies = replies.into_iter().peekable();
+        for id in slot.proposals.iter().map(|proposal| proposal.id) {
+            let reply = replies.next_if(|(answered, _)| *answered == id);
+            if (id.origin, id.incarnation) != self.origin {
+                continue;
+            }
+            match reply {
+                Some((_, reply)) => done.answers.push((Ticket::Command(id), reply)),
+                None => done.unanswered.push(Ticket::Command(id)),
+            }
+        }
     }
 
     /// The store has moved on: says so, and serves the reads whose point is reached.

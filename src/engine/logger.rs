@@ -38,11 +38,13 @@ pub struct Logger {
     wal: Wal,
     waiting: Vec<(Lsn, Bytes)>,
     retain_from: Option<Lsn>,
+    /// The last preparation found no room, and it is not time to try again.
+    out_of_room: bool,
 }
 
 impl Logger {
     pub(super) fn new(wal: Wal) -> Self {
-        Self { wal, waiting: Vec::new(), retain_from: None }
+        Self { wal, waiting: Vec::new(), retain_from: None, out_of_room: false }
     }
 
     /// Queues work for the next batch.
@@ -95,14 +97,21 @@ impl Logger {
         self.wal.pressure()
     }
 
-    /// The next segment's preparation, when one is due: to be run elsewhere and given back.
+    /// The next segment's preparation, when one is due: to be run elsewhere and given back. After one that met a full
+    /// disk there is none before [`retry`](Self::retry): trying without a pause would keep the disk from all else.
     pub fn preparation(&mut self) -> Option<Preparation> {
-        self.wal.preparation()
+        if self.out_of_room { None } else { self.wal.preparation() }
+    }
+
+    /// A full disk may have room again.
+    pub fn retry(&mut self) {
+        self.out_of_room = false;
     }
 
     /// Takes a prepared segment, or the failure to prepare one; returns whether there is room now. An error is
     /// final.
     pub fn prepared(&mut self, prepared: Prepared) -> Result<Pressure, WalError> {
+        self.out_of_room = prepared.failure().is_some_and(WalError::is_full);
         self.wal.prepared(prepared)?;
         Ok(self.wal.pressure())
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::consensus::raft::{Options, Raft};
-use crate::consensus::{Encode, Index, Lsn, NodeId, Proposal, RequestId, Time, WallTime};
+use crate::consensus::{Committed, Encode, Epoch, Index, Lsn, NodeId, Proposal, RequestId, Time, WallTime};
 use crate::kv::{Command, Op, PutRequest, RangeRequest, Reply};
 use crate::wal::{Crash, FaultyDisk, WalOptions};
 
@@ -267,4 +267,45 @@ fn the_protocol_hears_of_no_record_that_was_not_synced() {
     let beyond = Lsn(replica.stages.sequencer.durable().0 + 1);
     let lie = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| replica.give(Event::Durable(beyond))));
     assert!(lie.is_err(), "a record that was never written was called durable");
+}
+
+#[test]
+fn a_command_that_comes_again_in_the_order_is_not_left_without_a_word() {
+    let mut replica = Replica::leading(&FaultyDisk::default());
+    let id = replica.propose("a", "1");
+    replica.settle();
+    assert!(replica.answers.iter().any(|(ticket, _)| *ticket == Ticket::Command(id)));
+    // As after its first execution came with a snapshot: the client still waits when the retry is executed.
+    let executor = &mut replica.stages.executor;
+    let again = Proposal { id, time: WallTime(0), command: Bytes::new() };
+    let index = executor.store().applied().next();
+    let slot = Committed { index, epoch: Epoch(9), proposals: vec![again] };
+    let mut done = Executed::default();
+    executor.handle(ExecutorWork::Commit(vec![slot]), &mut done);
+    assert_eq!((done.answers.len(), done.unanswered), (0, vec![Ticket::Command(id)]));
+}
+
+#[test]
+fn a_full_disk_is_tried_again_when_it_is_time_and_not_before() {
+    let disk = FaultyDisk::default();
+    let mut replica = Replica::leading(&disk);
+    disk.set_capacity(Some(disk.used()));
+    let logger = &mut replica.stages.logger;
+    // The one segment that was ready is used up by a large record; the next finds no room.
+    let next = replica.stages.sequencer.durable().next();
+    let large = |lsn: Lsn| LogWork { records: vec![(lsn, vec![0; 12 << 10].into())], retain_from: None };
+    for lsn in [next, next.next()] {
+        logger.push(large(lsn));
+        if logger.write().unwrap() {
+            logger.sync().unwrap();
+        }
+    }
+    let preparation = logger.preparation().expect("a segment is wanted");
+    logger.prepared(preparation.run()).unwrap();
+    assert!(logger.preparation().is_none(), "it would fail again");
+    logger.retry();
+    disk.set_capacity(None);
+    let preparation = logger.preparation().expect("it is time");
+    logger.prepared(preparation.run()).unwrap();
+    assert_eq!(logger.room(), crate::consensus::Pressure::Ok);
 }

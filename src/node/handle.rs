@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc as async_mpsc, oneshot};
 
@@ -19,6 +20,9 @@ use crate::wal::{DiskFault, DiskFaults};
 /// Requests that may be under way at one node: more are refused at once instead of growing a queue.
 pub(super) const MAX_REQUESTS: usize = 16_384;
 
+/// How much longer than the protocol this waits for a read, so that the protocol's own reason is told if it has one.
+const READ_GRACE: Duration = Duration::from_millis(250);
+
 /// A running node, whatever its protocol. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
@@ -34,6 +38,7 @@ pub(super) struct Shared {
     pub(super) members: Vec<Member>,
     pub(super) incarnation: u64,
     pub(super) laboratory: bool,
+    pub(super) request_timeout: Duration,
     pub(super) clock: Clock,
     pub(super) requests: async_mpsc::UnboundedSender<Request>,
     pub(super) store: mpsc::Sender<ToStore>,
@@ -141,7 +146,13 @@ impl Handle {
         let _permit = self.admit()?;
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Read(self.next_read(), op, reply))?;
-        answer.await.unwrap_or(Err(NodeError::Stopped))
+        // The protocol rejects a read that gets no point. One that has it waits for the store, which a node that was cut
+        // off in between lets wait for as long.
+        let patience = self.shared.request_timeout + READ_GRACE;
+        match tokio::time::timeout(patience, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(NodeError::Stopped)),
+            Err(_) => Err(rejected(RejectReason::TimedOut)),
+        }
     }
 
     /// Reads this node's store as it is, which may be behind. `op` must not write.
@@ -154,10 +165,7 @@ impl Handle {
     }
 
     fn admit(&self) -> Result<tokio::sync::SemaphorePermit<'_>, NodeError> {
-        self.shared.permits.try_acquire().map_err(|_| {
-            let reason = RejectReason::TooManyRequests;
-            NodeError::Rejected(Rejection { reason, never_executed: true, leader: None })
-        })
+        self.shared.permits.try_acquire().map_err(|_| rejected(RejectReason::TooManyRequests))
     }
 
     fn next_read(&self) -> ReadId {
@@ -209,4 +217,9 @@ impl Handle {
     pub fn set_disk_fault(&self, fault: DiskFault) {
         self.shared.disk.set(fault);
     }
+}
+
+/// What was not executed and will not be.
+fn rejected(reason: RejectReason) -> NodeError {
+    NodeError::Rejected(Rejection { reason, never_executed: true, leader: None })
 }

@@ -155,6 +155,7 @@ impl Node {
             members: config.members,
             incarnation: recovery.incarnation,
             laboratory: config.laboratory,
+            request_timeout: config.request_timeout,
             clock,
             requests,
             store: to_store,

@@ -17,7 +17,7 @@ use super::clock::Clock;
 use super::core::{Reply, Report};
 use super::counters::Counters;
 use super::handle::Answer;
-use crate::consensus::Pressure;
+use crate::consensus::{Pressure, RejectReason, Rejection};
 use crate::engine::{
     Archive, ArchiveWork, Archived, Executed, Executor, ExecutorWork, LogWork, Logger, StoreStatus, Ticket,
 };
@@ -106,7 +106,7 @@ pub(super) fn run_log(
                     let now = logger.prepared(prepared).map_err(|error| error.to_string())?;
                     room = report_room(common, room, now);
                 }
-                ToLog::Retry => {}
+                ToLog::Retry => logger.retry(),
                 ToLog::Stop => last = true,
             }
         }
@@ -201,6 +201,12 @@ fn hand_on(
         if let Some(channel) = waiting.remove(&ticket) {
             // The client may have gone away.
             let _ = channel.send(Ok(Answer { reply, epoch }));
+        }
+    }
+    for ticket in done.unanswered.drain(..) {
+        if let Some(channel) = waiting.remove(&ticket) {
+            let (reason, leader) = (RejectReason::TimedOut, None);
+            let _ = channel.send(Err(Rejection { reason, never_executed: false, leader }.into()));
         }
     }
     for work in done.archive.drain(..) {

@@ -69,6 +69,12 @@ impl Disk {
         if needed <= self.durable { Lsn::ZERO } else { needed }
     }
 
+    /// Whether nothing that the server says can leave for longer than `patience` already: its term waits for a disk
+    /// that does not answer. What it says now would only add up.
+    pub(super) fn is_mute(&self, now: Time, patience: Duration) -> bool {
+        !self.is_hard_state_durable() && self.lag(now) >= patience
+    }
+
     /// For how long the oldest write has been under way.
     pub(super) fn lag(&self, now: Time) -> Duration {
         self.waiting.front().map_or(Duration::ZERO, |(_, since)| now.since(*since))

@@ -67,7 +67,9 @@ impl Raft {
             && self.now >= campaign.retry_deadline
         {
             campaign.retry_deadline = self.now + self.options.vote_retry();
-            self.broadcast_request_vote(out);
+            if !self.is_mute() {
+                self.broadcast_request_vote(out);
+            }
         }
     }
 
@@ -194,9 +196,12 @@ impl Raft {
             State::PreCandidate(campaign) if campaign.granted.len() >= quorum => {
                 self.become_candidate(false, "a quorum would vote for it", out);
             }
-            // Without its own durable vote a server does not lead: it might vote for another one after a crash.
+            // Without its own durable vote a server does not lead: it might vote for another one after a crash. A
+            // snapshot that ends meanwhile writes term and vote anew; then the election waits for that record, too.
             State::Candidate(campaign)
-                if campaign.granted.len() >= quorum && campaign.granted.contains(&self.id) =>
+                if campaign.granted.len() >= quorum
+                    && campaign.granted.contains(&self.id)
+                    && self.disk.is_hard_state_durable() =>
             {
                 self.become_leader(out);
             }

@@ -123,6 +123,8 @@ impl Raft {
             // While leadership is handed over, proposals wait for its outcome.
             (State::Leader(leader), _) if leader.transfer.is_some() => {}
             (State::Leader(_), _) => self.append_own(ids, out),
+            // The retry timer hands them on once the disk answers.
+            (_, Some(_)) if self.is_mute() => {}
             (_, Some(leader)) => self.send_forward(leader, ids, out),
             (_, None) => {}
         }

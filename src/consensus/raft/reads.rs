@@ -94,7 +94,7 @@ impl Raft {
 
     /// Asks the leader, or joins the reads that wait here if this server leads.
     pub(super) fn ask_read_index(&mut self, out: &mut Output<Self>) {
-        let Some(leader) = self.leader else { return };
+        let Some(leader) = self.leader.filter(|_| !self.is_mute()) else { return };
         let Some(attempt) = self.reads.new_attempt(self.now) else { return };
         if leader == self.id {
             self.join_read_round(ReadRequest { node: self.id, attempt }, out);

@@ -14,6 +14,7 @@ impl Raft {
     pub(super) fn become_leader(&mut self, out: &mut Output<Self>) {
         assert!(self.disk.is_hard_state_durable(), "a leader's own vote is durable");
         let last_index = self.log.last_index();
+        let handed_over = matches!(&self.state, State::Candidate(campaign) if campaign.transfer);
         // The vote was written after everything in the log, so that the log is durable with it.
         assert_eq!(self.log.durable_index(), last_index, "a new leader's log is durable");
         let peers = self.peers().map(|peer| (peer, Progress::new(last_index, self.now))).collect();
@@ -35,7 +36,8 @@ impl Raft {
         self.append_to_log(noop, out);
         self.broadcast_append_entries(out);
         self.redispatch_requests(out);
-        if self.disk.pressure == Pressure::Full {
+        // Not if it was handed over to this server: where all disks are full, office would be passed round for ever.
+        if self.disk.pressure == Pressure::Full && !handed_over {
             self.leave_office(out);
         }
     }

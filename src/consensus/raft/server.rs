@@ -248,6 +248,11 @@ impl Raft {
         }
     }
 
+    /// Whether to say nothing that can be said later, because the disk lets nothing leave.
+    pub(super) fn is_mute(&self) -> bool {
+        self.disk.is_mute(self.now, self.options.election_timeout_min())
+    }
+
     /// How many servers are a majority of the configuration (§5.2).
     pub(super) fn quorum(&self) -> usize {
         self.members.len() / 2 + 1

@@ -12,6 +12,10 @@ use super::super::segment::{FORMAT, crc32c};
 use super::{END_MAGIC, FIXED_BYTES, FOOTER_BYTES, MAGIC, Snapshots};
 use crate::consensus::{Encode, SnapshotMeta};
 
+/// After how many bytes what was written is synced. One sync of a whole large snapshot would take seconds, in which
+/// whoever writes it could not prepare a segment for the log either.
+const SYNC_BYTES: u64 = 8 << 20;
+
 /// A snapshot that is being written. Dropped before [`finish`](Self::finish), it leaves nothing.
 #[derive(Debug)]
 pub struct SnapshotWriter {
@@ -24,6 +28,8 @@ pub struct SnapshotWriter {
     /// Where each piece begins.
     table: Vec<u64>,
     end: u64,
+    /// Up to where it was synced.
+    synced: u64,
     finished: bool,
 }
 
@@ -39,7 +45,8 @@ impl SnapshotWriter {
         header.put_u32_le(body.len() as u32);
         header.put_slice(&body);
         let (table, end) = (Vec::new(), 0);
-        let mut writer = Self { snapshots, file, path, meta, body_crc, table, end, finished: false };
+        let mut writer =
+            Self { snapshots, file, path, meta, body_crc, table, end, synced: 0, finished: false };
         writer.append(&header)?;
         Ok(writer)
     }
@@ -68,6 +75,9 @@ impl SnapshotWriter {
         piece.put_slice(content);
         self.append(&piece)?;
         self.table.push(offset);
+        if self.end - self.synced >= SYNC_BYTES {
+            self.sync()?;
+        }
         Ok(())
     }
 
@@ -80,7 +90,7 @@ impl SnapshotWriter {
         }
         let footer = self.footer();
         self.append(&footer)?;
-        self.file.sync_data().map_err(cannot("sync", &self.path))?;
+        self.sync()?;
         self.snapshots.publish(&self.path, &self.meta)?;
         self.finished = true;
         Ok(self.meta.clone())
@@ -97,6 +107,12 @@ impl SnapshotWriter {
         footer.put_u64_le(bytes);
         footer.put_slice(END_MAGIC);
         footer
+    }
+
+    fn sync(&mut self) -> Result<(), WalError> {
+        self.file.sync_data().map_err(cannot("sync", &self.path))?;
+        self.synced = self.end;
+        Ok(())
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), WalError> {

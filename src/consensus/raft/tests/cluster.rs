@@ -72,6 +72,11 @@ impl Node {
         self.raft().status()
     }
 
+    /// The kinds of the messages that wait for the disk.
+    pub(super) fn held_kinds(&self) -> Vec<&'static str> {
+        self.held.iter().map(|outgoing| outgoing.message.kind()).collect()
+    }
+
     fn copy_setup(&self) -> Setup<Raft> {
         let setup = &self.setup;
         Setup { members: setup.members.clone(), options: setup.options.clone(), ..*setup }

@@ -1,7 +1,7 @@
 //! Slow, stalled and full disks.
 
 use super::cluster::Cluster;
-use crate::consensus::{Pressure, Role};
+use crate::consensus::{Input, NodeId, Pressure, RejectReason, Role};
 
 #[test]
 fn a_leader_whose_disk_stalls_hands_over() {
@@ -95,4 +95,48 @@ fn status_names_what_is_wrong() {
     cluster.advance(2_000);
     let why = cluster.node(1).status().why;
     assert!(why[0].starts_with("no leader known for ") && why[1] == "no quorum: 1 of 3 reachable", "{why:?}");
+}
+
+#[test]
+fn where_all_disks_are_full_one_leads_and_what_is_there_can_be_read() {
+    let mut cluster = Cluster::led(3);
+    cluster.propose(1, "a");
+    cluster.settle();
+    (1..=3).for_each(|id| cluster.storage(id, Pressure::Full));
+    cluster.advance(3_000);
+    let leaders: Vec<u64> = (1..=3).filter(|id| cluster.role(*id) == Role::Leader).collect();
+    assert_eq!(leaders.len(), 1);
+    assert!(cluster.raft(leaders[0]).term().0 <= 3, "leadership is not passed round");
+    cluster.read(leaders[0], 1);
+    cluster.advance(100);
+    assert_eq!(cluster.node(leaders[0]).reads.len(), 1);
+    assert!(cluster.node(leaders[0]).reads[0].1.is_ok());
+    cluster.propose(leaders[0], "b");
+    assert_eq!(cluster.node(leaders[0]).rejected[0].1.reason, RejectReason::StorageFull);
+    (1..=3).for_each(|id| cluster.storage(id, Pressure::Ok));
+    cluster.propose(leaders[0], "c");
+    cluster.advance(1_000);
+    (1..=3).for_each(|id| assert_eq!(cluster.commands(id), ["a", "c"]));
+}
+
+#[test]
+fn a_server_that_can_say_nothing_keeps_nothing_to_say() {
+    let mut cluster = Cluster::led(3);
+    // Its disk stalls with the record of a new term on it: every message waits for that.
+    cluster.node_mut(3).disk_on = false;
+    cluster.handle(1, Input::TransferLeadership(Some(NodeId(2))));
+    cluster.advance(1_000);
+    assert_eq!(cluster.node(3).status().leader, Some(2));
+    for number in 0..100 {
+        cluster.propose(3, "a");
+        cluster.read(3, number);
+    }
+    cluster.advance(2_000);
+    let held = cluster.node(3).held_kinds();
+    assert!(!held.iter().any(|kind| matches!(*kind, "Forward" | "ReadIndex")), "{held:?}");
+    cluster.node_mut(3).disk_on = true;
+    cluster.sync(3);
+    cluster.advance(2_000);
+    assert_eq!(cluster.commands(2).len(), 100);
+    assert_eq!(cluster.node(3).reads.len(), 100);
 }

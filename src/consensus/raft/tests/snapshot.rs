@@ -1,6 +1,6 @@
 //! §7, Diss. §5.
 
-use super::cluster::{Cluster, PIECES};
+use super::cluster::{Cluster, Envelope, PIECES};
 use crate::consensus::raft::{Body, InstallOutcome, InstallSnapshot, Options, Record};
 use crate::consensus::{Digest, Epoch, Index, NodeId, Role, SnapshotMeta};
 
@@ -240,4 +240,24 @@ fn a_newer_snapshot_replaces_the_one_that_is_gone() {
     cluster.heal();
     cluster.advance(4_000);
     assert_eq!(cluster.commit(3), cluster.commit(1));
+}
+
+#[test]
+fn an_election_that_a_snapshot_crosses_waits_for_the_term_that_it_wrote_anew() {
+    let mut cluster = Cluster::led_with(3, |options| options.snapshot_log_bytes = 1);
+    cluster.propose(1, "a");
+    cluster.settle();
+    cluster.crash(1);
+    cluster.campaign(2);
+    while cluster.role(2) != Role::Candidate {
+        assert!(cluster.deliver_if(Envelope::message_is_vote), "the pre-vote is won");
+    }
+    // Its own vote is durable and the other one is under way when the snapshot makes it write its term again.
+    cluster.node_mut(2).disk_on = false;
+    cluster.finish_checkpoint(2);
+    cluster.settle();
+    assert_eq!(cluster.role(2), Role::Candidate);
+    cluster.sync(2);
+    cluster.settle();
+    assert_eq!(cluster.role(2), Role::Leader);
 }
