@@ -24,6 +24,7 @@
 //! | [`registry`] | the protocols, one line each | all above |
 //! | [`config`] | `cluster.toml` | nothing |
 //! | [`cluster`] | the supervisor: nodes as processes or tasks, their state directory, faults on them | node, api, client |
+//! | [`scenario`] | named end-to-end scenarios on a real cluster, judged by the checker | cluster, client, check |
 //! | [`cli`] | the command line | all |
 //!
 //! # One vocabulary
@@ -50,6 +51,7 @@ pub mod engine;
 pub mod kv;
 pub mod node;
 pub mod registry;
+pub mod scenario;
 pub mod transport;
 pub mod wal;
 pub mod wire;

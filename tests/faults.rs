@@ -64,7 +64,8 @@ fn paused_leader(mode: Mode) {
     lab.put("a", "1");
     lab.run(&["pause", "leader"]).ok();
     let paused = lab.status();
-    let states: Vec<_> = paused["nodes"].as_array().unwrap().iter().map(|node| node["state"].clone()).collect();
+    let states: Vec<_> =
+        paused["nodes"].as_array().unwrap().iter().map(|node| node["state"].clone()).collect();
     assert!(states.contains(&"paused".into()), "{paused:#}");
     lab.put("a", "2");
     lab.run(&["resume", "all"]).ok();

@@ -20,7 +20,8 @@ fn first_steps(mode: Mode) {
     assert_eq!(lab.get("colour"), "blue");
 
     let status = lab.status();
-    let stopped = status["nodes"].as_array().unwrap().iter().filter(|node| node["state"] != "running").count();
+    let stopped =
+        status["nodes"].as_array().unwrap().iter().filter(|node| node["state"] != "running").count();
     assert_eq!(stopped, 1, "{status:#}");
 
     lab.run(&["cluster", "restart"]).ok();
@@ -31,8 +32,21 @@ fn first_steps(mode: Mode) {
     assert_eq!(nodes.len(), 5);
     for node in nodes {
         for key in [
-            "id", "address", "pid", "state", "reachable", "role", "epoch", "leader", "last", "committed",
-            "applied", "digest", "digest_at", "behind", "why",
+            "id",
+            "address",
+            "pid",
+            "state",
+            "reachable",
+            "role",
+            "epoch",
+            "leader",
+            "last",
+            "committed",
+            "applied",
+            "digest",
+            "digest_at",
+            "behind",
+            "why",
         ] {
             assert!(node.get(key).is_some(), "no {key} in {node:#}");
         }

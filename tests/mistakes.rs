@@ -100,7 +100,8 @@ fn a_request_that_is_too_large_is_refused() {
     lab.put("fits", &value);
     // An argument has a limit of its own, so the large value comes from a transaction on standard input.
     let mut child = lab.command(&["kv", "txn"]);
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let text = format!("then\nput big {}\n", "x".repeat(2 << 20));
     // The command may refuse before it has read everything.
     let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
@@ -114,7 +115,9 @@ fn a_request_that_is_too_large_is_refused() {
 fn garbage_on_the_port_harms_nobody() {
     let lab = Lab::up(3, Mode::Processes);
     for (number, port) in lab.ports.iter().enumerate() {
-        for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4096], &[0; 3], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nxxxx"] {
+        for garbage in
+            [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4096], &[0; 3], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nxxxx"]
+        {
             let mut stream = TcpStream::connect(("127.0.0.1", *port)).unwrap();
             // The node may hang up before it has read everything.
             let _ = stream.write_all(garbage);

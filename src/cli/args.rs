@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{Format, check, cluster, fault, kv, logs, node, status, supervisor, wal};
+use super::{Format, check, cluster, fault, kv, logs, node, status, supervisor, test, wal};
 
 const TOUR: &str = "\
 A minute's tour:
@@ -89,4 +89,6 @@ pub enum Command {
     Wal(wal::WalCommand),
     /// Judges recorded histories
     Check(check::CheckArgs),
+    /// Runs scenarios on clusters of their own: elections, crashes, partitions, bad disks
+    Test(test::TestArgs),
 }

@@ -17,6 +17,7 @@ mod node;
 mod output;
 mod status;
 mod supervisor;
+mod test;
 mod wal;
 
 use std::process::ExitCode;
@@ -88,5 +89,6 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Disk(args) => fault::disk(&mut context, args).await,
         Command::Wal(command) => wal::run(&mut context, command),
         Command::Check(args) => check::run(&args, context.out),
+        Command::Test(args) => test::run(&mut context, args).await,
     }
 }
