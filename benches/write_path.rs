@@ -135,13 +135,13 @@ async fn measure(cluster: &Cluster, writers: usize, seconds: u64, bar: f64) -> b
     }
     let took = start.elapsed().as_secs_f64();
     let after = cluster.fsyncs().await;
-    let writes = latencies.len() as f64;
+    let count = latencies.len() as f64;
     let worst =
-        before.iter().zip(&after).map(|(before, after)| (after - before) as f64 / writes).fold(0.0, f64::max);
+        before.iter().zip(&after).map(|(before, after)| (after - before) as f64 / count).fold(0.0, f64::max);
     let verdict = if worst <= bar { "ok" } else { "MISSED" };
     println!(
         "{writers:>7}  {:>9.0}  {:>8.2}  {:>8.2}  {:>8.2}  {worst:>17.3}  {bar:>5}  {verdict}",
-        writes / took,
+        count / took,
         latencies.value_at_quantile(0.5) as f64 / 1000.0,
         latencies.value_at_quantile(0.99) as f64 / 1000.0,
         latencies.max() as f64 / 1000.0,

@@ -11,15 +11,12 @@
 //! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
 //! | [`engine`] | one replica, synchronous: protocol, store, log, waiting clients, recovery | the three above |
-//! | [`registry`] | one line a protocol: what the layers below need to know of it | nothing |
-//! | [`config`] | `cluster.toml`: reading it strictly | files |
-//! | [`cluster`] | the supervisor: nodes as processes or tasks, the faults on them, state directories | processes, sockets |
-//! | [`cli`] | the command line: one file a subcommand; the only layer that prints | all |
 //! | [`wire`] | what clients and nodes say to each other: messages, and conversions to the store's types | nothing |
 //! | [`transport`] | gRPC links between replicas, and the faults on them | sockets |
 //! | [`client`] | a cluster's client: finds a working node, retries safely | sockets |
 //! | [`node`] | the shell around an engine: threads, links, timers | engine, transport |
 //! | [`api`] | the services on a node's port: etcd v3 for clients, control | node, client |
+//! | [`sim`] | a simulated world of clock, network, disks and faults around the same engine | engine |
 //! | [`check`] | linearizability and exactly-once over histories of clients | nothing |
 //! | [`registry`] | the protocols, one line each | all above |
 //! | [`config`] | `cluster.toml` | nothing |
@@ -52,6 +49,7 @@ pub mod kv;
 pub mod node;
 pub mod registry;
 pub mod scenario;
+pub mod sim;
 pub mod transport;
 pub mod wal;
 pub mod wire;

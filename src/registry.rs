@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::consensus::raft::Raft;
 use crate::consensus::{Decode, Protocol};
 use crate::node::{Node, NodeConfig, StartError};
+use crate::sim::{self, Outcome, Report, RunOptions, Shrunk, Simulated, Sweep};
 use crate::transport::Wire;
 
 /// What the crate knows of a protocol.
@@ -31,6 +32,19 @@ pub struct Entry {
     pub default_options: fn() -> toml::Table,
     /// A log record in words.
     pub render_record: fn(&[u8]) -> String,
+    /// How it is simulated.
+    pub simulation: Simulation,
+}
+
+/// How a protocol is simulated.
+#[derive(Clone, Copy, Debug)]
+pub struct Simulation {
+    /// Runs one seed.
+    pub run: fn(&RunOptions) -> Report,
+    /// Runs many.
+    pub sweep: fn(&Sweep, &(dyn Fn(u64) + Sync)) -> Outcome,
+    /// Finds the faults that a failure takes.
+    pub shrink: fn(&RunOptions, &Report) -> Shrunk,
 }
 
 /// All protocols.
@@ -53,7 +67,7 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     PROTOCOLS.iter().find(|entry| entry.name == name)
 }
 
-const fn entry<P: Wire>(
+const fn entry<P: Wire + Simulated>(
     tolerates: &'static str,
     nodes_per_fault: u64,
     default_nodes: u64,
@@ -69,6 +83,7 @@ const fn entry<P: Wire>(
         check_options: check_options::<P>,
         default_options: default_options::<P>,
         render_record: render_record::<P>,
+        simulation: Simulation { run: sim::run::<P>, sweep: sim::sweep::<P>, shrink: sim::shrink::<P> },
     }
 }
 

@@ -5,13 +5,11 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 
 use consensusctl::check::{History, Limits, Rule, Verdict, check};
-use consensusctl::cli::check::{CheckArgs, run as check_command};
-use consensusctl::cli::{Exit, Format, Output};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/histories")
@@ -93,32 +91,19 @@ fn names() -> Vec<String> {
     names
 }
 
-/// Runs the command as a user would, and returns its exit code and what it printed.
-fn command(names: &[&str], json: bool, time: &str) -> (u8, String) {
-    let args = CheckArgs {
-        files: names.iter().map(|name| folder().join(format!("{name}.jsonl"))).collect(),
-        time: humantime::parse_duration(time).unwrap(),
-    };
-    let printed = Shared::default();
-    let format = if json { Format::Json } else { Format::Table };
-    let mut out = Output::to(format, Box::new(printed.clone()), Box::new(std::io::sink()));
-    let exit = check_command(&args, &mut out).map_or_else(|error| error.exit as u8, |()| 0);
-    let bytes = printed.0.lock().unwrap().clone();
-    (exit, String::from_utf8(bytes).unwrap())
+/// Runs the command as a user would, and returns its exit code, its facts and its talk.
+fn run(files: &[PathBuf], more: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_consensusctl"));
+    let output = command.arg("check").args(files).args(more).env("NO_COLOR", "1").output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// A buffer that the test keeps a hand on.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+fn command(names: &[&str], json: bool, time: &str) -> (i32, String) {
+    let files: Vec<_> = names.iter().map(|name| folder().join(format!("{name}.jsonl"))).collect();
+    let format = if json { "json" } else { "table" };
+    let (exit, printed, _) = run(&files, &["--time", time, "--output", format]);
+    (exit, printed)
 }
 
 #[test]
@@ -146,9 +131,7 @@ fn the_command_prints_one_json_object_a_line() {
 fn a_file_that_is_no_history_is_a_usage_error() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "{\"history\":\"something else\",\"version\":1}\n").unwrap();
-    let args = CheckArgs { files: vec![file.path().to_owned()], time: std::time::Duration::from_secs(1) };
-    let mut out = Output::to(Format::Table, Box::new(std::io::sink()), Box::new(std::io::sink()));
-    let error = check_command(&args, &mut out).unwrap_err();
-    assert_eq!(error.exit, Exit::Usage);
-    assert!(error.message.contains("line 1, column 1: this is not a history"), "{error}");
+    let (exit, _, talk) = run(&[file.path().to_owned()], &[]);
+    assert_eq!(exit, 2);
+    assert!(talk.contains("line 1, column 1: this is not a history"), "{talk}");
 }

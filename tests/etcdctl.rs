@@ -1,22 +1,19 @@
-//! `etcdctl` works against any node: see `support/etcdctl.rs` for what it goes through.
+//! `etcdctl` works against any node of a real cluster: see `support/etcdctl.rs` for what it goes through.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that says why it was skipped")]
+#![expect(clippy::print_stdout, reason = "says why the test was skipped")]
 
 #[path = "support/etcdctl.rs"]
 mod etcdctl;
+mod support;
 
-use consensusctl::api::serve;
-use consensusctl::consensus::NodeId;
-use consensusctl::node::{Member, Node};
+use support::{Lab, Mode};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn etcdctl_can_do_with_a_cluster_what_it_can_do_with_etcd() {
+#[test]
+fn etcdctl_can_do_with_a_cluster_what_it_can_do_with_etcd() {
     if !etcdctl::is_installed() {
         return;
     }
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let node = Node::stand_in(vec![Member { id: NodeId(1), address: address.clone() }], false);
-    tokio::spawn(serve(&node, listener, std::future::pending()));
-    tokio::task::spawn_blocking(move || etcdctl::session(&[address])).await.unwrap();
+    let lab = Lab::up(3, Mode::Processes);
+    let endpoints: Vec<String> = lab.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    etcdctl::session(&endpoints);
 }

@@ -1,5 +1,7 @@
 //! What the README shows, from the first command to the last, in both ways to run a cluster.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 mod support;
 
 use support::{Lab, Mode, files};

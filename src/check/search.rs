@@ -180,7 +180,12 @@ impl Search<'_> {
         if expected.as_ref().ok() == Some(actual) {
             return Ok(());
         }
-        Err(self.differs(reader, expected, actual, revision, revision))
+        // A read of an old revision shows what was certain by then, not what became so later.
+        let until = match &operation.op {
+            Op::Range(request) if request.revision > 0 => revision.min(request.revision),
+            _ => revision,
+        };
+        Err(self.differs(reader, expected, actual, revision, until))
     }
 
     /// A reply differs from the model's, whose state counts up to, with, revision `until`.
@@ -229,7 +234,7 @@ impl Search<'_> {
             if !seen.insert((key.clone(), until)) {
                 continue;
             }
-            let since = self.knowledge.certain_until(&key, revision);
+            let since = self.knowledge.certain_until(&key, revision.min(until + 1));
             let from = self.choices.partition_point(|choice| choice.gap <= since);
             for choice in self.choices[from..].iter().take_while(|choice| choice.gap <= until) {
                 let footprint = &self.knowledge.maybe[&choice.chosen];
@@ -284,7 +289,7 @@ impl Search<'_> {
             let mut model = choice.before.clone();
             let written = model.execute(op).is_ok() && model.revision() == choice.gap;
             let blamed = if written {
-                self.disproved(choice.gap, &model)
+                self.disproved(choice.gap, candidate, &model)
             } else {
                 let compared = only_keys(&self.knowledge.maybe[&candidate].compares);
                 Some(self.blame(compared.as_deref(), choice.gap, choice.gap - 1))
@@ -304,7 +309,7 @@ impl Search<'_> {
     }
 
     /// If a reply shows that the gap left something else than the model holds: the gaps to blame.
-    fn disproved(&self, gap: i64, model: &Store) -> Option<BTreeSet<i64>> {
+    fn disproved(&self, gap: i64, candidate: usize, model: &Store) -> Option<BTreeSet<i64>> {
         let proofs = self.knowledge.proofs.get(&gap)?;
         let wrong = proofs.iter().find(|proof| {
             let (shown, held) = (&proof.sighting.kv, get(model, &proof.sighting.kv.key, 0));
@@ -318,7 +323,12 @@ impl Search<'_> {
                 }
             })
         })?;
-        Some(self.blame(Some(std::slice::from_ref(&wrong.sighting.kv.key)), gap, gap - 1))
+        // What it left depends on the key itself and on what it compared: another branch would have left something else.
+        let keys = only_keys(&self.knowledge.maybe[&candidate].compares).map(|mut keys| {
+            keys.push(wrong.sighting.kv.key.clone());
+            keys
+        });
+        Some(self.blame(keys.as_deref(), gap, gap - 1))
     }
 
     /// Leaves a dead end: goes back to the latest gap to blame that has another candidate. Returns the revision to go

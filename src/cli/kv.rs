@@ -15,12 +15,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 
-use super::{CliError, CliResult, Output};
-use crate::client::{Client, Consistency, Error, Options};
+use super::{CliError, CliResult, Exit, Output};
+use crate::client::{Client, Consistency, ControlClient, Error, Options};
 use crate::kv::{DeleteRangeRequest, PutRequest, RangeRequest};
 
 /// How much of standard input `kv txn` reads: more than a request may have.
 const MAX_TXN_TEXT: u64 = 8 << 20;
+
+/// How long a node may take to say why it does not serve.
+const REASON_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// `kv …`.
 #[derive(Args, Clone, Debug)]
@@ -91,6 +94,15 @@ impl KvArgs {
 
     /// Carries out the command on the cluster whose nodes are at `endpoints`.
     pub async fn run(self, endpoints: &[String], out: &mut Output) -> CliResult {
+        match self.attempt(endpoints, out).await {
+            Err(error) if matches!(error.exit, Exit::Unknown | Exit::Unreachable) => {
+                Err(with_reasons(error, &reasons(endpoints).await))
+            }
+            ended => ended,
+        }
+    }
+
+    async fn attempt(self, endpoints: &[String], out: &mut Output) -> CliResult {
         match self.command {
             KvCommand::Put { key, value } => {
                 let client = connect(endpoints, self.timeout).await?;
@@ -130,7 +142,11 @@ async fn get(
     let name = String::from_utf8_lossy(&key).into_owned();
     let (key, range_end) = span(key, prefix);
     let range = RangeRequest { key, range_end, revision: revision.unwrap_or(0), ..Default::default() };
-    let found = client.get(range, consistency).await.map_err(explain)?;
+    let found = client.get(range, consistency).await.map_err(|error| match error {
+        // A read that got no answer has changed nothing: it was just not served.
+        Error::Unknown { message } => explain(Error::Unreachable { message }),
+        other => explain(other),
+    })?;
     if prefix {
         return print::many(out, &found);
     }
@@ -173,6 +189,41 @@ fn standard_input() -> CliResult<String> {
         CliError::usage(format!("cannot read the transaction from standard input: {error}"))
     })?;
     Ok(text)
+}
+
+/// What the nodes themselves say of why they do not serve. Empty when none of them answers.
+async fn reasons(endpoints: &[String]) -> Vec<String> {
+    let asked = endpoints.iter().map(|endpoint| {
+        let client = ControlClient::new(endpoint).map(|client| client.with_timeout(REASON_TIMEOUT));
+        tokio::spawn(async move { client?.status(true).await })
+    });
+    let mut reasons = Vec::new();
+    for asked in asked.collect::<Vec<_>>() {
+        if let Ok(Ok(report)) = asked.await {
+            let why = if report.why.is_empty() {
+                "nothing is wrong here".to_owned()
+            } else {
+                report.why.join(", ")
+            };
+            reasons.push(format!("node {}: {why}", report.id));
+        }
+    }
+    reasons
+}
+
+/// Adds the nodes' reasons. When nodes answer, they were reached: what they did not do they have refused.
+fn with_reasons(error: CliError, reasons: &[String]) -> CliError {
+    if reasons.is_empty() {
+        return error;
+    }
+    let said = reasons.join("\n  ");
+    match error.exit {
+        Exit::Unreachable => {
+            CliError::failed(format!("nothing was done: the nodes answer but do not serve\n  {said}"))
+                .hint("more than half of the nodes must run and reach each other: see `consensusctl status`")
+        }
+        _ => CliError { message: format!("{}\n  {said}", error.message), ..error },
+    }
 }
 
 /// An error of the cluster in words for the shell, with its exit code.

@@ -15,6 +15,7 @@ mod logging;
 mod logs;
 mod node;
 mod output;
+mod sim;
 mod status;
 mod supervisor;
 mod test;
@@ -90,5 +91,6 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Wal(command) => wal::run(&mut context, command),
         Command::Check(args) => check::run(&args, context.out),
         Command::Test(args) => test::run(&mut context, args).await,
+        Command::Sim(args) => sim::run(&args, context.out),
     }
 }

@@ -1,9 +1,10 @@
 //! How a cluster is: what its supervisor knows and what its nodes say, put together, with reasons.
 //!
-//! **Healthy** means: a leader that a majority follows, every node that should run reachable, and all of them within
-//! a few thousand indices of the highest applied one, with equal digests at equal index. **Converged** means the same applied
-//! index everywhere, with equal digests. A node that was ended on purpose is not one that should run, and is left out;
-//! a paused, cut-off or failed one should, and keeps the cluster from being either.
+//! **Healthy** means: a leader that a majority follows, every node that should run reachable, and each of them, within
+//! two heartbeats, as far as the leader had committed when it was asked, with equal digests at equal index.
+//! **Converged** means that there is a leader which has nothing left to commit or execute, and that all nodes are at
+//! its index with its digest. A node that was ended on purpose is not one that should run, and is left out; a paused,
+//! cut-off or failed one should, and keeps the cluster from being either.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,9 +15,10 @@ use serde::Serialize;
 use super::{DiskFault, Info, NodeInfo, NodeState};
 use crate::client::{ControlClient, NodeReport};
 
-/// How far a healthy node may be behind the leader, in indices: about what a busy cluster applies between two
-/// heartbeats.
-const HEALTHY_LAG: u64 = 5_000;
+/// How long a healthy node may take to get where the leader was: about two heartbeats.
+const HEALTHY_LAG: Duration = Duration::from_millis(100);
+/// How often a node that trails is asked again within that time.
+const AGAIN: Duration = Duration::from_millis(10);
 /// How long a node has to say how it is. A node answers without its disk or its peers, so this is ample.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -83,24 +85,40 @@ pub struct Surveyor {
 impl Surveyor {
     /// Asks all running nodes at once. A node that does not answer in time is unreachable; nothing waits for it longer.
     pub async fn survey(&mut self, info: &Info, with_digest: bool) -> ClusterStatus {
+        let running = |node: &&NodeInfo| node.state == NodeState::Running;
+        let mut answers = self.ask(info.nodes.iter().filter(running), with_digest).await;
+        let goal = committed_by_leader(&answers);
+        let trails = |answer: &Answer| answer.as_ref().is_ok_and(|report| report.applied < goal);
+        let trailing = |answers: &Answers| -> Vec<u64> {
+            answers.iter().filter(|(_, answer)| trails(answer)).map(|(id, _)| *id).collect()
+        };
+        let mut late = trailing(&answers);
+        for _ in 0..HEALTHY_LAG.as_millis() / AGAIN.as_millis() {
+            if late.is_empty() {
+                break;
+            }
+            tokio::time::sleep(AGAIN).await;
+            let again = self.ask(info.nodes.iter().filter(|node| late.contains(&node.id)), with_digest).await;
+            answers.extend(again.into_iter().filter(|(_, answer)| answer.is_ok()));
+            late = trailing(&answers);
+        }
+        assess(info, &answers, goal)
+    }
+
+    async fn ask(&mut self, nodes: impl Iterator<Item = &NodeInfo>, with_digest: bool) -> Answers {
         let mut asked = Vec::new();
-        for node in &info.nodes {
-            let client = (node.state == NodeState::Running).then(|| self.client(&node.address)).flatten();
-            asked.push(tokio::spawn(async move {
-                match client {
-                    Some(client) => {
-                        Some(client.status(!with_digest).await.map_err(|error| error.to_string()))
-                    }
-                    None => None,
-                }
-            }));
+        for node in nodes {
+            if let Some(client) = self.client(&node.address) {
+                let asking =
+                    async move { client.status(!with_digest).await.map_err(|error| error.to_string()) };
+                asked.push((node.id, tokio::spawn(asking)));
+            }
         }
-        let mut nodes = Vec::new();
-        for (node, answer) in info.nodes.iter().zip(asked) {
-            let answer = answer.await.unwrap_or_else(|error| Some(Err(error.to_string())));
-            nodes.push((node.clone(), answer));
+        let mut answers = Answers::new();
+        for (id, answer) in asked {
+            answers.insert(id, answer.await.unwrap_or_else(|error| Err(error.to_string())));
         }
-        assess(info, nodes)
+        answers
     }
 
     fn client(&mut self, address: &str) -> Option<ControlClient> {
@@ -112,15 +130,29 @@ impl Surveyor {
     }
 }
 
-/// What a node said; `None` for one that was not asked.
-type Answer = Option<Result<NodeReport, String>>;
+/// What a node said, or why it said nothing.
+type Answer = Result<NodeReport, String>;
 
-fn assess(info: &Info, answers: Vec<(NodeInfo, Answer)>) -> ClusterStatus {
-    let mut nodes: Vec<NodeStatus> =
-        answers.into_iter().map(|(node, answer)| of_node(node, answer)).collect();
+/// What the nodes said that were asked.
+type Answers = BTreeMap<u64, Answer>;
+
+/// How far the leader says that the cluster has committed; zero without a leader.
+fn committed_by_leader(answers: &Answers) -> u64 {
+    let reports = answers.values().filter_map(|answer| answer.as_ref().ok());
+    let leaders = reports.filter(|report| report.leader == Some(report.id));
+    leaders.max_by_key(|report| report.epoch).map_or(0, |report| report.committed)
+}
+
+/// Puts together what is known. A node that has not applied up to `goal` trails.
+fn assess(info: &Info, answers: &Answers, goal: u64) -> ClusterStatus {
+    let node = |node: &NodeInfo| of_node(node.clone(), answers.get(&node.id).cloned());
+    let mut nodes: Vec<NodeStatus> = info.nodes.iter().map(node).collect();
     let highest = nodes.iter().filter_map(|node| node.applied).max();
     for node in &mut nodes {
         node.behind = node.applied.and_then(|applied| Some(highest? - applied));
+        if node.applied.is_some_and(|applied| applied < goal) {
+            node.why.push(format!("{} indices behind", node.behind.unwrap_or_default()));
+        }
     }
     let leader = leader_of(&nodes);
     explain_nodes(&mut nodes, leader);
@@ -137,7 +169,7 @@ fn assess(info: &Info, answers: Vec<(NodeInfo, Answer)>) -> ClusterStatus {
     status
 }
 
-fn of_node(node: NodeInfo, answer: Answer) -> NodeStatus {
+fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
     let mut why: Vec<String> = node.why.into_iter().collect();
     let mut status = NodeStatus {
         id: node.id,
@@ -204,9 +236,6 @@ fn explain_nodes(nodes: &mut [NodeStatus], leader: Option<u64>) {
         if node.leader != Some(leading.id) {
             let follows = node.leader.map_or("nobody".to_owned(), |id| id.to_string());
             node.why.push(format!("follows {follows}, not the leader {}", leading.id));
-        }
-        if node.behind > Some(HEALTHY_LAG) {
-            node.why.push(format!("{} indices behind", node.behind.unwrap_or_default()));
         }
         let same_index = node.digest_at.is_some() && node.digest_at == leading.digest_at;
         if same_index && node.digest != leading.digest {
@@ -304,17 +333,17 @@ fn applied_of(node: &NodeStatus) -> String {
 }
 
 fn missing_convergence(status: &ClusterStatus) -> Option<String> {
-    let mut nodes = status.nodes.iter().filter(|node| should_run(node));
-    let Some(first) = nodes.next() else { return Some("no node runs".to_owned()) };
-    let same =
-        |node: &NodeStatus| node.reachable && node.applied == first.applied && node.digest == first.digest;
-    if same(first) && nodes.all(same) {
-        return None;
+    let leading = status.leader.and_then(|id| status.nodes.iter().find(|node| node.id == id));
+    let Some(leader) = leading else { return Some("not converged: no leader".to_owned()) };
+    let should: Vec<&NodeStatus> = status.nodes.iter().filter(|node| should_run(node)).collect();
+    let there = |node: &&NodeStatus| node.reachable && node.applied == leader.last;
+    if !should.iter().all(there) {
+        let all: Vec<String> = should.into_iter().map(applied_of).collect();
+        let last = leader.last.unwrap_or_default();
+        return Some(format!("not converged: the leader's last index is {last}, {}", all.join(", ")));
     }
-    let all: Vec<String> = status.nodes.iter().filter(|node| should_run(node)).map(applied_of).collect();
-    let equal = status.nodes.iter().filter(|node| should_run(node)).all(|node| node.applied == first.applied);
-    let what = if equal && first.reachable { "digests differ" } else { "not converged" };
-    Some(format!("{what}: {}", all.join(", ")))
+    let differs = should.iter().find(|node| node.digest != leader.digest);
+    differs.map(|node| format!("digests differ: node {}'s from the leader's", node.id))
 }
 
 #[cfg(test)]

@@ -134,7 +134,9 @@ pub(crate) fn put_bytes(buf: &mut BytesMut, bytes: &[u8]) {
 /// Appends a list with its length.
 pub(crate) fn put_list<T: Encode>(buf: &mut BytesMut, items: &[T]) {
     buf.put_u32_le(items.len() as u32);
-    items.iter().for_each(|item| item.encode(buf));
+    for item in items {
+        item.encode(buf);
+    }
 }
 
 macro_rules! counters_as_u64 {

@@ -96,6 +96,11 @@ impl Archive {
         self.waiting.push_back(work);
     }
 
+    /// The newest durable snapshot.
+    pub fn newest(&self) -> Option<SnapshotMeta> {
+        self.snapshots.newest()
+    }
+
     /// Whether [`step`](Self::step) has nothing to do.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.saving.is_none()
@@ -227,14 +232,14 @@ impl Archive {
             receiving.next += 1;
         }
         if receiving.next == receiving.meta.pieces {
-            return self.finish_receiving(receiving);
+            return Self::finish_receiving(receiving);
         }
         let next = receiving.next;
         self.receiving = Some(receiving);
         Ok(Some(stored(index, next)))
     }
 
-    fn finish_receiving(&mut self, receiving: Receiving) -> Result<Option<Archived>, WalError> {
+    fn finish_receiving(receiving: Receiving) -> Result<Option<Archived>, WalError> {
         let Receiving { meta, from, writer, restore, .. } = receiving;
         let store = match restore.finish() {
             Ok(store) => store,

@@ -63,7 +63,7 @@ impl Logger {
         let before = self.wal.next_lsn();
         match self.wal.write(&self.waiting) {
             Ok(()) => self.waiting.clear(),
-            Err(error) if error.is_full() || matches!(error, WalError::Unprepared { .. }) => {
+            Err(error) if error.is_full() || matches!(error, WalError::Unprepared) => {
                 let next = self.wal.next_lsn();
                 self.waiting.retain(|(lsn, _)| *lsn >= next);
             }

@@ -304,7 +304,7 @@ impl<K> Default for Backlog<K> {
     }
 }
 
-impl<K: Ord> Backlog<K> {
+impl<K: Ord + Copy> Backlog<K> {
     fn add(&mut self, key: K, bytes: usize) {
         self.items.push_back((key, bytes));
         self.bytes += bytes;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -66,6 +66,8 @@ pub(super) type Inbound<P> = Received<<P as Protocol>::Message>;
 pub(super) struct Inputs<P: Protocol> {
     pub(super) reports: UnboundedReceiver<Report>,
     pub(super) messages: Receiver<Inbound<P>>,
+    /// Keeps `messages` open where there are no links to do so: in a cluster of one.
+    pub(super) _inbox: Sender<Inbound<P>>,
     pub(super) requests: UnboundedReceiver<Request>,
 }
 
@@ -216,7 +218,7 @@ impl<P: Wire> Core<P> {
                     tracing::info!("follows {leader} in epoch {epoch}");
                 }
                 consensus::Event::Ignored { from, kind, why } => {
-                    tracing::debug!("ignored {kind} of {from}: {why}")
+                    tracing::debug!("ignored {kind} of {from}: {why}");
                 }
                 consensus::Event::Noted { what, index } => tracing::info!("{what} at index {index}"),
             }

@@ -99,7 +99,7 @@ impl Node {
             checker,
             faults: faults.clone(),
             gate: gate.clone(),
-            inbox,
+            inbox: inbox.clone(),
         })?;
         let routes = links.routes();
 
@@ -144,7 +144,7 @@ impl Node {
             waiting: BTreeMap::new(),
             effects: engine::Effects::default(),
         };
-        let inputs = Inputs { reports: from_threads, messages, requests: from_handle };
+        let inputs = Inputs { reports: from_threads, messages, _inbox: inbox, requests: from_handle };
         let core = spawn_core(core.run(inputs), failed);
 
         let shared = Shared {

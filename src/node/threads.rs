@@ -115,14 +115,14 @@ pub(super) fn run_log(
         }
         if logger.write().map_err(|error| error.to_string())? {
             common.counters.sync_begins(common.clock.now());
-            let (took, logged) = common.clock.time(|| logger.sync());
-            let logged = logged.map_err(|error| error.to_string())?;
+            let (took, result) = common.clock.time(|| logger.sync());
+            let synced = result.map_err(|error| error.to_string())?;
             common.counters.sync_ended(common.clock.now(), took, &logger.counters());
             if !common.go() {
                 return Ok(());
             }
-            common.report(Report::Durable(logged.durable));
-            room = report_room(common, room, logged.room);
+            common.report(Report::Durable(synced.durable));
+            room = report_room(common, room, synced.room);
         }
         if last {
             return Ok(());

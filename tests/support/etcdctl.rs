@@ -1,5 +1,7 @@
 //! A session of `etcdctl`, etcd's own command line, with a cluster.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 

@@ -2,49 +2,57 @@
 
 // Each test file uses its part of this.
 #![allow(dead_code, reason = "every test file compiles this module for itself and uses a part of it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests stop at what they did not expect, and wait"
+)]
 
-use std::net::TcpListener;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use consensusctl::cluster::{FreePorts, free_ports};
 use serde_json::Value;
 
 /// How long anything may take before a test gives up on it: far more than a loaded small machine needs.
-pub const GENEROUS: Duration = Duration::from_secs(60);
+pub(crate) const GENEROUS: Duration = Duration::from_mins(1);
 
 /// How a cluster's nodes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     Processes,
     InProcess,
 }
 
-pub struct Lab {
-    pub dir: tempfile::TempDir,
-    pub name: String,
-    pub ports: Vec<u16>,
-    pub mode: Mode,
+pub(crate) struct Lab {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) name: String,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) mode: Mode,
+    /// Keeps other tests from these ports.
+    _reserved: FreePorts,
 }
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, 0, "{self:#?}");
         self
     }
 
     /// The command failed with this code, and said all of these words.
     #[track_caller]
-    pub fn fails(self, code: i32, words: &[&str]) -> Self {
+    pub(crate) fn fails(self, code: i32, words: &[&str]) -> Self {
         assert_eq!(self.code, code, "{self:#?}");
         for word in words {
             assert!(self.stderr.contains(word), "does not say {word:?}: {self:#?}");
@@ -53,7 +61,7 @@ impl Ran {
     }
 
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON: {error}: {self:#?}"))
     }
 }
@@ -70,55 +78,57 @@ impl From<Output> for Ran {
 
 impl Lab {
     /// A laboratory with room for `nodes` nodes; nothing runs yet.
-    pub fn new(nodes: usize, mode: Mode) -> Self {
+    pub(crate) fn new(nodes: usize, mode: Mode) -> Self {
         let dir = tempfile::Builder::new().prefix("cctl-test-").tempdir().unwrap();
-        let lab = Self { dir, name: "lab".to_owned(), ports: free_ports(nodes), mode };
+        let reserved = free_ports(nodes as u16).unwrap();
+        let ports = reserved.ports().collect();
+        let lab = Self { dir, name: "lab".to_owned(), ports, mode, _reserved: reserved };
         lab.write_config("");
         lab
     }
 
     /// A laboratory whose cluster runs.
     #[track_caller]
-    pub fn up(nodes: usize, mode: Mode) -> Self {
+    pub(crate) fn up(nodes: usize, mode: Mode) -> Self {
         let lab = Self::new(nodes, mode);
         lab.start().ok();
         lab
     }
 
     /// Writes the configuration, with more lines for its end.
-    pub fn write_config(&self, more: &str) {
+    pub(crate) fn write_config(&self, more: &str) {
         let mut text = format!("name = \"{}\"\n", self.name);
         for (position, port) in self.ports.iter().enumerate() {
-            text += &format!("[[member]]\nid = {}\naddress = \"127.0.0.1:{port}\"\n", position + 1);
+            writeln!(text, "[[member]]\nid = {}\naddress = \"127.0.0.1:{port}\"", position + 1).unwrap();
         }
         std::fs::write(self.config(), text + more).unwrap();
     }
 
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.dir.path().join("lab.toml")
     }
 
-    pub fn state_dir(&self) -> PathBuf {
+    pub(crate) fn state_dir(&self) -> PathBuf {
         self.dir.path().join("state")
     }
 
-    pub fn node_dir(&self, id: u64) -> PathBuf {
+    pub(crate) fn node_dir(&self, id: u64) -> PathBuf {
         self.state_dir().join(&self.name).join(format!("node-{id}"))
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_consensusctl"));
         command.args(args).env("CONSENSUSCTL_STATE_DIR", self.state_dir()).env("NO_COLOR", "1");
         command.env_remove("RUST_LOG").stdin(Stdio::null());
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         self.command(args).output().unwrap().into()
     }
 
     /// The command line of `cluster up`, with `more` behind.
-    pub fn up_args(&self, more: &[&str]) -> Vec<String> {
+    pub(crate) fn up_args(&self, more: &[&str]) -> Vec<String> {
         let config = self.config();
         let mut args = vec!["cluster", "up", "--config", config.to_str().unwrap()];
         if self.mode == Mode::InProcess {
@@ -128,42 +138,42 @@ impl Lab {
         args.into_iter().map(str::to_owned).collect()
     }
 
-    pub fn start_with(&self, more: &[&str]) -> Ran {
+    pub(crate) fn start_with(&self, more: &[&str]) -> Ran {
         let args = self.up_args(more);
         self.run(&args.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    pub fn start(&self) -> Ran {
+    pub(crate) fn start(&self) -> Ran {
         self.start_with(&[])
     }
 
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         self.run(&["status", "--output", "json"]).ok().json()
     }
 
     #[track_caller]
-    pub fn put(&self, key: &str, value: &str) {
+    pub(crate) fn put(&self, key: &str, value: &str) {
         self.run(&["kv", "put", key, value, "--timeout", "30s"]).ok();
     }
 
     #[track_caller]
-    pub fn get(&self, key: &str) -> String {
+    pub(crate) fn get(&self, key: &str) -> String {
         self.run(&["kv", "get", key, "--timeout", "30s"]).ok().stdout.trim_end().to_owned()
     }
 
     #[track_caller]
-    pub fn wait_until(&self, condition: &str) {
+    pub(crate) fn wait_until(&self, condition: &str) {
         self.run(&["wait", "--until", condition, "--timeout", "60s"]).ok();
     }
 
-    pub fn pids(&self) -> Vec<u32> {
+    pub(crate) fn pids(&self) -> Vec<u32> {
         let status = self.status();
         let nodes = status["nodes"].as_array().unwrap();
         nodes.iter().filter_map(|node| node["pid"].as_u64()).map(|pid| pid as u32).collect()
     }
 
     /// All processes that belong to this laboratory.
-    pub fn processes(&self) -> Vec<u32> {
+    pub(crate) fn processes(&self) -> Vec<u32> {
         let marker = self.dir.path().to_string_lossy().into_owned();
         let output = Command::new("ps").args(["-A", "-o", "pid=,stat=,args="]).output().unwrap();
         let listing = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -182,15 +192,9 @@ impl Drop for Lab {
     }
 }
 
-/// Ports that were free a moment ago, different for every caller: the kernel does not give one out again so soon.
-pub fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
-}
-
 /// Waits for a condition, generously.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     while start.elapsed() < GENEROUS {
         if let Some(value) = condition() {
@@ -202,12 +206,12 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
 }
 
 /// Sends a signal to a process.
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
 }
 
 /// The files below a directory.
-pub fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     let mut found = Vec::new();
     for entry in entries.flatten() {
@@ -219,7 +223,7 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// A child process that does not outlive the test.
-pub struct Running(pub Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {

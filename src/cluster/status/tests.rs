@@ -1,8 +1,11 @@
 use super::*;
 use crate::cluster::{Partition, Phase};
 
+/// What is known of a node: its info, and its answer if it was asked.
+pub(in crate::cluster) type Known = (NodeInfo, Option<Answer>);
+
 /// A running node's info and report; it leads if `leader` names it.
-pub(in crate::cluster) fn node(id: u64, leader: Option<u64>) -> (NodeInfo, Answer) {
+pub(in crate::cluster) fn node(id: u64, leader: Option<u64>) -> Known {
     let info = NodeInfo {
         id,
         address: format!("127.0.0.1:{}", 5000 + id),
@@ -28,11 +31,11 @@ pub(in crate::cluster) fn node(id: u64, leader: Option<u64>) -> (NodeInfo, Answe
     (info, Some(Ok(report)))
 }
 
-pub(in crate::cluster) fn status_of(nodes: Vec<(NodeInfo, Answer)>) -> ClusterStatus {
+pub(in crate::cluster) fn status_of(nodes: Vec<Known>) -> ClusterStatus {
     status_under(nodes, Partition::default())
 }
 
-fn status_under(nodes: Vec<(NodeInfo, Answer)>, partition: Partition) -> ClusterStatus {
+fn status_under(nodes: Vec<Known>, partition: Partition) -> ClusterStatus {
     let info = Info {
         name: "raft".to_owned(),
         protocol: "raft".to_owned(),
@@ -43,16 +46,18 @@ fn status_under(nodes: Vec<(NodeInfo, Answer)>, partition: Partition) -> Cluster
         partition,
         nodes: nodes.iter().map(|(info, _)| info.clone()).collect(),
     };
-    assess(&info, nodes)
+    let answers = nodes.into_iter().filter_map(|(info, answer)| Some((info.id, answer?))).collect();
+    let goal = committed_by_leader(&answers);
+    assess(&info, &answers, goal)
 }
 
-fn in_state(id: u64, state: NodeState, why: Option<&str>) -> (NodeInfo, Answer) {
+fn in_state(id: u64, state: NodeState, why: Option<&str>) -> Known {
     let (mut info, _) = node(id, None);
     (info.state, info.why) = (state, why.map(str::to_owned));
     (info, None)
 }
 
-fn report(node: &mut (NodeInfo, Answer)) -> &mut NodeReport {
+fn report(node: &mut Known) -> &mut NodeReport {
     node.1.as_mut().unwrap().as_mut().unwrap()
 }
 
@@ -132,17 +137,30 @@ fn equal_indices_with_different_digests_are_not_convergence() {
 }
 
 #[test]
-fn a_node_that_trails_is_not_converged_and_if_far_not_healthy() {
+fn a_node_that_trails_what_the_leader_had_committed_is_neither_converged_nor_healthy() {
     let mut nodes: Vec<_> = (1..=3).map(|id| node(id, Some(2))).collect();
     report(&mut nodes[0]).applied = 9;
     report(&mut nodes[0]).digest_at = 9;
-    let status = status_of(nodes.clone());
+    let status = status_of(nodes);
     assert_eq!(status.nodes[0].behind, Some(1));
-    assert!(holds("healthy", &status) && !holds("converged", &status));
-    for node in &mut nodes[1..] {
-        report(node).applied = 10_000;
+    assert_eq!(status.why, ["node 1: 1 indices behind"]);
+    assert!(!holds("healthy", &status) && !holds("converged", &status));
+}
+
+/// After a restart of all, nobody has executed anything, and all are equal in that.
+#[test]
+fn nodes_that_are_equal_but_have_not_caught_up_with_the_log_have_not_converged() {
+    let mut nodes: Vec<_> = (1..=3).map(|id| node(id, Some(2))).collect();
+    for node in &mut nodes {
+        (report(node).applied, report(node).committed) = (0, 0);
     }
-    assert_eq!(status_of(nodes).why, ["node 1: 9991 indices behind"]);
+    let missing = Condition::Converged.missing(&status_of(nodes.clone())).unwrap();
+    assert!(missing.contains("last index is 10, node 1 applied 0"), "{missing}");
+    for node in &mut nodes {
+        (report(node).leader, report(node).last) = (None, 0);
+    }
+    let missing = Condition::Converged.missing(&status_of(nodes)).unwrap();
+    assert!(missing.contains("no leader"), "{missing}");
 }
 
 #[test]

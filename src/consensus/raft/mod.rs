@@ -71,6 +71,7 @@ mod record;
 mod recover;
 mod replication;
 mod server;
+mod simulated;
 mod snapshot;
 mod status;
 mod transfer;

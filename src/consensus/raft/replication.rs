@@ -147,9 +147,11 @@ impl Raft {
     fn back_off(&mut self, from: NodeId, prev_index: Index, hint: (Index, Term), out: &mut Output<Self>) {
         let State::Leader(leader) = &mut self.state else { return };
         let Some(peer) = leader.peers.get_mut(&from) else { return };
+        // A heartbeat asks about the base when what comes next for the follower was compacted meanwhile.
+        let newest = peer.next_index.prev().max(self.log.base_index());
         let relevant = match peer.mode {
-            Mode::Probe { .. } => prev_index == peer.next_index.prev(),
-            Mode::Replicate => prev_index > peer.match_index && prev_index < peer.next_index,
+            Mode::Probe { .. } => prev_index == newest,
+            Mode::Replicate => prev_index > peer.match_index && prev_index <= newest,
             // It will match once it has the snapshot.
             Mode::Snapshot(_) => return,
         };

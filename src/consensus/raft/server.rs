@@ -238,7 +238,8 @@ impl Raft {
         matches!(self.state, State::Leader(_))
     }
 
-    pub(super) fn role(&self) -> Role {
+    /// What the server is.
+    pub fn role(&self) -> Role {
         match self.state {
             State::Follower => Role::Follower,
             State::PreCandidate(_) => Role::PreCandidate,

@@ -82,7 +82,7 @@ impl Protocol for Toy {
         Ok(Self)
     }
 
-    fn check_options(_: &Self::Options) -> Result<(), String> {
+    fn check_options((): &Self::Options) -> Result<(), String> {
         Ok(())
     }
 

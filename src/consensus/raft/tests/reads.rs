@@ -5,10 +5,7 @@ use crate::consensus::raft::{AppendEntriesResponse, AppendOutcome, Attempt, Body
 use crate::consensus::{Index, ReadId, RejectReason, Role};
 
 fn points(cluster: &Cluster, id: u64) -> Vec<(u64, u64)> {
-    let point = |(read, result): &(ReadId, Result<Index, _>)| match result {
-        Ok(index) => (read.0, index.0),
-        Err(_) => panic!("not a point"),
-    };
+    let point = |(read, result): &(ReadId, Result<Index, _>)| (read.0, result.as_ref().expect("a point").0);
     cluster.node(id).reads.iter().map(point).collect()
 }
 

@@ -1,0 +1,269 @@
+//! `consensusctl sim`: runs of the simulator.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::{CliError, CliResult, Exit, Output};
+use crate::registry;
+use crate::sim::{FaultMix, Report, RunOptions, Shrunk, Stats, Sweep, Tracing};
+
+/// Run simulated clusters on faults drawn from seeds, and check that they kept their promises.
+///
+/// Each seed is one run: a cluster in one thread under a virtual clock, with crashes between any two effects, torn and
+/// lost writes, failing disks, partitions, bad clocks. First faults, with all invariants checked at every step; then
+/// calm, in which every client must be served; then all replicas must be equal, and the clients' history must be
+/// linearizable. A failure is shrunk to the faults that it takes, and printed with the command that repeats it.
+///
+/// Exit codes: 0 all passed, 2 usage, 3 a promise was broken, 4 no verdict on some history.
+///
+/// Examples:
+///
+///   consensusctl sim --seeds 1000
+///   consensusctl sim --seed 42 --trace
+///   consensusctl sim --faults=crashes,partitions --nodes 3
+///   consensusctl sim --faults=-rot,loss=20
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct SimArgs {
+    /// Which protocol.
+    #[arg(long, default_value = registry::default_protocol().name)]
+    pub protocol: String,
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// Run this seed alone; with `--seeds`, the first of them.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// How many nodes a cluster has.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=15))]
+    pub nodes: u8,
+    /// How many clients.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
+    pub clients: u8,
+    /// About how many operations all clients begin in a simulated second.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub rate: u64,
+    /// Which faults: `all`, `none`, groups (links, partitions, crashes, nodes, disks) and names, with `=WEIGHT`, or
+    /// left out with a minus; see docs/simulator.md.
+    #[arg(long, value_name = "LIST", default_value = "all", value_parser = FaultMix::parse, allow_hyphen_values = true)]
+    pub faults: FaultMix,
+    /// How long clients work in each run, in simulated time.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub time: Duration,
+    /// How many threads [default: one for each core].
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// Tell everything that happens in the run of `--seed`.
+    #[arg(long, requires = "seed")]
+    pub trace: bool,
+    /// Of the run of `--seed`, only these faults, by number: as a failure's report names them.
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "seed")]
+    pub keep: Option<Vec<usize>>,
+    /// Write the clients' history of the run of `--seed` to this file, for `consensusctl check`.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    pub history: Option<PathBuf>,
+}
+
+/// What is printed with `--output json`.
+#[derive(Debug, Serialize)]
+struct Summary<'a> {
+    protocol: &'a str,
+    first_seed: u64,
+    runs: u64,
+    simulated_hours: f64,
+    real_seconds: f64,
+    factor: f64,
+    jobs: usize,
+    stats: &'a Stats,
+    unknown: &'a [(u64, String)],
+    failure: Option<FailureReport>,
+}
+
+/// A failure in the summary.
+#[derive(Debug, Serialize)]
+struct FailureReport {
+    seed: u64,
+    invariant: &'static str,
+    detail: String,
+    at_us: u64,
+    replay: String,
+    faults_before: usize,
+    faults: Vec<String>,
+    trace: Vec<String>,
+}
+
+/// Runs what was asked for and prints what came of it.
+#[expect(clippy::disallowed_methods, reason = "how long it took is told, and decides nothing")]
+pub(super) fn run(args: &SimArgs, out: &mut Output) -> CliResult {
+    let entry = registry::find(&args.protocol).ok_or_else(|| {
+        let names: Vec<_> = registry::PROTOCOLS.iter().map(|entry| entry.name).collect();
+        CliError::usage(format!("there is no protocol `{}`", args.protocol))
+            .hint(format!("one of {}", names.join(", ")))
+    })?;
+    let options = options(args);
+    if args.trace || args.history.is_some() {
+        return run_one(args, &options, entry, out);
+    }
+    let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let seeds = if args.seed.is_some() && args.seeds == 100 { 1 } else { args.seeds };
+    let sweep = Sweep { options, seeds, jobs };
+    let progress = out.progress(seeds, "simulating");
+    let begun = Instant::now();
+    let outcome = (entry.simulation.sweep)(&sweep, &|_| progress.inc(1));
+    let took = begun.elapsed().as_secs_f64();
+    progress.finish_and_clear();
+
+    let shrunk = outcome.failure.as_ref().map(|failing| {
+        out.note(&format!("seed {} fails: looking for the faults that it takes", failing.seed));
+        (entry.simulation.shrink)(&RunOptions { seed: failing.seed, ..sweep.options.clone() }, failing)
+    });
+    let failure = shrunk.as_ref().map(|shrunk| report_failure(entry.name, shrunk));
+    let simulated = outcome.stats.simulated_us as f64 / 1e6;
+    let summary = Summary {
+        protocol: entry.name,
+        first_seed: sweep.options.seed,
+        runs: outcome.runs,
+        simulated_hours: simulated / 3600.0,
+        real_seconds: took,
+        factor: simulated / took.max(1e-9),
+        jobs: jobs.min(seeds as usize),
+        stats: &outcome.stats,
+        unknown: &outcome.unknown,
+        failure,
+    };
+    print(out, &summary)?;
+    match summary.failure {
+        Some(failure) => Err(CliError::new(
+            Exit::Violated,
+            format!("seed {} broke a promise: {}", failure.seed, failure.invariant),
+        )
+        .hint(failure.replay)),
+        None if !outcome.unknown.is_empty() => Err(CliError::unknown(format!(
+            "no verdict on {} of {} histories",
+            outcome.unknown.len(),
+            outcome.runs
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn options(args: &SimArgs) -> RunOptions {
+    RunOptions {
+        seed: args.seed.unwrap_or(1),
+        nodes: args.nodes.into(),
+        clients: args.clients.into(),
+        rate: args.rate,
+        time_us: args.time.as_micros() as u64,
+        faults: args.faults.clone(),
+        keep: args.keep.clone(),
+        tracing: if args.trace { Tracing::All } else { Tracing::Off },
+    }
+}
+
+/// Runs one seed, and tells it or keeps its history.
+fn run_one(args: &SimArgs, options: &RunOptions, entry: &registry::Entry, out: &mut Output) -> CliResult {
+    let report = (entry.simulation.run)(options);
+    for line in &report.trace {
+        out.line(line)?;
+    }
+    if let Some(path) = &args.history {
+        let write =
+            || -> std::io::Result<()> { report.history.write(BufWriter::new(File::create(path)?)).map(drop) };
+        write().map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
+    }
+    out.note(&format!("digest {:016x}", report.digest));
+    match (&report.failure, &report.unknown) {
+        (Some(failure), _) => Err(CliError::new(
+            Exit::Violated,
+            format!("at {:.6} s: {}: {}", failure.at as f64 / 1e6, failure.invariant, failure.detail),
+        )),
+        (None, Some(why)) => Err(CliError::unknown(why.clone())),
+        (None, None) => Ok(()),
+    }
+}
+
+fn report_failure(protocol: &str, shrunk: &Shrunk) -> FailureReport {
+    let Report { seed, schedule, trace, failure, .. } = &shrunk.report;
+    let failure = failure.clone().unwrap_or_else(|| crate::sim::Failure {
+        invariant: "not-repeatable",
+        detail: "the run did not fail again: that is a bug of the simulator".to_owned(),
+        at: 0,
+    });
+    FailureReport {
+        seed: *seed,
+        invariant: failure.invariant,
+        detail: failure.detail,
+        at_us: failure.at,
+        replay: shrunk.options.command(protocol),
+        faults_before: shrunk.faults_before,
+        faults: schedule.iter().map(ToString::to_string).collect(),
+        trace: trace.clone(),
+    }
+}
+
+fn print(out: &mut Output, summary: &Summary<'_>) -> CliResult {
+    if out.is_json() {
+        return out.document(summary);
+    }
+    if let Some(failure) = &summary.failure {
+        out.line(&format!(
+            "the last steps of seed {}, with {} of its {} faults:",
+            failure.seed,
+            failure.faults.len(),
+            failure.faults_before
+        ))?;
+        for line in &failure.trace {
+            out.line(line)?;
+        }
+        out.line("\nthe faults that it takes:")?;
+        for fault in &failure.faults {
+            out.line(&format!("  {fault}"))?;
+        }
+        out.line(&format!(
+            "\nat {:.6} s: {}: {}",
+            failure.at_us as f64 / 1e6,
+            failure.invariant,
+            failure.detail
+        ))?;
+        out.line(&format!("\nrepeat it with:\n  {}\n", failure.replay))?;
+    }
+    let stats = summary.stats;
+    let mut rows = vec![
+        vec!["runs".to_owned(), summary.runs.to_string()],
+        vec!["simulated hours".to_owned(), format!("{:.2}", summary.simulated_hours)],
+    ];
+    let counts = [
+        ("elections", stats.elections),
+        ("crashes", stats.crashes),
+        ("  between two effects", stats.crashes_between_effects),
+        ("restarts", stats.restarts),
+        ("torn writes", stats.torn_writes),
+        ("lost writes", stats.lost_writes),
+        ("damaged disks detected", stats.rot_detected),
+        ("messages", stats.messages),
+        ("  lost", stats.messages_lost),
+        ("  duplicated", stats.messages_duplicated),
+        ("  delayed", stats.messages_delayed),
+        ("  reordered", stats.messages_reordered),
+        ("snapshots", stats.snapshots),
+        ("  installed", stats.installs),
+        ("client operations", stats.operations),
+        ("  answered", stats.answered),
+        ("  refused", stats.refused),
+        ("  unknown", stats.unknown),
+        ("  retries", stats.retries),
+        ("digests compared", stats.digests_compared),
+    ];
+    rows.extend(counts.map(|(what, count)| vec![what.to_owned(), count.to_string()]));
+    rows.push(vec!["faults injected".to_owned(), stats.injected.values().sum::<u64>().to_string()]);
+    rows.extend(stats.injected.iter().map(|(fault, count)| vec![format!("  {fault}"), count.to_string()]));
+    out.table(&["what", "count"], rows)?;
+    out.line(&format!(
+        "\n{} runs in {:.1} s on {} threads: {:.0} times real time",
+        summary.runs, summary.real_seconds, summary.jobs, summary.factor
+    ))
+}

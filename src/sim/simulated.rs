@@ -1,0 +1,73 @@
+//! What a protocol brings to be simulated.
+
+use super::dice::Dice;
+use crate::consensus::{Committed, Lsn, NodeId, Protocol, SnapshotMeta};
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant's name, as the documentation lists it.
+    pub invariant: &'static str,
+    /// What was seen, and where.
+    pub detail: String,
+}
+
+impl Violation {
+    /// A broken invariant.
+    pub fn new(invariant: &'static str, detail: impl Into<String>) -> Self {
+        Self { invariant, detail: detail.into() }
+    }
+}
+
+/// The result of a step.
+pub type Checked<T = ()> = Result<T, Violation>;
+
+/// A protocol that can be simulated: its settings for that, its words for traces, and the invariants that hold between
+/// its replicas.
+pub trait Simulated: Protocol {
+    /// What watches the protocol's invariants over all nodes of a run.
+    type Watch: Watch<Self>;
+
+    /// Settings with small limits, so that snapshots, refusals and full windows happen often.
+    fn small_options(dice: &mut Dice) -> Self::Options;
+
+    /// A message in words, for traces.
+    fn describe(message: &Self::Message) -> String;
+
+    /// A record in words, for traces.
+    fn describe_record(record: &Self::Record) -> String;
+
+    /// Whether the replica leads, as it sees itself. Asked after every step: cheap.
+    fn leads(&self) -> bool;
+}
+
+/// Watches the protocol's invariants: told of every effect of every node, it keeps what it needs to judge the next one,
+/// so that a step costs what the step touched.
+pub trait Watch<P: Protocol>: Send {
+    /// Begins, with all nodes empty.
+    fn new(members: &[NodeId]) -> Self;
+
+    /// The node's protocol gave a record to the log; it is not durable yet.
+    fn wrote(&mut self, node: NodeId, lsn: Lsn, record: P::Record) -> Checked;
+
+    /// The node's log is durable up to there, as the node was told.
+    fn durable(&mut self, node: NodeId, up_to: Lsn) -> Checked;
+
+    /// A snapshot is durable at the node: its own, or one that it received.
+    fn snapshot(&mut self, node: NodeId, meta: &SnapshotMeta);
+
+    /// A message leaves the node.
+    fn sent(&mut self, node: NodeId, to: NodeId, message: &P::Message) -> Checked;
+
+    /// The node hands a slot to its store.
+    fn committed(&mut self, node: NodeId, slot: &Committed) -> Checked;
+
+    /// The node's protocol took an input; `replica` is as it left it.
+    fn stepped(&mut self, node: NodeId, replica: &P) -> Checked;
+
+    /// The node starts again, with what its disk held.
+    fn restarted(&mut self, node: NodeId, replica: &P, snapshot: Option<&SnapshotMeta>) -> Checked;
+
+    /// How many leaders there were.
+    fn elections(&self) -> u64;
+}
