@@ -96,3 +96,21 @@ fn status_names_what_is_wrong() {
     let why = cluster.node(1).status().why;
     assert!(why[0].starts_with("no leader known for ") && why[1] == "no quorum: 1 of 3 reachable", "{why:?}");
 }
+
+#[test]
+fn a_follower_whose_disk_was_full_while_the_log_was_compacted_gets_the_snapshot() {
+    let mut cluster = Cluster::led_with(3, |options| {
+        options.snapshot_log_bytes = 300;
+        options.keep_log_bytes = 0;
+    });
+    cluster.storage(3, Pressure::Full);
+    for _ in 0..20 {
+        cluster.propose(1, "a");
+        cluster.settle();
+    }
+    cluster.advance(500);
+    cluster.finish_checkpoint(1);
+    cluster.storage(3, Pressure::Ok);
+    cluster.advance(2_000);
+    assert_eq!(cluster.commit(3), cluster.commit(1));
+}
