@@ -21,6 +21,7 @@
 //! | [`registry`] | the protocols, one line each | all above |
 //! | [`config`] | `cluster.toml` | nothing |
 //! | [`cluster`] | the supervisor: nodes as processes or tasks, their state directory, faults on them | node, api, client |
+//! | [`scenario`] | named end-to-end scenarios on a real cluster, judged by the checker | cluster, client, check |
 //! | [`cli`] | the command line | all |
 //!
 //! # One vocabulary
@@ -47,6 +48,7 @@ pub mod engine;
 pub mod kv;
 pub mod node;
 pub mod registry;
+pub mod scenario;
 pub mod sim;
 pub mod transport;
 pub mod wal;

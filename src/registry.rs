@@ -18,6 +18,8 @@ pub struct Entry {
     pub name: &'static str,
     /// What it tolerates, for people.
     pub tolerates: &'static str,
+    /// How many nodes it takes to tolerate one fault more: a cluster that tolerates `f` has `f` times as many, and one.
+    pub nodes_per_fault: u64,
     /// How many nodes a cluster has unless it is told otherwise.
     pub default_nodes: u64,
     /// The port of node 1 unless it is told otherwise; node 2 has the next one, and so on.
@@ -46,7 +48,14 @@ pub struct Simulation {
 }
 
 /// All protocols.
-pub static PROTOCOLS: &[Entry] = &[entry::<Raft>("crashes of a minority", 5, 5001)];
+pub static PROTOCOLS: &[Entry] = &[entry::<Raft>("crashes of a minority", 2, 5, 5001)];
+
+impl Entry {
+    /// The size of the smallest cluster that tolerates so many faults.
+    pub const fn nodes_for(&self, faults: u64) -> u64 {
+        self.nodes_per_fault * faults + 1
+    }
+}
 
 /// The protocol that is used unless another one is asked for.
 pub fn default_protocol() -> &'static Entry {
@@ -58,10 +67,16 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     PROTOCOLS.iter().find(|entry| entry.name == name)
 }
 
-const fn entry<P: Wire + Simulated>(tolerates: &'static str, default_nodes: u64, default_port: u16) -> Entry {
+const fn entry<P: Wire + Simulated>(
+    tolerates: &'static str,
+    nodes_per_fault: u64,
+    default_nodes: u64,
+    default_port: u16,
+) -> Entry {
     Entry {
         name: P::NAME,
         tolerates,
+        nodes_per_fault,
         default_nodes,
         default_port,
         start: Node::start::<P>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{Format, check, cluster, fault, kv, logs, node, sim, status, supervisor, wal};
+use super::{Format, check, cluster, fault, kv, logs, node, sim, status, supervisor, test, wal};
 
 const TOUR: &str = "\
 A minute's tour:
@@ -89,6 +89,8 @@ pub enum Command {
     Wal(wal::WalCommand),
     /// Judges recorded histories
     Check(check::CheckArgs),
+    /// Runs scenarios on clusters of their own: elections, crashes, partitions, bad disks
+    Test(test::TestArgs),
     /// Runs simulated clusters and checks that they kept their promises
     Sim(sim::SimArgs),
 }

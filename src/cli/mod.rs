@@ -18,6 +18,7 @@ mod output;
 mod sim;
 mod status;
 mod supervisor;
+mod test;
 mod wal;
 
 use std::process::ExitCode;
@@ -89,6 +90,7 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Disk(args) => fault::disk(&mut context, args).await,
         Command::Wal(command) => wal::run(&mut context, command),
         Command::Check(args) => check::run(&args, context.out),
+        Command::Test(args) => test::run(&mut context, args).await,
         Command::Sim(args) => sim::run(&args, context.out),
     }
 }

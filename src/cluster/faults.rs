@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Result};
 use crate::wal;
 
-/// Who must not talk to whom: for each node, the peers that it is cut off from. Symmetric.
+/// Who must not talk to whom: for each node, the peers that it is cut off from. Symmetric. Two nodes can talk if some
+/// group holds both, or if there are no groups at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
-    /// The groups, as `1,2 | 3,4,5`; within one all can talk. Empty: no partition.
+    /// The groups, as `1,2 | 3,4,5`; within one all can talk. A node in several groups is a bridge between them. Empty:
+    /// no partition.
     pub groups: Vec<BTreeSet<u64>>,
 }
 
@@ -48,6 +50,12 @@ impl Partition {
         Self::groups(members, alone.iter().map(|id| BTreeSet::from([*id])).collect())
     }
 
+    /// Lets nodes talk only within these groups, which may share nodes: `1,2,3 | 3,4,5` leaves node 3 as the only way
+    /// across, and `1,2 | 2,3 | 3,1` is no partition at all.
+    pub fn overlapping(groups: Vec<BTreeSet<u64>>) -> Self {
+        Self { groups }
+    }
+
     /// Whether nobody is cut off.
     pub fn is_healed(&self) -> bool {
         self.groups.is_empty()
@@ -55,8 +63,9 @@ impl Partition {
 
     /// The peers that `id` is cut off from.
     pub fn blocked(&self, id: u64) -> BTreeSet<u64> {
-        let others = self.groups.iter().filter(|group| !group.contains(&id));
-        others.flatten().copied().collect()
+        let (own, others): (Vec<_>, Vec<_>) = self.groups.iter().partition(|group| group.contains(&id));
+        let heard: BTreeSet<u64> = own.into_iter().flatten().copied().collect();
+        others.into_iter().flatten().copied().filter(|peer| !heard.contains(peer)).collect()
     }
 
     /// What each of `members` is cut off from.
@@ -154,6 +163,15 @@ mod tests {
         assert!(symmetric);
         assert_eq!(partition.to_string(), "1, 2 | 3, 4, 5");
         assert_eq!(Partition::default().to_string(), "none");
+    }
+
+    #[test]
+    fn a_node_in_two_groups_is_a_bridge_between_them() {
+        let bridge = Partition::overlapping(vec![set(&[1, 2, 3]), set(&[3, 4, 5])]);
+        assert_eq!(bridge.blocked(1), set(&[4, 5]));
+        assert_eq!(bridge.blocked(3), set(&[]));
+        let ring = Partition::overlapping((1..=5).map(|id| set(&[id, id % 5 + 1])).collect());
+        assert_eq!(ring.blocked(1), set(&[3, 4]));
     }
 
     #[test]

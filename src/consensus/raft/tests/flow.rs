@@ -140,3 +140,21 @@ fn a_server_that_can_say_nothing_keeps_nothing_to_say() {
     assert_eq!(cluster.commands(2).len(), 100);
     assert_eq!(cluster.node(3).reads.len(), 100);
 }
+
+#[test]
+fn a_follower_whose_disk_was_full_while_the_log_was_compacted_gets_the_snapshot() {
+    let mut cluster = Cluster::led_with(3, |options| {
+        options.snapshot_log_bytes = 300;
+        options.keep_log_bytes = 0;
+    });
+    cluster.storage(3, Pressure::Full);
+    for _ in 0..20 {
+        cluster.propose(1, "a");
+        cluster.settle();
+    }
+    cluster.advance(500);
+    cluster.finish_checkpoint(1);
+    cluster.storage(3, Pressure::Ok);
+    cluster.advance(2_000);
+    assert_eq!(cluster.commit(3), cluster.commit(1));
+}

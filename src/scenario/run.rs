@@ -1,0 +1,256 @@
+//! From nothing to a report: one scenario with a cluster of its own, and nothing left of it.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::load::Journal;
+use super::{Evidence, Report, Scenario, Stage, Told};
+use crate::check::{Header, History, Limits, Verdict, check};
+use crate::cluster::{self, Boot, ClusterDir, Error, FreePorts, Lock, StateDir, UpOutcome, Wish, free_ports};
+use crate::config::ClusterConfig;
+use crate::registry::Entry;
+
+/// How long the checker may search.
+const VERDICT: Duration = Duration::from_secs(60);
+/// The shortest segments that a configuration can have, so that a story's log has several.
+const SEGMENT_BYTES: u64 = 64 * 1024;
+
+/// What all scenarios of a run have in common.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The protocol.
+    pub protocol: &'static Entry,
+    /// Whether nodes are tasks and not processes.
+    pub in_process: bool,
+    /// The binary that runs supervisors and nodes.
+    pub program: PathBuf,
+    /// Keep each cluster's directory, also of a scenario that passed.
+    pub keep: bool,
+    /// Where all histories are written to, whatever they show.
+    pub histories: Option<PathBuf>,
+    /// Decides what clients ask.
+    pub seed: u64,
+    /// Which events are logged, in place of the configuration's.
+    pub log: Option<String>,
+}
+
+/// Why there is no report.
+#[derive(Debug)]
+pub enum Ended {
+    /// Someone asked for the end; all of it is gone.
+    Interrupted,
+    /// It could not be carried out, for a reason that has nothing to do with what it shows.
+    Broken(Error),
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// Runs a scenario. `tell` hears what it is doing; `interrupted` turns true when it is to end.
+pub async fn run(
+    scenario: &'static Scenario,
+    setup: &Setup,
+    mut interrupted: watch::Receiver<bool>,
+    tell: impl Fn(&str) + Send + 'static,
+) -> Result<Report, Ended> {
+    let begun = Instant::now();
+    let place = Place::new(scenario, setup)?;
+    tell("bringing up a cluster");
+    let brought_up = place.up(setup, interrupted.clone()).await;
+    let told = match brought_up {
+        Ok(cluster) => {
+            let journal = Arc::new(Journal::new(header(scenario, setup)));
+            let telling = tell_story(scenario, setup, cluster, &place, Arc::clone(&journal), Box::new(tell));
+            tokio::select! {
+                told = telling => Some((told, journal)),
+                _ = interrupted.wait_for(|interrupted| *interrupted) => None,
+            }
+        }
+        Err(_) if *interrupted.borrow() => None,
+        Err(error) => {
+            place.down().await?;
+            let kept = place.keep();
+            return Err(error.hint(format!("what it left is in {}", kept.display())).into());
+        }
+    };
+    place.down().await?;
+    let Some(((told, evidence), journal)) = told else { return Err(Ended::Interrupted) };
+    let acknowledged = journal.acknowledged();
+    let history = Arc::into_inner(journal).map(Journal::finish);
+    let (history, verdict) = match history {
+        Some(history) => judge(history).await,
+        None => (History::default(), Verdict::Unknown("a client of the load did not end".to_owned())),
+    };
+    let mut report = Report {
+        scenario: scenario.path(),
+        shows: scenario.shows,
+        protocol: setup.protocol.name,
+        seed: setup.seed,
+        took: begun.elapsed(),
+        failure: told.err(),
+        verdict,
+        operations: history.operations.len(),
+        acknowledged,
+        evidence,
+        directory: None,
+        history: None,
+    };
+    place.clear(&history, setup, &mut report)?;
+    Ok(report)
+}
+
+/// Tells the story to its end, and collects what there is to see when it breaks off.
+async fn tell_story(
+    scenario: &Scenario,
+    setup: &Setup,
+    cluster: cluster::Cluster,
+    place: &Place,
+    journal: Arc<Journal>,
+    tell: Box<dyn Fn(&str) + Send>,
+) -> (Told, Option<Evidence>) {
+    let stage = Stage::open(cluster, scenario.faults, Arc::clone(&journal), setup.seed, tell).await;
+    let mut stage = match stage {
+        Ok(stage) => stage,
+        Err(failure) => return (Err(failure), Some(Evidence::collect(&place.dir, None, None))),
+    };
+    let told = match (scenario.story)(&mut stage).await {
+        Ok(()) => stage.close().await,
+        Err(failure) => Err(failure),
+    };
+    let mut evidence = None;
+    if told.is_err() {
+        let trouble = journal.book().trouble.clone();
+        evidence = Some(Evidence::collect(&place.dir, stage.last_status().await, trouble));
+    }
+    stage.leave().await;
+    (told, evidence)
+}
+
+fn header(scenario: &Scenario, setup: &Setup) -> Header {
+    let seed = setup.seed;
+    Header {
+        protocol: setup.protocol.name.to_owned(),
+        source: format!("consensusctl test {} --seed {seed}", scenario.path()),
+        about: scenario.shows.to_owned(),
+        ..Header::default()
+    }
+}
+
+/// The verdict, searched for away from the runtime, which must stay awake for a Ctrl-C.
+async fn judge(history: History) -> (History, Verdict) {
+    let begun = Instant::now();
+    let judging = tokio::task::spawn_blocking(move || {
+        let limits = Limits { steps: u64::MAX, expired: &|| begun.elapsed() > VERDICT };
+        let verdict = check(&history, &limits);
+        (history, verdict)
+    });
+    judging.await.unwrap_or_else(|panic| {
+        (History::default(), Verdict::Unknown(format!("the checker itself failed: {panic}")))
+    })
+}
+
+/// Where a scenario's cluster lies: a directory and ports of its own.
+struct Place {
+    temp: TempDir,
+    dir: ClusterDir,
+    config: PathBuf,
+    _ports: FreePorts,
+}
+
+impl Place {
+    fn new(scenario: &Scenario, setup: &Setup) -> Result<Self, Error> {
+        let temp = tempfile::Builder::new().prefix("consensusctl-test-").tempdir();
+        let temp = temp.map_err(|error| Error::io("cannot make a temporary directory", &error))?;
+        let nodes = scenario.nodes(setup.protocol);
+        let ports = free_ports(nodes as u16)?;
+        let mut config = ClusterConfig::defaults(setup.protocol);
+        scenario.name.clone_into(&mut config.name);
+        config.set_local_members(ports.first(), nodes as usize);
+        config.segment_bytes = SEGMENT_BYTES;
+        let settings = scenario.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+        config.options.extend(settings);
+        let path = temp.path().join("scenario.toml");
+        std::fs::write(&path, config.to_toml())
+            .map_err(|error| Error::io(format!("cannot write {}", path.display()), &error))?;
+        let dir = StateDir::new(Some(temp.path().to_owned()))?.cluster(scenario.name)?;
+        Ok(Self { temp, dir, config: path, _ports: ports })
+    }
+
+    async fn up(
+        &self,
+        setup: &Setup,
+        mut interrupted: watch::Receiver<bool>,
+    ) -> Result<cluster::Cluster, Error> {
+        let boot = Boot {
+            dir: self.dir.clone(),
+            wish: Wish { config: Some(self.config.clone()), ..Wish::default() },
+            in_process: setup.in_process,
+            fresh: false,
+            program: setup.program.clone(),
+            log: setup.log.clone(),
+        };
+        let interrupted = async {
+            // Nobody is left who could interrupt: as good as never.
+            if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        match cluster::up(&boot, interrupted, |_| {}).await? {
+            UpOutcome::Started(cluster) | UpOutcome::AlreadyRunning(cluster) => Ok(cluster),
+        }
+    }
+
+    /// Takes the cluster down, whatever is left of it.
+    async fn down(&self) -> Result<(), Error> {
+        self.dir.down().await.map(drop)
+    }
+
+    /// Leaves the directory where it is.
+    fn keep(mut self) -> PathBuf {
+        self.temp.disable_cleanup(true);
+        self.temp.path().to_owned()
+    }
+
+    /// Writes the history where it is wanted or needed, and keeps the directory if there is a reason.
+    fn clear(self, history: &History, setup: &Setup, report: &mut Report) -> Result<(), Error> {
+        let keep = setup.keep || report.outcome() != super::Outcome::Passed;
+        if let Some(dir) = &setup.histories {
+            let path = dir.join(format!("{}.jsonl", report.scenario.replace('/', "-")));
+            write_history(history, &path)?;
+            report.history = Some(path);
+        } else if keep {
+            let path = self.temp.path().join("history.jsonl");
+            write_history(history, &path)?;
+            report.history = Some(path);
+        }
+        if keep {
+            report.directory = Some(self.keep());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    /// Only for a panic: else the cluster is down already, and nobody holds its lock.
+    fn drop(&mut self) {
+        if let Some(supervisor) = Lock::holder(&self.dir.lock()) {
+            let _ = supervisor.signal(Signal::SIGTERM);
+        }
+    }
+}
+
+fn write_history(history: &History, path: &Path) -> Result<(), Error> {
+    let written = File::create(path).and_then(|file| history.write(BufWriter::new(file)));
+    written.map(drop).map_err(|error| Error::io(format!("cannot write {}", path.display()), &error))
+}

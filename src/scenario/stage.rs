@@ -1,0 +1,371 @@
+//! The stage of a story: a cluster, clients at work on it, and the words in which stories speak.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::load::{Address, Caller, FIRST_OTHER, Journal, Load, Manner, audit};
+use super::{Failure, PATIENCE, Told};
+use crate::client::{Consistency, ControlClient, Error as ClientError};
+use crate::cluster::{
+    Cluster, ClusterStatus, Condition, DiskFault, KillSignal, NodeState, NodeStatus, Partition,
+};
+use crate::kv::{PutRequest, RangeRequest};
+
+/// How often the cluster is asked while something is awaited of it: often enough to see most leaders, seldom enough
+/// not to be a load.
+const POLL: Duration = Duration::from_millis(50);
+/// How long a write without a quorum is tried: several elections long.
+const HOPELESS: Duration = Duration::from_secs(3);
+/// How many reads wait for a node that wakes.
+const WAITING_READS: usize = 4;
+
+/// A cluster under load, and what stories do to it and expect of it.
+pub struct Stage {
+    cluster: Cluster,
+    nodes: Vec<Address>,
+    faults: u64,
+    journal: Arc<Journal>,
+    load: Load,
+    /// Who was seen leading in which epoch.
+    leaders: BTreeMap<u64, u64>,
+    next_caller: u64,
+    tell: Box<dyn Fn(&str) + Send>,
+}
+
+impl Stage {
+    /// Sets the clients to work on a cluster that serves and tolerates so many faults. `tell` hears what happens.
+    pub(super) async fn open(
+        cluster: Cluster,
+        faults: u64,
+        journal: Arc<Journal>,
+        seed: u64,
+        tell: Box<dyn Fn(&str) + Send>,
+    ) -> Result<Self, Failure> {
+        let whole = |why: String| Failure::new("clients can begin", why);
+        let info = cluster.info().await.map_err(|error| whole(error.to_string()))?;
+        let address = |node: crate::cluster::NodeInfo| Address { id: node.id, address: node.address };
+        let nodes: Vec<Address> = info.nodes.into_iter().map(address).collect();
+        let load = Load::start(&journal, &nodes, seed).await.map_err(|error| whole(error.to_string()))?;
+        let (leaders, next_caller) = (BTreeMap::new(), FIRST_OTHER);
+        Ok(Self { cluster, nodes, faults, journal, load, leaders, next_caller, tell })
+    }
+
+    /// How many faults the cluster tolerates.
+    pub fn faults(&self) -> usize {
+        self.faults as usize
+    }
+
+    /// The ids of all nodes.
+    pub fn nodes(&self) -> Vec<u64> {
+        self.nodes.iter().map(|node| node.id).collect()
+    }
+
+    /// All nodes but these.
+    pub fn others(&self, than: &[u64]) -> Vec<u64> {
+        self.nodes().into_iter().filter(|id| !than.contains(id)).collect()
+    }
+
+    /// So many nodes, this one among them.
+    pub fn group_with(&self, member: u64, size: usize) -> Vec<u64> {
+        [member].into_iter().chain(self.others(&[member])).take(size).collect()
+    }
+}
+
+/// What stories wait for and expect.
+impl Stage {
+    /// Waits for a leader that a majority follows.
+    pub async fn leader(&mut self) -> Result<u64, Failure> {
+        let status = self.until("a node leads", |status| status.leader.is_some()).await?;
+        Ok(status.leader.unwrap_or_default())
+    }
+
+    /// Waits until a node that is not `former` leads.
+    pub async fn other_leader(&mut self, former: u64) -> Result<u64, Failure> {
+        let what = format!("a node other than {former} leads");
+        let status = self.until(&what, |status| status.leader.is_some_and(|id| id != former)).await?;
+        Ok(status.leader.unwrap_or_default())
+    }
+
+    /// Waits until so many more writes of the clients have been acknowledged.
+    pub async fn acknowledged(&mut self, more: u64) -> Told {
+        let begun = self.journal.acknowledged();
+        self.say(&format!("waiting for {more} writes"));
+        if timeout(PATIENCE, self.journal.until_acknowledged(begun + more)).await.is_ok() {
+            return Ok(());
+        }
+        let got = self.journal.acknowledged() - begun;
+        Err(Failure::new(
+            format!("{more} more writes are acknowledged"),
+            format!("{got} were in {PATIENCE:?}"),
+        ))
+    }
+
+    /// Waits until each of these nodes has executed what the leader has executed now.
+    pub async fn caught_up(&mut self, ids: &[u64]) -> Told {
+        let applied = |status: &ClusterStatus| {
+            status.nodes.iter().find(|node| status.leader == Some(node.id)).and_then(|node| node.applied)
+        };
+        let status = self.until("a leader says how far it is", |status| applied(status).is_some()).await?;
+        let target = applied(&status);
+        let there = |node: &NodeStatus| !ids.contains(&node.id) || node.applied >= target;
+        let what = format!("nodes {ids:?} have executed up to index {}", target.unwrap_or_default());
+        self.until(&what, |status| status.nodes.iter().all(there)).await.map(drop)
+    }
+
+    /// Waits until a node has ended by itself.
+    pub async fn failed(&mut self, id: u64) -> Told {
+        let failed = |node: &NodeStatus| node.id == id && node.state == NodeState::Failed;
+        let what = format!("node {id} ends rather than trust its disk");
+        self.until(&what, |status| status.nodes.iter().any(failed)).await.map(drop)
+    }
+
+    /// Waits until all nodes are well.
+    pub async fn healthy(&mut self) -> Told {
+        self.until("the cluster is healthy", |status| Condition::Healthy.missing(status).is_none())
+            .await
+            .map(drop)
+    }
+
+    /// Waits until the leader has a snapshot that makes it forget what a node lacks that holds the log up to `held`.
+    pub async fn snapshot_beyond(&mut self, held: u64) -> Told {
+        let mut newest = 0;
+        let forgotten = async {
+            loop {
+                let leader = self.leader().await?;
+                newest = self.report_of(leader).await.map_or(newest, |report| report.snapshot);
+                // The last few entries below a snapshot are kept; a hundred are more than those.
+                if newest > held + 100 {
+                    return Ok(());
+                }
+                sleep(POLL).await;
+            }
+        };
+        timeout(PATIENCE, forgotten).await.unwrap_or_else(|_| {
+            let expected = format!("the leader has a snapshot well beyond index {held}");
+            Err(Failure::new(expected, format!("its newest is at {newest}")))
+        })
+    }
+
+    /// How far the log of a node reaches.
+    pub async fn last_of(&mut self, id: u64) -> Result<u64, Failure> {
+        let report = self.report_of(id).await;
+        report.map(|report| report.last).map_err(|error| {
+            Failure::new(format!("node {id} says how far its log reaches"), error.to_string())
+        })
+    }
+
+    /// That a write is not acknowledged by any of these nodes, each by itself.
+    pub async fn refuses_writes(&mut self, ids: &[u64]) -> Told {
+        self.say(&format!("trying writes at nodes {ids:?}, in vain"));
+        let mut tried = Vec::new();
+        for id in ids {
+            let caller = self.caller_of(*id, Manner::For(HOPELESS)).await?;
+            tried.push(tokio::spawn(async move {
+                let put = PutRequest { key: "hopeless".into(), value: "x".into(), ..PutRequest::default() };
+                caller.put(put).await
+            }));
+        }
+        for (id, tried) in ids.iter().zip(tried) {
+            if let Ok(Ok(response)) = tried.await {
+                let found = format!("node {id} acknowledged one as revision {}", response.revision);
+                return Err(Failure::new("no write is acknowledged without a quorum", found));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks one node for a linearizable read, and one for what it has; the checker judges both.
+    pub async fn reads_from(&mut self, id: u64) -> Told {
+        let caller = self.caller_of(id, Manner::Patient).await?;
+        let failed = |error: ClientError| Failure::new(format!("node {id} serves reads"), error.to_string());
+        caller.get(everything(), Consistency::Linearizable).await.map_err(failed)?;
+        caller.get(everything(), Consistency::Serializable).await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// A condition that can be looked at only once.
+    pub fn expect(&self, holds: bool, expected: &str, found: impl Display) -> Told {
+        if holds { Ok(()) } else { Err(Failure::new(expected, found.to_string())) }
+    }
+
+    /// Waits until the status is as wanted. Whatever is seen on the way must have one leader an epoch.
+    pub async fn until(
+        &mut self,
+        what: &str,
+        holds: impl Fn(&ClusterStatus) -> bool,
+    ) -> Result<ClusterStatus, Failure> {
+        self.say(&format!("waiting until {what}"));
+        let mut last = "the cluster did not say how it is".to_owned();
+        let awaited = async {
+            loop {
+                match self.status().await {
+                    Ok(status) if holds(&status) => return Ok(status),
+                    Ok(status) => last = status.why.join("; "),
+                    Err(failure) => return Err(failure),
+                }
+                sleep(POLL).await;
+            }
+        };
+        let awaited = timeout(PATIENCE, awaited).await;
+        awaited.unwrap_or_else(|_| Err(Failure::new(what, format!("not in {PATIENCE:?}: {last}"))))
+    }
+
+    async fn status(&mut self) -> Result<ClusterStatus, Failure> {
+        let status = self.cluster.status(true).await;
+        let status = status.map_err(|error| Failure::new("the supervisor answers", error.to_string()))?;
+        self.witness(&status)?;
+        Ok(status)
+    }
+
+    /// Invariant 3.
+    fn witness(&mut self, status: &ClusterStatus) -> Told {
+        let claims = status.nodes.iter().filter(|node| node.role.as_deref() == Some("leader"));
+        for (epoch, id) in claims.filter_map(|node| Some((node.epoch?, node.id))) {
+            let seen = *self.leaders.entry(epoch).or_insert(id);
+            if seen != id {
+                let found = format!("nodes {seen} and {id} both led in epoch {epoch}");
+                return Err(Failure::new("an epoch has one leader", found));
+            }
+        }
+        Ok(())
+    }
+
+    fn address(&self, id: u64) -> Result<&Address, Failure> {
+        let missing = || Failure::new(format!("there is a node {id}"), "there is none");
+        self.nodes.iter().find(|node| node.id == id).ok_or_else(missing)
+    }
+
+    async fn report_of(&self, id: u64) -> Result<crate::client::NodeReport, ClientError> {
+        let nobody = |failure: Failure| ClientError::Unreachable { message: failure.to_string() };
+        ControlClient::new(&self.address(id).map_err(nobody)?.address)?.status(true).await
+    }
+
+    async fn caller_of(&mut self, id: u64, manner: Manner) -> Result<Caller, Failure> {
+        self.next_caller += 1;
+        let caller = Caller::of_one_in(self.next_caller, self.address(id)?, &self.journal, manner).await;
+        caller.map_err(|error| Failure::new(format!("node {id} can be asked"), error.to_string()))
+    }
+}
+
+/// What stories do.
+impl Stage {
+    /// Ends nodes as a crash would.
+    pub async fn kill(&mut self, ids: &[u64]) -> Told {
+        let what = self.note(&format!("kill nodes {ids:?}"));
+        done(what, self.cluster.kill(set(ids), KillSignal::Kill).await)
+    }
+
+    /// Starts nodes, after stopping those that run.
+    pub async fn restart(&mut self, ids: &[u64]) -> Told {
+        let what = self.note(&format!("restart nodes {ids:?}"));
+        done(what, self.cluster.restart(set(ids), false, |_| {}).await)
+    }
+
+    /// Restarts all nodes one after the other, leadership handed over first.
+    pub async fn rolling_restart(&mut self) -> Told {
+        let what = self.note("restart all nodes one after the other");
+        done(what, self.cluster.restart(set(&self.nodes()), true, |_| {}).await)
+    }
+
+    /// Stops nodes in their tracks.
+    pub async fn pause(&mut self, ids: &[u64]) -> Told {
+        let what = self.note(&format!("pause nodes {ids:?}"));
+        done(what, self.cluster.pause(set(ids)).await)
+    }
+
+    /// Lets paused nodes go on.
+    pub async fn resume(&mut self, ids: &[u64]) -> Told {
+        let what = self.note(&format!("resume nodes {ids:?}"));
+        done(what, self.cluster.resume(set(ids)).await)
+    }
+
+    /// Lets a paused node go on while linearizable reads wait at its door, so that its first act is to answer them. They
+    /// may fail; if they are answered, the checker sees whether they were stale.
+    pub async fn resume_into_reads(&mut self, id: u64) -> Told {
+        let mut waiting = Vec::new();
+        for _ in 0..WAITING_READS {
+            let caller = self.caller_of(id, Manner::For(HOPELESS)).await?;
+            let read = async move { caller.get(everything(), Consistency::Linearizable).await };
+            waiting.push(tokio::spawn(read));
+        }
+        // Gives the reads a turn to leave.
+        tokio::task::yield_now().await;
+        self.resume(&[id]).await?;
+        for read in waiting {
+            let _ = read.await;
+        }
+        Ok(())
+    }
+
+    /// Lets nodes talk only within these groups, which may share nodes.
+    pub async fn connect_only(&mut self, groups: &[Vec<u64>]) -> Told {
+        let partition = Partition::overlapping(groups.iter().map(|group| set(group)).collect());
+        let what = self.note(&format!("only links within {partition}"));
+        done(what, self.cluster.partition(partition).await)
+    }
+
+    /// Restores all links.
+    pub async fn heal(&mut self) -> Told {
+        let what = self.note("restore all links");
+        done(what, self.cluster.partition(Partition::default()).await)
+    }
+
+    /// Makes a node's disk misbehave.
+    pub async fn disk(&mut self, id: u64, fault: DiskFault) -> Told {
+        let what = self.note(&format!("disk of node {id}: {fault}"));
+        done(what, self.cluster.disk(set(&[id]), fault).await)
+    }
+
+    fn note(&self, what: &str) -> String {
+        self.journal.fact(what);
+        self.say(what);
+        what.to_owned()
+    }
+
+    fn say(&self, what: &str) {
+        (self.tell)(what);
+    }
+}
+
+/// How every story ends.
+impl Stage {
+    /// Lets the clients end, waits until all nodes are equal, and reads everything back.
+    pub(super) async fn close(&mut self) -> Told {
+        self.say("waiting for the last answers");
+        self.load.stop().await;
+        self.until("all nodes have converged", |status| Condition::Converged.missing(status).is_none())
+            .await?;
+        self.next_caller += 1;
+        let caller = Caller::of_all(self.next_caller, &self.nodes, &self.journal).await;
+        let caller = caller.map_err(|error| Failure::new("clients can be made", error.to_string()))?;
+        audit(&caller).await
+    }
+
+    /// How the cluster is, for a report.
+    pub(super) async fn last_status(&mut self) -> Option<ClusterStatus> {
+        self.cluster.status(true).await.ok()
+    }
+
+    /// Ends the clients at once, so that nobody holds the journal any more.
+    pub(super) async fn leave(mut self) {
+        self.load.abort().await;
+    }
+}
+
+/// All keys: from the lowest on, without an end.
+fn everything() -> RangeRequest {
+    let zero = bytes::Bytes::from_static(b"\0");
+    RangeRequest { key: zero.clone(), range_end: zero, ..RangeRequest::default() }
+}
+
+fn set(ids: &[u64]) -> BTreeSet<u64> {
+    ids.iter().copied().collect()
+}
+
+fn done<T>(what: String, result: crate::cluster::Result<T>) -> Told {
+    result.map(drop).map_err(|error| Failure::new(format!("this can be done: {what}"), error.to_string()))
+}
