@@ -112,7 +112,7 @@ pub enum WalError {
     /// The data directory of a node that ran before is missing or empty.
     #[error(
         "{dir} holds no data, though this node has been in the cluster before; its promises would be forgotten: restore \
-         the directory, or join the cluster anew with `--rejoin`"
+         the directory, or start the whole cluster clean with `cluster up --fresh`"
     )]
     Missing {
         /// The data directory.
