@@ -143,7 +143,7 @@ async fn run_all(context: &mut Context<'_>, chosen: &[&'static Scenario], setup:
     for scenario in chosen {
         let (line, path) = (bar.clone(), scenario.path());
         let tell = move |what: &str| line.set_message(format!("{path}: {what}"));
-        let ended = scenario::run(scenario, setup, is_interrupted.clone(), tell).await;
+        let ended = Box::pin(scenario::run(scenario, setup, is_interrupted.clone(), tell)).await;
         let ended = match ended {
             Err(Ended::Interrupted) => Err(CliError::failed("interrupted; nothing is left running")),
             Err(Ended::Broken(error)) => Err(error.into()),

@@ -102,8 +102,8 @@ mod tests {
         let dir = StateDir::new(Some(temp.path().to_owned())).unwrap().cluster("lab").unwrap();
         assert!(Evidence::collect(&dir, None, None).logs.is_empty());
         dir.create().unwrap();
-        let lines: String = (0..5000).map(|number| format!("line {number}\n")).collect();
-        std::fs::write(dir.supervisor_log(), lines).unwrap();
+        let lines: Vec<String> = (0..5000).map(|number| format!("line {number}")).collect();
+        std::fs::write(dir.supervisor_log(), lines.join("\n") + "\n").unwrap();
         let text = Evidence::collect(&dir, None, Some("no leader".to_owned())).to_string();
         assert!(text.contains("supervisor.log") && text.contains("no leader"), "{text}");
         assert!(text.ends_with("  line 4998\n  line 4999\n"), "{text}");

@@ -47,7 +47,7 @@ pub use stage::Stage;
 use crate::registry::Entry;
 
 /// How long a story waits for any one thing.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a story returns: what was expected and did not come.
 pub type Told = Result<(), Failure>;

@@ -19,7 +19,7 @@ use crate::config::ClusterConfig;
 use crate::registry::Entry;
 
 /// How long the checker may search.
-const VERDICT: Duration = Duration::from_secs(60);
+const VERDICT: Duration = Duration::from_mins(1);
 /// The shortest segments that a configuration can have, so that a story's log has several.
 const SEGMENT_BYTES: u64 = 64 * 1024;
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::load::{Address, Caller, FIRST_OTHER, Journal, Load, Manner, audit};
 use super::{Failure, PATIENCE, Told};
@@ -256,31 +256,32 @@ impl Stage {
     /// Ends nodes as a crash would.
     pub async fn kill(&mut self, ids: &[u64]) -> Told {
         let what = self.note(&format!("kill nodes {ids:?}"));
-        done(what, self.cluster.kill(set(ids), KillSignal::Kill).await)
+        done(&what, self.cluster.kill(set(ids), KillSignal::Kill).await)
     }
 
     /// Starts nodes, after stopping those that run.
     pub async fn restart(&mut self, ids: &[u64]) -> Told {
         let what = self.note(&format!("restart nodes {ids:?}"));
-        done(what, self.cluster.restart(set(ids), false, |_| {}).await)
+        done(&what, self.cluster.restart(set(ids), false, |_| {}).await)
     }
 
     /// Restarts all nodes one after the other, leadership handed over first.
     pub async fn rolling_restart(&mut self) -> Told {
         let what = self.note("restart all nodes one after the other");
-        done(what, self.cluster.restart(set(&self.nodes()), true, |_| {}).await)
+        done(&what, self.cluster.restart(set(&self.nodes()), true, |_| {}).await)
     }
 
     /// Stops nodes in their tracks.
     pub async fn pause(&mut self, ids: &[u64]) -> Told {
         let what = self.note(&format!("pause nodes {ids:?}"));
-        done(what, self.cluster.pause(set(ids)).await)
+        done(&what, self.cluster.pause(set(ids)).await)
     }
 
     /// Lets paused nodes go on.
     pub async fn resume(&mut self, ids: &[u64]) -> Told {
         let what = self.note(&format!("resume nodes {ids:?}"));
-        done(what, self.cluster.resume(set(ids)).await)
+        let done = insist(async || self.cluster.resume(set(ids)).await).await;
+        self::done(&what, done)
     }
 
     /// Lets a paused node go on while linearizable reads wait at its door, so that its first act is to answer them. They
@@ -305,19 +306,22 @@ impl Stage {
     pub async fn connect_only(&mut self, groups: &[Vec<u64>]) -> Told {
         let partition = Partition::overlapping(groups.iter().map(|group| set(group)).collect());
         let what = self.note(&format!("only links within {partition}"));
-        done(what, self.cluster.partition(partition).await)
+        let done = insist(async || self.cluster.partition(partition.clone()).await).await;
+        self::done(&what, done)
     }
 
     /// Restores all links.
     pub async fn heal(&mut self) -> Told {
         let what = self.note("restore all links");
-        done(what, self.cluster.partition(Partition::default()).await)
+        let done = insist(async || self.cluster.partition(Partition::default()).await).await;
+        self::done(&what, done)
     }
 
     /// Makes a node's disk misbehave.
     pub async fn disk(&mut self, id: u64, fault: DiskFault) -> Told {
         let what = self.note(&format!("disk of node {id}: {fault}"));
-        done(what, self.cluster.disk(set(&[id]), fault).await)
+        let done = insist(async || self.cluster.disk(set(&[id]), fault).await).await;
+        self::done(&what, done)
     }
 
     fn note(&self, what: &str) -> String {
@@ -366,6 +370,18 @@ fn set(ids: &[u64]) -> BTreeSet<u64> {
     ids.iter().copied().collect()
 }
 
-fn done<T>(what: String, result: crate::cluster::Result<T>) -> Told {
+/// Asks again for what can be asked twice, as long as there is patience: on a machine whose disk is busy with other
+/// things, a node may not answer for seconds.
+async fn insist<T>(mut ask: impl AsyncFnMut() -> crate::cluster::Result<T>) -> crate::cluster::Result<T> {
+    let begun = Instant::now();
+    loop {
+        match ask().await {
+            Err(_) if begun.elapsed() < PATIENCE => sleep(POLL).await,
+            answer => return answer,
+        }
+    }
+}
+
+fn done<T>(what: &str, result: crate::cluster::Result<T>) -> Told {
     result.map(drop).map_err(|error| Failure::new(format!("this can be done: {what}"), error.to_string()))
 }

@@ -55,10 +55,16 @@ impl Raft {
         loop {
             let State::Leader(leader) = &self.state else { return };
             let Some(peer) = leader.peers.get(&to) else { return };
+            let gone = peer.next_index <= self.log.base_index();
+            // Also to a follower whose disk was full: with its next entry gone there is nothing smaller to offer, and
+            // its answers to heartbeats, which can only ask about the base, would never say that there is room again.
+            if gone && matches!(peer.mode, Mode::Probe { waiting: false }) {
+                return self.start_snapshot(to, out);
+            }
             if !peer.has_room(&self.options) || peer.next_index > self.log.last_index() {
                 return;
             }
-            if peer.next_index <= self.log.base_index() {
+            if gone {
                 return self.start_snapshot(to, out);
             }
             self.send_entries(to, out);
