@@ -1,6 +1,8 @@
 //! `consensusctl test`: what it prints, what it leaves behind, and that a failure can be understood. The scenarios
 //! themselves are run by `consensusctl test all`.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 mod support;
 
 use std::fs;
