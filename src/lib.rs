@@ -16,8 +16,8 @@
 //! | [`client`] | a cluster's client: finds a working node, retries safely | sockets |
 //! | [`node`] | the shell around an engine: threads, links, timers | engine, transport |
 //! | [`api`] | the services on a node's port: etcd v3 for clients, control | node, client |
-//! | [`sim`] | a simulated world of clock, network, disks and faults around the same engine | engine |
 //! | [`check`] | linearizability and exactly-once over histories of clients | nothing |
+//! | [`sim`] | a simulated world of clock, network, disks and faults around the same engine | engine |
 //! | [`registry`] | the protocols, one line each | all above |
 //! | [`config`] | `cluster.toml` | nothing |
 //! | [`cluster`] | the supervisor: nodes as processes or tasks, their state directory, faults on them | node, api, client |

@@ -171,7 +171,7 @@ async fn foreground(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
     let path = boot.dir.supervisor_log();
     let log = OpenOptions::new().create(true).append(true).open(&path);
     let log = log.map_err(|error| CliError::failed(format!("cannot open {}: {error}", path.display())))?;
-    logging::start(context.log.as_deref(), "info", Some(log))?;
+    let _log = logging::start(context.log.as_deref(), "info", Some(log))?;
     let dir = boot.dir.clone();
     let (tell, told) = tokio::sync::oneshot::channel();
     let said = std::sync::Mutex::new(Vec::new());

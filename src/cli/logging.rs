@@ -2,8 +2,9 @@
 
 use std::env;
 use std::fs::File;
-use std::sync::Mutex;
+use std::io;
 
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use super::{CliError, CliResult};
@@ -21,13 +22,18 @@ fn parse(filter: &str) -> CliResult<EnvFilter> {
 }
 
 /// Begins to log, to `file` or else to standard error: what `flag` says, else `RUST_LOG`, else `default`.
-pub(super) fn start(flag: Option<&str>, default: &str, file: Option<File>) -> CliResult {
+///
+/// A thread of its own writes the lines, so that a disk that stalls under the log file does not stall the protocol. The
+/// lines that are left are written when what is returned is dropped.
+pub(super) fn start(flag: Option<&str>, default: &str, file: Option<File>) -> CliResult<WorkerGuard> {
     let environment = env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = parse(flag.or(environment.as_deref()).unwrap_or(default))?;
-    let builder = tracing_subscriber::fmt().compact().with_ansi(false).with_env_filter(filter);
-    let started = match file {
-        Some(file) => builder.with_writer(Mutex::new(file)).try_init(),
-        None => builder.with_writer(std::io::stderr).try_init(),
+    let (writer, guard) = match file {
+        Some(file) => NonBlocking::new(file),
+        None => NonBlocking::new(io::stderr()),
     };
-    started.map_err(|error| CliError::failed(format!("cannot log: {error}")))
+    let builder = tracing_subscriber::fmt().compact().with_ansi(false).with_env_filter(filter);
+    let started = builder.with_writer(writer).try_init();
+    started.map_err(|error| CliError::failed(format!("cannot log: {error}")))?;
+    Ok(guard)
 }

@@ -51,7 +51,7 @@ pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult 
     let interrupted = interrupted()?;
     let abandoned = abandoned(args.supervised);
     let config = ClusterConfig::load(&args.config, None)?;
-    logging::start(context.log.as_deref(), &config.log, None)?;
+    let _log = logging::start(context.log.as_deref(), &config.log, None)?;
     let member = config.member(args.id).ok_or_else(|| {
         let ids: Vec<String> = config.members.iter().map(|member| member.id.to_string()).collect();
         CliError::usage(format!("{} has no member {}", args.config.display(), args.id))

@@ -22,7 +22,7 @@ pub(super) async fn run(context: &mut Context<'_>, args: SupervisorArgs) -> CliR
     // process that leads a session already, which is as good.
     let _ = nix::unistd::setsid();
     let interrupted = interrupted()?;
-    logging::start(context.log.as_deref(), "info", None)?;
+    let _log = logging::start(context.log.as_deref(), "info", None)?;
     let boot = boot(context, &args.wish)?;
     let tell = |reply: &Reply| {
         let text = serde_json::to_string(reply).unwrap_or_default();

@@ -17,7 +17,7 @@ use super::clock::Clock;
 use super::core::{Reply, Report};
 use super::counters::Counters;
 use super::handle::Answer;
-use crate::consensus::{Pressure, RejectReason, Rejection};
+use crate::consensus::{Pressure, RejectReason, Rejection, Time};
 use crate::engine::{
     Archive, ArchiveWork, Archived, Executed, Executor, ExecutorWork, LogWork, Logger, StoreStatus, Ticket,
 };
@@ -233,21 +233,21 @@ pub(super) fn run_archive(
     log: &Sender<ToLog>,
     store: &Sender<ToStore>,
 ) -> Result<(), String> {
-    let mut log_full = false;
+    // When a full disk is tried again.
+    let mut retry_at: Option<Time> = None;
     loop {
+        let now = common.clock.now();
+        if retry_at.take_if(|at| *at <= now).is_some() {
+            archive.retry();
+            // A log thread that is gone has said why.
+            let _ = log.send(ToLog::Retry);
+        }
         let item = if !archive.is_idle() {
             work.try_recv().ok()
-        } else if log_full || archive.wants_retry() {
-            match work.recv_timeout(FULL_DISK_RETRY) {
+        } else if let Some(at) = retry_at {
+            match work.recv_timeout(at.since(now)) {
                 Ok(item) => Some(item),
-                Err(RecvTimeoutError::Timeout) => {
-                    archive.retry();
-                    if std::mem::take(&mut log_full) {
-                        // A log thread that is gone has said why.
-                        let _ = log.send(ToLog::Retry);
-                    }
-                    None
-                }
+                Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         } else {
@@ -263,7 +263,9 @@ pub(super) fn run_archive(
             Some(ToArchive::Work(work)) => archive.push(work),
             Some(ToArchive::Prepare(preparation)) => {
                 let prepared = preparation.run();
-                log_full = prepared.failure().is_some_and(WalError::is_full);
+                if prepared.failure().is_some_and(WalError::is_full) {
+                    retry_at.get_or_insert(common.clock.now() + FULL_DISK_RETRY);
+                }
                 // A log thread that is gone has said why.
                 let _ = log.send(ToLog::Prepared(prepared));
             }
@@ -272,6 +274,9 @@ pub(super) fn run_archive(
         }
         if let Some(archived) = archive.step().map_err(|error| error.to_string())? {
             report_archived(common, archived, store);
+        }
+        if archive.wants_retry() {
+            retry_at.get_or_insert(common.clock.now() + FULL_DISK_RETRY);
         }
     }
 }

@@ -194,8 +194,6 @@ pub(super) struct Replica<P: Simulated> {
     pub(super) logging: bool,
     pub(super) prepared: Option<Prepared>,
     pub(super) room: Pressure,
-    /// No segment could be made ready on a full disk, and it is not yet time to try again.
-    pub(super) starved: bool,
     /// A batch is written and not synced.
     pub(super) syncing: bool,
     /// A sync has waited for a stalled disk.

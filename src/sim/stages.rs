@@ -12,7 +12,8 @@ use super::node::{Ask, Caller, Replica};
 use super::simulated::{Checked, Simulated, Violation, Watch as _};
 use super::world::World;
 use crate::consensus::{
-    self, Decode as _, InstallProgress, Message as _, Pressure, Proposal, ReadId, RequestId, WallTime,
+    self, Decode as _, InstallProgress, Message as _, Pressure, Proposal, ReadId, RejectReason, Rejection,
+    RequestId, WallTime,
 };
 use crate::engine::{ArchiveWork, Archived, Effects, Event, ExecutorWork, Ticket};
 use crate::wal::{Preparation, WalError};
@@ -348,8 +349,7 @@ impl<P: Simulated> World<P> {
         let replica = self.replica(n);
         replica.logging = false;
         let more = replica.prepared.is_some() || (wrote && !replica.logger.is_idle());
-        let preparation = if replica.starved { None } else { replica.logger.preparation() };
-        if let Some(preparation) = preparation {
+        if let Some(preparation) = replica.logger.preparation() {
             let delay = self.handover.between(100, 5000);
             self.later(n, delay, Step::Prepare(Box::new(preparation)));
         }
@@ -370,7 +370,6 @@ impl<P: Simulated> World<P> {
         }
         let prepared = preparation.run();
         if prepared.failure().is_some_and(WalError::is_full) {
-            self.replica(n).starved = true;
             self.later(n, FULL_DISK_RETRY, Step::Retry);
         }
         self.hand(n, Step::Prepared(Box::new(prepared)));
@@ -378,7 +377,7 @@ impl<P: Simulated> World<P> {
 
     fn retry(&mut self, n: usize) {
         let replica = self.replica(n);
-        replica.starved = false;
+        replica.logger.retry();
         replica.archive.retry();
         self.poke_archive(n);
         self.poke_log(n);
@@ -415,6 +414,13 @@ impl<P: Simulated> World<P> {
         for (ticket, reply) in done.answers.drain(..) {
             if let Some(caller) = self.replica(n).waiting.remove(&ticket) {
                 self.answer(n, caller, Answer::Reply(reply));
+            }
+        }
+        for ticket in done.unanswered.drain(..) {
+            if let Some(caller) = self.replica(n).waiting.remove(&ticket) {
+                let (reason, leader) = (RejectReason::TimedOut, None);
+                let unknown = Rejection { reason, never_executed: false, leader };
+                self.answer(n, caller, Answer::Rejected(unknown));
             }
         }
         for work in done.archive.drain(..) {

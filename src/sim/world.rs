@@ -303,7 +303,6 @@ impl<P: Simulated> World<P> {
             logging: true,
             prepared: None,
             room: Pressure::Ok,
-            starved: false,
             syncing: false,
             sync_waits: false,
             work: std::collections::VecDeque::new(),

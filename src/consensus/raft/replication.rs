@@ -76,7 +76,9 @@ impl Raft {
         let State::Leader(leader) = &mut self.state else { return };
         let Some(peer) = leader.peers.get_mut(&to) else { return };
         let first = peer.next_index;
-        let entries = self.log.slice(first, self.options.max_append_entries, self.options.max_append_bytes);
+        // A follower whose disk was full is asked with one entry whether it has room again.
+        let most = if peer.full { 1 } else { self.options.max_append_entries };
+        let entries = self.log.slice(first, most, self.options.max_append_bytes);
         let (Some(last), Some(prev_term)) = (entries.last(), self.log.term_at(first.prev())) else { return };
         let last = last.index;
         peer.on_sent(last, self.log.bytes_between(first.prev(), last));
