@@ -142,12 +142,17 @@ pub(super) fn run(args: &SimArgs, out: &mut Output) -> CliResult {
             format!("seed {} broke a promise: {}", failure.seed, failure.invariant),
         )
         .hint(failure.replay)),
-        None if !outcome.unknown.is_empty() => Err(CliError::unknown(format!(
-            "no verdict on {} of {} histories",
-            outcome.unknown.len(),
-            outcome.runs
-        ))),
-        None => Ok(()),
+        None => match outcome.unknown.first() {
+            Some((seed, why)) => Err(CliError::unknown(format!(
+                "no verdict on {} of {} histories, the first of seed {seed}: {why}",
+                outcome.unknown.len(),
+                outcome.runs
+            ))
+            .hint(format!(
+                "search longer: consensusctl sim --seed {seed} --history FILE; consensusctl check --time 10m FILE"
+            ))),
+            None => Ok(()),
+        },
     }
 }
 

@@ -27,7 +27,7 @@ pub const MAX_NODES: usize = 31;
 const MIN_REQUEST_TIMEOUT_MS: u64 = 100;
 /// A record lies in one segment, so that this holds the largest request (1.5 MiB) with all that its encoding adds: a
 /// node that met a longer one could not write it, and would have to stop.
-const MIN_SEGMENT_BYTES: u64 = 2 << 20;
+pub const MIN_SEGMENT_BYTES: u64 = 2 << 20;
 /// After how long a request that got nowhere is rejected, where nothing else is said.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 

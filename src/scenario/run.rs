@@ -15,13 +15,11 @@ use super::load::Journal;
 use super::{Evidence, Report, Scenario, Stage, Told};
 use crate::check::{Header, History, Limits, Verdict, check};
 use crate::cluster::{self, Boot, ClusterDir, Error, FreePorts, Lock, StateDir, UpOutcome, Wish, free_ports};
-use crate::config::ClusterConfig;
+use crate::config::{ClusterConfig, MIN_SEGMENT_BYTES};
 use crate::registry::Entry;
 
 /// How long the checker may search.
 const VERDICT: Duration = Duration::from_mins(1);
-/// The shortest segments that a configuration can have, so that a story's log has several.
-const SEGMENT_BYTES: u64 = 64 * 1024;
 
 /// What all scenarios of a run have in common.
 #[derive(Clone, Debug)]
@@ -177,7 +175,7 @@ impl Place {
         let mut config = ClusterConfig::defaults(setup.protocol);
         scenario.name.clone_into(&mut config.name);
         config.set_local_members(ports.first(), nodes as usize);
-        config.segment_bytes = SEGMENT_BYTES;
+        config.segment_bytes = MIN_SEGMENT_BYTES; // So that a story's log has several.
         let settings = scenario.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
         config.options.extend(settings);
         let path = temp.path().join("scenario.toml");
