@@ -25,9 +25,9 @@ use consensusctl::cluster::{
 use consensusctl::kv::{PutRequest, RangeRequest};
 
 const NODES: u16 = 5;
-const MEDIAN: Duration = Duration::from_millis(1000);
+const MEDIAN: Duration = Duration::from_secs(1);
 const WORST: Duration = Duration::from_millis(2500);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 type Failure = Box<dyn std::error::Error>;
 

@@ -122,7 +122,7 @@ fn setup(program: &str) -> Setup {
 async fn a_scenario_that_fails_keeps_what_it_takes_to_understand_it() {
     let (_interrupt, interrupted) = watch::channel(false);
     let setup = setup(env!("CARGO_BIN_EXE_consensusctl"));
-    let report = scenario::run(&RIGGED, &setup, interrupted, |_| {}).await.unwrap();
+    let report = Box::pin(scenario::run(&RIGGED, &setup, interrupted, |_| {})).await.unwrap();
     assert_eq!(report.outcome(), Outcome::Failed);
     let (trouble, kept) = (report.trouble(), report.directory.clone().unwrap());
     for words in
@@ -139,7 +139,8 @@ async fn a_scenario_that_fails_keeps_what_it_takes_to_understand_it() {
 #[tokio::test]
 async fn a_cluster_that_does_not_come_up_is_no_verdict() {
     let (_interrupt, interrupted) = watch::channel(false);
-    let ended = scenario::run(&RIGGED, &setup("/there/is/no/such/program"), interrupted, |_| {}).await;
+    let ended =
+        Box::pin(scenario::run(&RIGGED, &setup("/there/is/no/such/program"), interrupted, |_| {})).await;
     let Err(Ended::Broken(error)) = ended else { panic!("{ended:?}") };
     assert_eq!(error.kind, ErrorKind::Failed);
     assert!(error.message.contains("/there/is/no/such/program"), "{error}");

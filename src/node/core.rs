@@ -71,18 +71,19 @@ pub(super) struct Inputs<P: Protocol> {
     pub(super) requests: UnboundedReceiver<Request>,
 }
 
-/// Where its effects go.
-pub(super) struct Outputs<P: Wire> {
+/// Where work for the threads goes.
+#[derive(Clone, Debug)]
+pub(super) struct Work {
     pub(super) log: std::sync::mpsc::Sender<ToLog>,
     pub(super) store: std::sync::mpsc::Sender<ToStore>,
     pub(super) archive: std::sync::mpsc::Sender<ToArchive>,
-    pub(super) links: Links<P>,
 }
 
 /// The core task's state.
 pub(super) struct Core<P: Wire> {
     pub(super) sequencer: Sequencer<P>,
-    pub(super) outputs: Outputs<P>,
+    pub(super) work: Work,
+    pub(super) links: Links<P>,
     pub(super) clock: Clock,
     pub(super) gate: Gate,
     pub(super) epoch: Arc<AtomicU64>,
@@ -148,7 +149,7 @@ impl<P: Wire> Core<P> {
                 }
                 Request::Status(reply) => {
                     // Whoever asked may have stopped waiting.
-                    let _ = reply.send((self.sequencer.status(), self.outputs.links.counters()));
+                    let _ = reply.send((self.sequencer.status(), self.links.counters()));
                 }
                 Request::TransferLeadership(to) => self.handle(Event::TransferLeadership(to)),
             }
@@ -169,17 +170,17 @@ impl<P: Wire> Core<P> {
     /// Hands the turn's effects on. Fails when a thread is gone.
     fn hand_on(&mut self) -> Result<(), Gone> {
         if !self.effects.log.is_empty() {
-            self.outputs.log.send(ToLog::Work(std::mem::take(&mut self.effects.log))).map_err(|_| Gone)?;
+            self.work.log.send(ToLog::Work(std::mem::take(&mut self.effects.log))).map_err(|_| Gone)?;
         }
         for (to, message) in self.effects.send.drain(..) {
-            self.outputs.links.send(to, message);
+            self.links.send(to, message);
         }
         for work in std::mem::take(&mut self.effects.execute) {
             let replies = self.waiters(&work);
-            self.outputs.store.send(ToStore::Work { work, replies }).map_err(|_| Gone)?;
+            self.work.store.send(ToStore::Work { work, replies }).map_err(|_| Gone)?;
         }
         for work in self.effects.archive.drain(..) {
-            self.outputs.archive.send(ToArchive::Work(work)).map_err(|_| Gone)?;
+            self.work.archive.send(ToArchive::Work(work)).map_err(|_| Gone)?;
         }
         for (ticket, rejection) in self.effects.rejected.drain(..) {
             if let Some(reply) = self.waiting.remove(&ticket) {

@@ -10,14 +10,14 @@ use tokio::task::AbortHandle;
 
 use super::clock::Clock;
 use super::config::NodeConfig;
-use super::core::{Core, Inbound, Inputs, Outputs};
+use super::core::{Core, Inbound, Inputs, Work};
 use super::counters::Counters;
 use super::handle::{Handle, MAX_REQUESTS, Shared};
 use super::threads::{self, Common, ToArchive, ToLog, ToStore};
 use crate::consensus::NodeId;
-use crate::engine::{self, EngineConfig, OpenError, Opened};
+use crate::engine::{self, Archive, EngineConfig, Executor, Logger, OpenError, Opened};
 use crate::transport::{BadAddress, Gate, LinkFaults, LinkSetup, Links, Wire};
-use crate::wal::{DiskFault, DiskFaults, RealDisk, WalOptions};
+use crate::wal::{DataDir, DiskFault, DiskFaults, RealDisk, WalOptions};
 
 /// Messages of peers that may wait for the core; when it is full, the links stop reading.
 const INBOX: usize = 4096;
@@ -61,8 +61,7 @@ pub struct Node {
     killed: Arc<AtomicBool>,
     disk: DiskFaults,
     core: AbortHandle,
-    log: mpsc::Sender<ToLog>,
-    archive: mpsc::Sender<ToArchive>,
+    work: Work,
     threads: Vec<JoinHandle<()>>,
     failure: watch::Receiver<Option<NodeFailure>>,
 }
@@ -90,52 +89,19 @@ impl Node {
         let Opened { sequencer, logger, executor, archive, checker, data_dir, recovery } = opened;
 
         let faults = LinkFaults::new(rand::random());
-        faults.set_blocked(config.blocked.iter().copied());
         let (inbox, messages) = async_mpsc::channel::<Inbound<P>>(INBOX);
-        let links = Links::start(LinkSetup {
-            me: config.id,
-            cluster_id: config.cluster_id,
-            peers: config.members.iter().map(|member| (member.id, member.address.clone())).collect(),
-            checker,
-            faults: faults.clone(),
-            gate: gate.clone(),
-            inbox: inbox.clone(),
-        })?;
+        let links = start_links(&config, checker, &faults, &gate, &inbox)?;
         let routes = links.routes();
-
-        let (to_log, log) = mpsc::channel();
-        let (to_store, store) = mpsc::channel();
-        let (to_archive, from_archive) = mpsc::channel();
         let epoch = Arc::new(AtomicU64::new(sequencer.status().epoch));
         let (failed, failure) = watch::channel(None);
-        let name = |stage| format!("{stage}-{}", config.id);
-
-        let log_thread = spawn(name("log"), failed.clone(), {
-            let (common, archive) = (common.clone(), to_archive.clone());
-            move || {
-                // The directory's lock is held as long as the log may be written.
-                let _lock = data_dir;
-                threads::run_log(&common, logger, &log, &archive)
-            }
-        })?;
-        let store_thread = spawn(name("store"), failed.clone(), {
-            let (common, archive, epoch) = (common.clone(), to_archive.clone(), epoch.clone());
-            move || {
-                threads::run_store(&common, executor, &store, &archive, &epoch);
-                Ok(())
-            }
-        })?;
-        let archive_thread = spawn(name("archive"), failed.clone(), {
-            let (common, log, store) = (common, to_log.clone(), to_store.clone());
-            move || threads::run_archive(&common, archive, &from_archive, &log, &store)
-        })?;
+        let stages = Stages { logger, executor, archive, data_dir };
+        let (threads, work) = start_threads(config.id, &common, stages, &epoch, &failed)?;
 
         let (requests, from_handle) = async_mpsc::unbounded_channel();
-        let outputs =
-            Outputs { log: to_log.clone(), store: to_store.clone(), archive: to_archive.clone(), links };
         let core = Core {
             sequencer,
-            outputs,
+            work: work.clone(),
+            links,
             clock,
             gate: gate.clone(),
             epoch,
@@ -158,7 +124,7 @@ impl Node {
             request_timeout: config.request_timeout,
             clock,
             requests,
-            store: to_store,
+            store: work.store.clone(),
             permits: Semaphore::new(MAX_REQUESTS),
             next_command: AtomicU64::new(0),
             next_read: AtomicU64::new(0),
@@ -173,9 +139,8 @@ impl Node {
             killed,
             disk,
             core,
-            log: to_log,
-            archive: to_archive,
-            threads: vec![log_thread, store_thread, archive_thread],
+            work,
+            threads,
             failure,
         })
     }
@@ -238,9 +203,9 @@ impl Node {
 
     /// Each thread ends when it has done what was queued before. One that is gone needs no telling.
     fn tell_threads(&self) {
-        let _ = self.log.send(ToLog::Stop);
-        let _ = self.handle.shared.store.send(ToStore::Stop);
-        let _ = self.archive.send(ToArchive::Stop);
+        let _ = self.work.log.send(ToLog::Stop);
+        let _ = self.work.store.send(ToStore::Stop);
+        let _ = self.work.archive.send(ToArchive::Stop);
     }
 }
 
@@ -293,6 +258,68 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
         recovery.records
     );
     Ok(opened)
+}
+
+fn start_links<P: Wire>(
+    config: &NodeConfig,
+    checker: P::Checker,
+    faults: &LinkFaults,
+    gate: &Gate,
+    inbox: &async_mpsc::Sender<Inbound<P>>,
+) -> Result<Links<P>, BadAddress> {
+    faults.set_blocked(config.blocked.iter().copied());
+    Links::start(LinkSetup {
+        me: config.id,
+        cluster_id: config.cluster_id,
+        peers: config.members.iter().map(|member| (member.id, member.address.clone())).collect(),
+        checker,
+        faults: faults.clone(),
+        gate: gate.clone(),
+        inbox: inbox.clone(),
+    })
+}
+
+/// What the threads own.
+struct Stages {
+    logger: Logger,
+    executor: Executor,
+    archive: Archive,
+    data_dir: DataDir,
+}
+
+/// Starts the three threads; answers them and where their work goes.
+fn start_threads(
+    id: NodeId,
+    common: &Common,
+    stages: Stages,
+    epoch: &Arc<AtomicU64>,
+    failed: &watch::Sender<Option<NodeFailure>>,
+) -> std::io::Result<(Vec<JoinHandle<()>>, Work)> {
+    let Stages { logger, executor, archive, data_dir } = stages;
+    let (to_log, for_log) = mpsc::channel();
+    let (to_store, for_store) = mpsc::channel();
+    let (to_archive, for_archive) = mpsc::channel();
+    let work = Work { log: to_log, store: to_store, archive: to_archive };
+    let log_thread = spawn(format!("log-{id}"), failed.clone(), {
+        let (common, work) = (common.clone(), work.clone());
+        move || {
+            // The directory's lock is held as long as the log may be written.
+            let _lock = data_dir;
+            threads::run_log(&common, logger, &for_log, &work.archive)
+        }
+    })?;
+    let store_thread = spawn(format!("store-{id}"), failed.clone(), {
+        let (common, work, epoch) = (common.clone(), work.clone(), epoch.clone());
+        move || {
+            threads::run_store(&common, executor, &for_store, &work.archive, &epoch);
+            Ok(())
+        }
+    })?;
+    let archive_thread = spawn(format!("archive-{id}"), failed.clone(), {
+        let (common, work) = (common.clone(), work.clone());
+        move || threads::run_archive(&common, archive, &for_archive, &work.log, &work.store)
+    })?;
+    Ok((vec![log_thread, store_thread, archive_thread], work))
 }
 
 /// Runs the core as a task; a panic in it, which is a broken invariant, is the node's failure.

@@ -2,12 +2,12 @@
 
 use super::super::*;
 
-fn execute(store: &mut Store, op: Op) {
-    store.execute(&op).unwrap();
+fn execute(store: &mut Store, op: &Op) {
+    store.execute(op).unwrap();
 }
 
 fn put(store: &mut Store, key: &'static str, value: &'static str) {
-    execute(store, Op::Put(PutRequest { key: key.into(), value: value.into(), ..PutRequest::default() }));
+    execute(store, &Op::Put(PutRequest { key: key.into(), value: value.into(), ..PutRequest::default() }));
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn bytes_follow_puts_deletes_and_compactions() {
     assert_eq!(store.bytes(), 3 + 4 + 7, "the old version is still there to be read");
     put(&mut store, "other", "x");
     assert_eq!(store.bytes(), 3 + 4 + 7 + 5 + 1);
-    execute(&mut store, Op::DeleteRange(DeleteRangeRequest { key: "other".into(), ..Default::default() }));
+    execute(&mut store, &Op::DeleteRange(DeleteRangeRequest { key: "other".into(), ..Default::default() }));
     assert_eq!(store.bytes(), 3 + 4 + 7 + 5 + 1, "a tombstone has no value");
 
     let restored = {
@@ -34,6 +34,6 @@ fn bytes_follow_puts_deletes_and_compactions() {
     assert_eq!(restored.bytes(), store.bytes());
 
     let revision = store.revision();
-    execute(&mut store, Op::Compact(CompactionRequest { revision }));
+    execute(&mut store, &Op::Compact(CompactionRequest { revision }));
     assert_eq!(store.bytes(), 3 + 7, "only what can still be read");
 }

@@ -10,7 +10,7 @@
 //!
 //! All go through [`crate::client::Client`] with sessions, so that a write is repeated until it is answered and still
 //! executed once. All that they ask and are told is in the history; the ledger and the counter are checked again at the
-//! end without the checker's help ([`audit`]), since that is easier to believe.
+//! end without the checker's help ([`audit()`]), since that is easier to believe.
 
 mod audit;
 mod caller;
