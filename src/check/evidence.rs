@@ -33,11 +33,22 @@ impl Span {
     }
 }
 
+/// What a write leaves in its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// This value.
+    Put(Bytes),
+    /// The value that was there.
+    Keep,
+    /// Nothing.
+    Delete,
+}
+
 /// The keys that an operation concerns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Footprint {
-    /// What it may write, with the value where it is a put; in whichever branch.
-    pub(super) writes: Vec<(Span, Option<Bytes>)>,
+    /// What it may write, in whichever branch.
+    pub(super) writes: Vec<(Span, Effect)>,
     /// What decides whether it writes.
     pub(super) compares: Vec<Span>,
     /// What it reads.
@@ -72,16 +83,16 @@ impl Footprint {
         if ignore_value {
             // Writes what is there, and only if something is.
             self.compares.push(span.clone());
-            self.writes.push((span, None));
+            self.writes.push((span, Effect::Keep));
         } else {
-            self.writes.push((span, Some(value.clone())));
+            self.writes.push((span, Effect::Put(value.clone())));
         }
     }
 
     fn delete(&mut self, span: Span) {
         // Deleting nothing is no write.
         self.compares.push(span.clone());
-        self.writes.push((span, None));
+        self.writes.push((span, Effect::Delete));
     }
 
     fn txn(&mut self, request: &TxnRequest) {
@@ -104,12 +115,13 @@ impl Footprint {
 
     /// Whether it may put this value, or any if none is given, into the key.
     pub(super) fn may_put(&self, key: &[u8], value: Option<&Bytes>) -> bool {
-        self.writes.iter().any(|(span, put)| {
-            span.only().is_some_and(|only| only == key)
-                && match (put, value) {
-                    (Some(put), Some(value)) => put == value,
+        self.writes.iter().any(|(span, effect)| {
+            span.contains(key)
+                && match (effect, value) {
+                    (Effect::Put(put), Some(value)) => put == value,
                     // A put that keeps the value can have left any.
-                    _ => true,
+                    (Effect::Put(_) | Effect::Keep, _) => true,
+                    (Effect::Delete, _) => false,
                 }
         })
     }

@@ -1,13 +1,13 @@
 //! What is known of revisions whose writer is not, before anything is tried.
 //!
 //! Every reply that shows a key proves which revision wrote it last, and that no later one did up to the reply's own
-//! revision. For most revisions without a known writer that leaves one operation of unknown outcome, or a few.
+//! revision; and that the key did not exist before the revision that created it. For most revisions without a known writer that leaves one operation of unknown outcome, or a few.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::evidence::{Footprint, Sighting, Sightings};
+use super::evidence::{Footprint, Sighting, Sightings, Span};
 use super::run::{Place, Run};
 
 /// A key that some reply shows with a revision whose writer is not known.
@@ -30,12 +30,16 @@ pub(super) struct Knowledge {
     pub(super) maybe: BTreeMap<usize, Footprint>,
     /// What is known of a gap.
     pub(super) proofs: BTreeMap<i64, Vec<Proof>>,
+    /// By gap: the keys that it must have left without a value.
+    pub(super) absent: BTreeMap<i64, BTreeSet<Bytes>>,
     /// The candidates of each gap, the latest call first.
     candidates: BTreeMap<i64, Vec<usize>>,
     /// By key: it was written at the first revision, and not again up to the second.
     quiet: BTreeMap<Bytes, BTreeMap<i64, i64>>,
     /// By key, in the order of replay: once this revision is replayed, the key's state is certain up to that one.
     certain: BTreeMap<Bytes, BTreeMap<i64, i64>>,
+    /// By the revision that created a key, and the key: the versions that were seen, and who wrote them.
+    lives: BTreeMap<(i64, Bytes), BTreeMap<i64, i64>>,
 }
 
 impl Knowledge {
@@ -60,6 +64,7 @@ impl Knowledge {
         }
         knowledge.settle();
         knowledge.find_candidates(run);
+        knowledge.find_absent();
         knowledge
     }
 
@@ -70,9 +75,10 @@ impl Knowledge {
         for sighting in sightings.present {
             let (key, kv) = (sighting.kv.key.clone(), &sighting.kv);
             self.make_certain(key.clone(), revision, sighting.at);
-            let until = self.quiet.entry(key).or_default().entry(kv.mod_revision).or_insert(sighting.at);
-            *until = (*until).max(sighting.at);
             let (written, created) = (kv.mod_revision, kv.create_revision);
+            self.make_quiet(&key, written, sighting.at);
+            let versions = self.lives.entry((created, key)).or_insert_with(|| BTreeMap::from([(1, created)]));
+            versions.insert(kv.version, written);
             if created != written && self.gaps.contains(&created) {
                 let proof = Proof { sighting: sighting.clone(), witness, creation: true };
                 self.proofs.entry(created).or_default().push(proof);
@@ -83,13 +89,29 @@ impl Knowledge {
         }
     }
 
+    /// The key was written at revision `written`, and not again up to `until`.
+    fn make_quiet(&mut self, key: &Bytes, written: i64, until: i64) {
+        let known = self.quiet.entry(key.clone()).or_default().entry(written).or_insert(until);
+        *known = (*known).max(until);
+    }
+
     fn make_certain(&mut self, key: Bytes, revision: i64, at: i64) {
         let certain = self.certain.entry(key).or_default().entry(revision).or_insert(at);
         *certain = (*certain).max(at);
     }
 
-    /// Makes `certain` cumulative, and keeps few of the proofs that say the same.
+    /// Makes `certain` cumulative, finds what is quiet because no version lies between two that were seen, and keeps
+    /// few of the proofs that say the same.
     fn settle(&mut self) {
+        let lives = std::mem::take(&mut self.lives);
+        for ((_, key), versions) in &lives {
+            for ((version, written), (next, until)) in versions.iter().zip(versions.iter().skip(1)) {
+                if version + 1 == *next {
+                    self.make_quiet(key, *written, until - 1);
+                }
+            }
+        }
+        self.lives = lives;
         for revisions in self.certain.values_mut() {
             let mut highest = 0;
             for at in revisions.values_mut() {
@@ -144,8 +166,25 @@ impl Knowledge {
             footprint.may_put(&proof.sighting.kv.key, value)
         });
         let mut spans = footprint.writes.iter().map(|(span, _)| span);
-        let quiet = |span: &super::evidence::Span| span.only().is_some_and(|key| self.is_quiet(key, gap));
+        // A range that holds a quiet key was not deleted: the key was there, and would have gone with it.
+        let quiet = |span: &Span| match span.only() {
+            Some(key) => self.is_quiet(key, gap),
+            None => self.quiet.keys().any(|key| span.contains(key) && self.is_quiet(key, gap)),
+        };
         proven && if footprint.compares.is_empty() { !spans.any(quiet) } else { !spans.all(quiet) }
+    }
+
+    /// A key did not exist right before its creation. If gaps came right before it, the last of them that may concern
+    /// the key must have left it so: held against that gap, this saves the search all that lies between.
+    fn find_absent(&mut self) {
+        for (created, key) in self.lives.keys() {
+            let gaps = (2..*created).rev().take_while(|revision| self.gaps.contains(revision));
+            let writes = |index: &usize| self.maybe[index].may_write(key);
+            let mut concerned = gaps.filter(|gap| self.candidates(*gap).iter().any(writes));
+            if let Some(gap) = concerned.next() {
+                self.absent.entry(gap).or_default().insert(key.clone());
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 
-use super::evidence::Footprint;
+use super::evidence::{Effect, Footprint};
 use super::explain::{Explanation, Rule, key_value, name, response, show};
 use super::knowledge::Knowledge;
 use super::run::{Judged, Place, Run};
@@ -179,9 +179,9 @@ fn unexplained(run: &Run<'_>, knowledge: &Knowledge, gap: i64) -> Explanation {
     let value = Some(&kv.value).filter(|_| proof.sighting.value && !proof.creation);
     let wrote_the_same = |judged: &&Judged<'_>| {
         let writes = Footprint::of(&judged.operation.op).writes;
-        writes
-            .iter()
-            .any(|(span, put)| span.only() == Some(&kv.key) && value.is_some() && put.as_ref() == value)
+        writes.iter().any(|(span, effect)| {
+            span.only() == Some(&kv.key) && matches!(effect, Effect::Put(put) if Some(put) == value)
+        })
     };
     // Whoever is known to have been executed, or not, says more than who may have been.
     let same = run.ops.iter().filter(wrote_the_same).min_by_key(|judged| judged.place == Place::Maybe);

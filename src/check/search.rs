@@ -236,14 +236,19 @@ impl Search<'_> {
             }
             let since = self.knowledge.certain_until(&key, revision.min(until + 1));
             let from = self.choices.partition_point(|choice| choice.gap <= since);
-            for choice in self.choices[from..].iter().take_while(|choice| choice.gap <= until) {
+            let to = self.choices.partition_point(|choice| choice.gap <= until).max(from);
+            let choices = &self.choices[from..to];
+            for choice in choices {
                 let footprint = &self.knowledge.maybe[&choice.chosen];
                 if footprint.may_write(&key) {
                     blamed.insert(choice.gap);
                     // What it did depends in turn on the keys that it compared.
                     let Some(compared) = only_keys(&footprint.compares) else { return all() };
                     open.extend(compared.into_iter().map(|compared| (compared, choice.gap - 1)));
-                } else if self.may_be_written(&choice.candidates, &key) {
+                }
+            }
+            for choice in choices {
+                if self.may_be_written(&choice.candidates, &key, &blamed) {
                     blamed.insert(choice.gap);
                 }
             }
@@ -251,8 +256,11 @@ impl Search<'_> {
         blamed
     }
 
-    fn may_be_written(&self, candidates: &[usize], key: &Bytes) -> bool {
-        candidates.iter().any(|index| self.knowledge.maybe[index].may_write(key))
+    /// Whether one of the candidates may write the key, other than those that are in a gap that is blamed already:
+    /// while it stays as it is, they are in no other.
+    fn may_be_written(&self, candidates: &[usize], key: &Bytes, blamed: &BTreeSet<i64>) -> bool {
+        let free = |index: &&usize| self.used.get(index).is_none_or(|gap| !blamed.contains(gap));
+        candidates.iter().filter(free).any(|index| self.knowledge.maybe[index].may_write(key))
     }
 
     /// Tries to fill a gap that is met for the first time since the last jump back.
@@ -310,8 +318,21 @@ impl Search<'_> {
 
     /// If a reply shows that the gap left something else than the model holds: the gaps to blame.
     fn disproved(&self, gap: i64, candidate: usize, model: &Store) -> Option<BTreeSet<i64>> {
-        let proofs = self.knowledge.proofs.get(&gap)?;
-        let wrong = proofs.iter().find(|proof| {
+        let wrong = self.wrong_by_proof(gap, model).or_else(|| {
+            let mut absent = self.knowledge.absent.get(&gap)?.iter();
+            absent.find(|key| get(model, key, 0).is_some())
+        })?;
+        // What it left depends on the key itself and on what it compared: another branch would have left something else.
+        let keys = only_keys(&self.knowledge.maybe[&candidate].compares).map(|mut keys| {
+            keys.push(wrong.clone());
+            keys
+        });
+        Some(self.blame(keys.as_deref(), gap, gap - 1))
+    }
+
+    /// A key that the model holds otherwise than a reply shows that the gap left it.
+    fn wrong_by_proof(&self, gap: i64, model: &Store) -> Option<&Bytes> {
+        let wrong = self.knowledge.proofs.get(&gap)?.iter().find(|proof| {
             let (shown, held) = (&proof.sighting.kv, get(model, &proof.sighting.kv.key, 0));
             held.is_none_or(|held| {
                 let state = (held.create_revision, held.mod_revision, held.version);
@@ -323,12 +344,7 @@ impl Search<'_> {
                 }
             })
         })?;
-        // What it left depends on the key itself and on what it compared: another branch would have left something else.
-        let keys = only_keys(&self.knowledge.maybe[&candidate].compares).map(|mut keys| {
-            keys.push(wrong.sighting.kv.key.clone());
-            keys
-        });
-        Some(self.blame(keys.as_deref(), gap, gap - 1))
+        Some(&wrong.sighting.kv.key)
     }
 
     /// Leaves a dead end: goes back to the latest gap to blame that has another candidate. Returns the revision to go
