@@ -11,10 +11,11 @@ fn passes(seed: u64, seconds: u64) {
 }
 
 /// A follower whose next entries were compacted while its window was full was never brought up to date: its answers
-/// about the base of the leader's log were taken for late ones. The reduced test is in `consensus::raft::tests`.
+/// about the base of the leader's log were taken for late ones. The reduced test is in `consensus::raft::tests`. The
+/// first seed is the one that finds the planted bug, the others were so before smaller segments were drawn.
 #[test]
 fn a_follower_behind_a_compacted_log_catches_up() {
-    for seed in [61, 66, 205, 211] {
+    for seed in [33, 61, 66, 205, 211] {
         passes(seed, 40);
     }
 }

@@ -46,6 +46,22 @@ impl Agreement {
         }
     }
 
+    /// The last index that any node has executed or is about to.
+    pub(super) fn last(&self) -> Index {
+        Index(self.slots.len() as u64)
+    }
+
+    /// A read sees all that was committed when it was asked for: its point is not below that.
+    pub(super) fn read_point(node: NodeId, at: Index, committed: Index) -> Checked {
+        if at >= committed {
+            return Ok(());
+        }
+        Err(Violation::new(
+            "read-points-are-fresh",
+            format!("node {node} reads at index {at}, though {committed} was committed when it was asked to"),
+        ))
+    }
+
     /// Equal states at equal index, by their revision: cheap enough for every slot.
     pub(super) fn revision(&mut self, node: NodeId, applied: Index, revision: i64) -> Checked {
         let position = applied.0 as usize;
@@ -150,6 +166,14 @@ mod tests {
         let violation = agreement.slot(NodeId(3), &slot(1, b"put b")).unwrap_err();
         assert_eq!(violation.invariant, "state-machine-safety");
         assert_eq!(agreement.slot(NodeId(1), &slot(3, b"")).unwrap_err().invariant, "order-without-gaps");
+        assert_eq!(agreement.last(), Index(1));
+    }
+
+    #[test]
+    fn a_read_at_less_than_was_committed_is_told() {
+        Agreement::read_point(NodeId(1), Index(4), Index(4)).unwrap();
+        let violation = Agreement::read_point(NodeId(1), Index(3), Index(4)).unwrap_err();
+        assert_eq!(violation.invariant, "read-points-are-fresh");
     }
 
     #[test]

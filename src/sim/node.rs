@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::event::What;
 use super::simulated::Simulated;
-use crate::consensus::{Lsn, NodeId, Pressure, Time};
+use crate::consensus::{Index, Lsn, NodeId, Pressure, ReadId, Time};
 use crate::engine::{Archive, Effects, Executed, Executor, ExecutorWork, Logger, Sequencer, Ticket};
 use crate::kv::Op;
 use crate::wal::{DataDir, FaultyDisk, Prepared};
@@ -189,6 +189,8 @@ pub(super) struct Replica<P: Simulated> {
     pub(super) waiting: BTreeMap<Ticket, Caller>,
     pub(super) commands: u64,
     pub(super) reads: u64,
+    /// What was committed anywhere when each read that waits for its point was asked for.
+    pub(super) asked_at: BTreeMap<ReadId, Index>,
 
     /// The log thread is busy: a write is due or a sync is under way.
     pub(super) logging: bool,

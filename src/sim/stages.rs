@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::agreement::Agreement;
 use super::event::{Answer, Step, What};
 use super::node::{Ask, Caller, Replica};
 use super::simulated::{Checked, Simulated, Violation, Watch as _};
@@ -98,7 +99,7 @@ impl<P: Simulated> World<P> {
     }
 
     fn wake(&mut self, n: usize) -> Checked {
-        let (id, now) = (self.nodes[n].id, self.now);
+        let (id, now, committed) = (self.nodes[n].id, self.now, self.agreement.last());
         let replica = self.replica(n);
         replica.waking = false;
         let (mut proposals, mut reads, mut work) = (Vec::new(), Vec::new(), Vec::new());
@@ -113,8 +114,10 @@ impl<P: Simulated> World<P> {
                 }
                 Ask::Linearizable(op) => {
                     replica.reads += 1;
-                    replica.waiting.insert(Ticket::Read(ReadId(replica.reads)), caller);
-                    reads.push((ReadId(replica.reads), op));
+                    let id = ReadId(replica.reads);
+                    replica.waiting.insert(Ticket::Read(id), caller);
+                    replica.asked_at.insert(id, committed);
+                    reads.push((id, op));
                 }
                 Ask::Serializable(op) => {
                     replica.reads += 1;
@@ -247,6 +250,9 @@ impl<P: Simulated> World<P> {
             self.give_archive(n, work);
         }
         for (ticket, rejection) in effects.rejected.drain(..) {
+            if let Ticket::Read(id) = ticket {
+                self.replica(n).asked_at.remove(&id);
+            }
             if let Some(caller) = self.replica(n).waiting.remove(&ticket) {
                 self.answer(n, caller, Answer::Rejected(rejection));
             }
@@ -262,13 +268,18 @@ impl<P: Simulated> World<P> {
     }
 
     fn watch_work(&mut self, n: usize, work: &ExecutorWork) -> Checked {
-        let ExecutorWork::Commit(slots) = work else { return Ok(()) };
-        let id = self.nodes[n].id;
-        for slot in slots {
-            self.agreement.slot(id, slot)?;
-            self.watch.committed(id, slot)?;
+        let node = self.nodes[n].id;
+        match work {
+            ExecutorWork::Commit(slots) => slots.iter().try_for_each(|slot| {
+                self.agreement.slot(node, slot)?;
+                self.watch.committed(node, slot)
+            }),
+            ExecutorWork::Read { id, at, .. } => {
+                let committed = self.replica(n).asked_at.remove(id).unwrap_or_default();
+                Agreement::read_point(node, *at, committed)
+            }
+            ExecutorWork::Checkpoint(_) | ExecutorWork::Replace { .. } => Ok(()),
         }
-        Ok(())
     }
 
     fn send(&mut self, from: usize, to: consensus::NodeId, message: P::Message) {
@@ -473,7 +484,7 @@ impl<P: Simulated> World<P> {
     fn poke_archive(&mut self, n: usize) {
         let replica = self.replica(n);
         if !std::mem::replace(&mut replica.archiving, true) {
-            let delay = self.handover.between(20, 3000);
+            let delay = self.handover.between(20, self.piece_delay);
             self.later(n, delay, Step::Archive);
         }
     }

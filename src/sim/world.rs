@@ -61,6 +61,8 @@ pub(super) struct World<P: Simulated> {
     pub(super) handover: Dice,
     settings: P::Options,
     wal: WalOptions,
+    /// How long the archive takes over a piece of a snapshot, in microseconds, at most.
+    pub(super) piece_delay: u64,
     /// When the calm began.
     pub(super) calm: Option<u64>,
     pub(super) quiet: bool,
@@ -76,7 +78,8 @@ impl<P: Simulated> World<P> {
         let mut settings = stream(Stream::Settings);
         let mut clocks = stream(Stream::Clocks);
         let nodes = members.iter().map(|id| Node::new(*id, clocks.below(1 << 40))).collect();
-        let wal = WalOptions::with_segment_bytes(*settings.pick(&[16, 24, 64, 128]) << 10);
+        // Few records fit into the small ones: what is dropped too early, or kept too long, soon shows.
+        let wal = WalOptions::with_segment_bytes(*settings.pick(&[4, 8, 16, 24, 64, 128]) << 10);
         let clients = (0..options.clients)
             .map(|number| {
                 Client::new(number, Dice::new(seed, Stream::Clients as u64 + number as u64), &options)
@@ -101,6 +104,8 @@ impl<P: Simulated> World<P> {
             trace,
             handover: stream(Stream::Handover),
             settings: P::small_options(&mut settings),
+            // Slow ones let the log grow by whole segments while a snapshot is on its way to the disk.
+            piece_delay: *settings.pick(&[3_000, 3_000, 300_000]),
             wal,
             calm: None,
             quiet: false,
@@ -300,6 +305,7 @@ impl<P: Simulated> World<P> {
             waiting: std::collections::BTreeMap::new(),
             commands: 0,
             reads: 0,
+            asked_at: std::collections::BTreeMap::new(),
             logging: true,
             prepared: None,
             room: Pressure::Ok,

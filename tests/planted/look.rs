@@ -7,7 +7,7 @@ use consensusctl::consensus::raft::Raft;
 use consensusctl::sim::{RunOptions, Sweep, sweep};
 
 fn main() {
-    let seeds = std::env::args().nth(1).and_then(|seeds| seeds.parse().ok()).unwrap_or(200);
+    let seeds = std::env::args().nth(1).and_then(|seeds| seeds.parse().ok()).unwrap_or(500);
     let options = RunOptions { time_us: 40_000_000, ..RunOptions::default() };
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let begun = Instant::now();

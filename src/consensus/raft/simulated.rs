@@ -331,6 +331,29 @@ impl RaftWatch {
         ))
     }
 
+    /// A leader believes of a follower only what that one's disk holds (Figure 2: matchIndex begins at zero). Followers
+    /// that have heard of a later term may have replaced it since.
+    fn matched_is_held(&self, node: NodeId, replica: &Raft) -> Checked {
+        for (peer, index) in replica.matched() {
+            let view = &self.views[peer.prev().0 as usize];
+            let below_log = index < replica.first_index();
+            let held = index == Index::ZERO
+                || view.written.term > replica.term()
+                || replica.term_at(index).map_or(below_log, |term| view.holds(index, term));
+            if !held {
+                return Err(Violation::new(
+                    "matched-is-held",
+                    format!(
+                        "node {node} leads term {} and believes that node {peer} holds entry {index}, whose disk does \
+                         not",
+                        replica.term()
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn missing(node: NodeId, what: &str) -> Violation {
         Violation::new("durable-before-sent", format!("node {node} {what}, and its disk does not hold that"))
     }
@@ -453,6 +476,9 @@ impl Watch<Raft> for RaftWatch {
         let (led, before) = (view.leads && view.term == term, view.commit);
         if leads && !led {
             self.new_leader(node, replica)?;
+        }
+        if leads {
+            self.matched_is_held(node, replica)?;
         }
         if leads && commit > before {
             self.leader_commit(node, replica)?;

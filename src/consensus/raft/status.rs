@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::progress::{Leader, Mode};
 use super::server::{Campaign, Raft, State};
-use crate::consensus::{PeerStatus, Pressure, Status};
+use crate::consensus::{Index, NodeId, PeerStatus, Pressure, Status};
 
 impl Raft {
     pub(super) fn describe(&self) -> Status {
@@ -26,13 +26,19 @@ impl Raft {
     }
 
     fn describe_peers(&self, leader: &Leader) -> Vec<PeerStatus> {
-        let describe = |(id, peer): (&crate::consensus::NodeId, &super::progress::Progress)| PeerStatus {
+        let describe = |(id, peer): (&NodeId, &super::progress::Progress)| PeerStatus {
             id: id.0,
             matched: peer.match_index.0,
             active: self.is_active(peer),
             state: peer.state(),
         };
         leader.peers.iter().map(describe).collect()
+    }
+
+    /// What a leader believes each follower to hold durably; nothing unless it leads.
+    pub(super) fn matched(&self) -> impl Iterator<Item = (NodeId, Index)> {
+        let peers = if let State::Leader(leader) = &self.state { Some(&leader.peers) } else { None };
+        peers.into_iter().flatten().map(|(id, peer)| (*id, peer.match_index))
     }
 
     /// What keeps this server, or the cluster as it sees it, from being healthy.
