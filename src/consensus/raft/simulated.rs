@@ -199,8 +199,9 @@ pub struct RaftWatch {
     votes: BTreeMap<(Term, NodeId), NodeId>,
     /// By index, from 1: the entries of each term there.
     entries: Vec<Vec<Known>>,
-    /// By index, from 1: the term of the committed entry.
-    committed: Vec<Term>,
+    /// By index, from 1: the term of the committed entry, and the highest term that had a leader when it was first seen
+    /// to be committed: it was committed in that term or an earlier one.
+    committed: Vec<(Term, Term)>,
 }
 
 impl RaftWatch {
@@ -264,7 +265,8 @@ impl RaftWatch {
         ))
     }
 
-    /// Election safety: a term has one leader at most. Leader completeness: it has every committed entry.
+    /// Election safety: a term has one leader at most. Leader completeness: it has every entry that was
+    /// committed in an earlier term (§5.4.3).
     fn new_leader(&mut self, node: NodeId, replica: &Raft) -> Checked {
         let term = replica.term();
         let first = *self.leaders.entry(term).or_insert(node);
@@ -272,10 +274,12 @@ impl RaftWatch {
             let detail = format!("nodes {first} and {node} both lead term {term}");
             return Err(Violation::new("election-safety", detail));
         }
-        let last = Index(self.committed.len() as u64);
-        let wanted = self.committed.last().copied();
+        // A leader of an earlier term that is elected late need not have what was committed in a later one.
+        let earlier = self.committed.iter().rposition(|(_, by)| *by < term);
+        let Some(position) = earlier else { return self.elected(node, term) };
+        let (last, wanted) = (Index(position as u64 + 1), Some(self.committed[position].0));
         let found = replica.term_at(last);
-        if wanted.is_some() && last >= replica.first_index() && found != wanted {
+        if last >= replica.first_index() && found != wanted {
             return Err(Violation::new(
                 "leader-completeness",
                 format!(
@@ -445,9 +449,12 @@ impl Watch<Raft> for RaftWatch {
     fn committed(&mut self, node: NodeId, slot: &Committed) -> Checked {
         let position = slot.index.prev().0 as usize;
         match self.committed.get(position) {
-            None => self.committed.push(slot.epoch),
-            Some(term) if *term == slot.epoch => {}
-            Some(term) => {
+            None => {
+                let by = self.leaders.keys().next_back().copied().unwrap_or_default();
+                self.committed.push((slot.epoch, by));
+            }
+            Some((term, _)) if *term == slot.epoch => {}
+            Some((term, _)) => {
                 return Err(Violation::new(
                     "state-machine-safety",
                     format!(
