@@ -87,6 +87,8 @@ struct Summary<'a> {
 #[derive(Debug, Serialize)]
 struct FailureReport {
     seed: u64,
+    /// Of the sources that this binary was built from, if they were a checkout.
+    commit: &'static str,
     invariant: &'static str,
     detail: String,
     at_us: u64,
@@ -200,6 +202,7 @@ fn report_failure(protocol: &str, shrunk: &Shrunk) -> FailureReport {
     });
     FailureReport {
         seed: *seed,
+        commit: option_env!("CONSENSUSCTL_COMMIT").unwrap_or("unknown"),
         invariant: failure.invariant,
         detail: failure.detail,
         at_us: failure.at,
@@ -234,7 +237,7 @@ fn print(out: &mut Output, summary: &Summary<'_>) -> CliResult {
             failure.invariant,
             failure.detail
         ))?;
-        out.line(&format!("\nrepeat it with:\n  {}\n", failure.replay))?;
+        out.line(&format!("\nat commit {}; repeat it with:\n  {}\n", failure.commit, failure.replay))?;
     }
     let stats = summary.stats;
     let mut rows = vec![
