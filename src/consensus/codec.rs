@@ -117,6 +117,14 @@ impl Reader {
         Ok(self.rest.split_to(length))
     }
 
+    /// Takes `N` bytes.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        self.need(N)?;
+        let mut bytes = [0; N];
+        self.rest.copy_to_slice(&mut bytes);
+        Ok(bytes)
+    }
+
     /// Takes `count` items. The count is checked against what is left before anything is reserved for it.
     pub fn list<T: Decode>(&mut self) -> Result<Vec<T>, DecodeError> {
         let count = self.u32()? as usize;
@@ -165,10 +173,7 @@ impl Encode for Digest {
 
 impl Decode for Digest {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
-        reader.need(32)?;
-        let mut digest = [0; 32];
-        reader.rest.copy_to_slice(&mut digest);
-        Ok(Self(digest))
+        reader.array().map(Self)
     }
 }
 

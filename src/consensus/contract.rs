@@ -8,7 +8,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::codec::{Decode, Encode};
+use super::keys::Keys;
 use super::message::{Checked, Message, Refused};
+use super::misbehaviour::{Behaviour, Misbehaviour};
+use super::status::{Event, Status};
 use super::types::{Digest, Epoch, Index, Lsn, NodeId, ReadId, RequestId, Time, WallTime};
 
 /// A consensus protocol: a deterministic state machine (see the [module](super) for the caller's duty).
@@ -24,6 +27,12 @@ pub trait Protocol: Sized + Send + 'static {
 
     /// The protocol's name on the command line and in data directories.
     const NAME: &'static str;
+
+    /// Who answers a client.
+    const ANSWERS: Answers;
+
+    /// What a replica can be told to do wrong. Empty where the protocol does not tolerate lies.
+    const BEHAVIOURS: &'static [Behaviour] = &[];
 
     /// Rebuilds the replica from what its disk holds. Sends nothing before it returns.
     fn recover(setup: Setup<Self>, recovered: Recovered<Self::Record>) -> Result<Self, RecoverError>;
@@ -49,6 +58,30 @@ pub trait Protocol: Sized + Send + 'static {
 
     /// How the replica sees itself and the cluster, in neutral words.
     fn status(&self) -> Status;
+
+    /// Makes the replica lie from now on, or with `None` makes it honest again. Refuses a behaviour that is not one of
+    /// [`BEHAVIOURS`](Self::BEHAVIOURS). Only for laboratories: the caller sees to that.
+    fn misbehave(&mut self, misbehaviour: Option<Misbehaviour>) -> Result<(), String> {
+        match misbehaviour {
+            None => Ok(()),
+            Some(_) => {
+                Err(format!("{} tolerates crashes only: none of its replicas can be made to lie", Self::NAME))
+            }
+        }
+    }
+}
+
+/// Who answers a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// The store of the node that the client asked: nodes crash, but do not lie. A linearizable read gets a read point
+    /// ([`Input::Read`]) and is served from there.
+    ByNode,
+    /// Enough nodes with equal replies. The protocol hears what the store answered ([`Input::Applied`]), sends it to
+    /// the client as a message of its own, and says when enough came together for a proposal of this node
+    /// ([`Output::answers`]). Linearizable reads are ordered as commands, so [`Input::Read`] never comes; and the store
+    /// remembers its answers, so that a request that comes again is answered as it was.
+    ByVote,
 }
 
 /// Everything that a replica needs to know besides its disk.
@@ -56,6 +89,11 @@ pub trait Protocol: Sized + Send + 'static {
 pub struct Setup<P: Protocol> {
     /// This replica.
     pub id: NodeId,
+    /// Which cluster it belongs to: part of everything that is signed.
+    pub cluster_id: u64,
+    /// This replica's secret key and everybody's public one; of clients too, whose ids are above the members'. Empty
+    /// where the protocol signs nothing.
+    pub keys: Keys,
     /// The members that a fresh cluster starts with, in ascending order of ids.
     pub members: Vec<NodeId>,
     /// Which life of the node this is: larger than in every earlier one.
@@ -115,21 +153,31 @@ pub enum Input<M> {
     /// Clients of this node want these commands ordered, batched by whatever was waiting. Each is answered by its
     /// execution or by a rejection.
     Propose(Vec<Proposal>),
-    /// Clients of this node ask for a linearizable read point: one for all of these ids.
+    /// Clients of this node ask for a linearizable read point: one for all of these ids. Only with
+    /// [`Answers::ByNode`].
     Read(Vec<ReadId>),
     /// The deadline may have come.
     Timeout,
     /// All records up to here are on disk.
     Durable(Lsn),
-    /// The store has executed up to here.
-    Applied(Index),
-    /// A checkpoint that was asked for has its digest; once more with `durable` when its snapshot is on disk.
-    Checkpointed {
-        /// What the snapshot is of.
-        meta: SnapshotMeta,
-        /// Whether the snapshot is on disk.
-        durable: bool,
+    /// The store has executed.
+    Applied {
+        /// Up to here.
+        index: Index,
+        /// What it answered to each proposal since it last said so, in order; only with [`Answers::ByVote`].
+        outcomes: Vec<(RequestId, Outcome)>,
     },
+    /// What the store knows of requests that the protocol asked about ([`Output::recall`]).
+    Recalled(Vec<(RequestId, Recall)>),
+    /// A checkpoint that was asked for has its digest, and its state is kept in memory.
+    Checkpointed {
+        /// Of which index.
+        index: Index,
+        /// The digest of the state.
+        digest: Digest,
+    },
+    /// A kept state that was to be saved is on disk as a snapshot.
+    Saved(SnapshotMeta),
     /// A piece of a snapshot that the protocol asked to read.
     Piece(SnapshotPiece),
     /// How far a snapshot that is being received has come.
@@ -167,12 +215,21 @@ pub struct Output<P: Protocol> {
     pub reads: Vec<(ReadId, Result<Index, Rejection>)>,
     /// Proposals of this node that will not be answered by an execution.
     pub rejected: Vec<(RequestId, Rejection)>,
-    /// A digest and a snapshot are wanted of the state at this index, the last one in `committed` so far.
+    /// Proposals of this node that enough nodes answered alike, with that answer. Only with [`Answers::ByVote`].
+    pub answers: Vec<(RequestId, Bytes)>,
+    /// Asks what the store knows of these requests. Only with [`Answers::ByVote`].
+    pub recall: Vec<RequestId>,
+    /// A digest is wanted of the state at this index, the last one in `committed` so far. The state is kept in memory,
+    /// for pieces to be read from it and to be saved, until it is released. Keeping one costs what is written after it.
     pub checkpoint: Option<Index>,
-    /// Pieces of durable snapshots that are to be read.
+    /// The kept state of this index is to be written to disk.
+    pub save: Option<Index>,
+    /// Kept states below this index may be forgotten.
+    pub release: Option<Index>,
+    /// Pieces of kept states or of the newest durable snapshot that are to be read.
     pub pieces: Vec<PieceRequest>,
     /// Pieces of a peer's snapshot, to be stored; after the last one the snapshot replaces the state.
-    pub install: Vec<SnapshotPiece>,
+    pub install: Vec<Install>,
     /// What happened, for traces. Only what is rare: changes of role, refusals.
     pub trace: Vec<Event>,
 }
@@ -186,7 +243,11 @@ impl<P: Protocol> Default for Output<P> {
             committed: Vec::new(),
             reads: Vec::new(),
             rejected: Vec::new(),
+            answers: Vec::new(),
+            recall: Vec::new(),
             checkpoint: None,
+            save: None,
+            release: None,
             pieces: Vec::new(),
             install: Vec::new(),
             trace: Vec::new(),
@@ -194,7 +255,7 @@ impl<P: Protocol> Default for Output<P> {
     }
 }
 
-/// A message to another replica.
+/// A message to another replica, or to a client where clients take part in the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing<M> {
     /// To whom.
@@ -214,6 +275,24 @@ pub struct Committed {
     pub epoch: Epoch,
     /// What to execute; nothing for a no-op or a null request.
     pub proposals: Vec<Proposal>,
+}
+
+/// What the store answered to a proposal that it was handed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered this, now or when it executed the same request before: the same bytes on every honest replica.
+    Answered(Bytes),
+    /// It was executed before, and what it answered then is not kept any more; or it is so old that nobody knows.
+    Forgotten,
+}
+
+/// What the store knows of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recall {
+    /// It has not executed it so far.
+    NotExecuted,
+    /// It has.
+    Executed(Outcome),
 }
 
 /// Why a proposal or read gets no answer from the store.
@@ -274,7 +353,7 @@ pub struct SnapshotMeta {
 pub struct PieceRequest {
     /// For whom; comes back with the piece.
     pub to: NodeId,
-    /// Of which snapshot; one that was reported durable and not replaced since.
+    /// Of which state; one that is kept, or was reported as saved and not replaced since.
     pub index: Index,
     /// Which piece.
     pub number: u32,
@@ -291,6 +370,15 @@ pub struct SnapshotPiece {
     pub number: u32,
     /// Its content; `None` when it was asked for but the snapshot is gone: ask for a newer one.
     pub data: Option<Bytes>,
+}
+
+/// A piece of a peer's snapshot that is to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Install {
+    /// The piece.
+    pub piece: SnapshotPiece,
+    /// The snapshot replaces the state even if that has executed further: what it executed was wrong.
+    pub repair: bool,
 }
 
 /// How far a snapshot that is being received has come.
@@ -311,104 +399,5 @@ pub enum InstallProgress {
         index: Index,
         /// Why.
         why: String,
-    },
-}
-
-/// How a replica sees itself and the cluster, in neutral words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Status {
-    /// What it is.
-    pub role: Role,
-    /// Its epoch.
-    pub epoch: u64,
-    /// Who leads, as far as it knows.
-    pub leader: Option<u64>,
-    /// The highest index that it holds, committed or not.
-    pub last: u64,
-    /// The highest index that it knows to be committed.
-    pub committed: u64,
-    /// The highest index that its store has executed.
-    pub applied: u64,
-    /// The index of its newest durable snapshot.
-    pub snapshot: u64,
-    /// How the leader sees its peers; empty elsewhere.
-    pub peers: Vec<PeerStatus>,
-    /// What keeps it from being healthy, in words; empty when nothing does.
-    pub why: Vec<String>,
-}
-
-/// What a replica is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// It orders the commands.
-    Leader,
-    /// It follows a leader, or waits for one.
-    Follower,
-    /// It asks whether an election could be won, without disturbing anyone.
-    PreCandidate,
-    /// It asks to be elected.
-    Candidate,
-}
-
-impl Role {
-    /// The role's name, as `status` prints it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Leader => "leader",
-            Self::Follower => "follower",
-            Self::PreCandidate => "pre-candidate",
-            Self::Candidate => "candidate",
-        }
-    }
-}
-
-/// How a leader sees a peer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PeerStatus {
-    /// The peer.
-    pub id: u64,
-    /// The highest index that it is known to hold.
-    pub matched: u64,
-    /// Whether it was heard of within an election timeout.
-    pub active: bool,
-    /// What the leader is doing for it, as `replicating`, `probing`, `sending snapshot`.
-    pub state: &'static str,
-}
-
-/// Something rare and worth telling.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The replica changed its role or epoch.
-    Became {
-        /// The role.
-        role: Role,
-        /// The epoch.
-        epoch: Epoch,
-        /// Why.
-        why: &'static str,
-    },
-    /// The replica learned who leads.
-    Follows {
-        /// The leader.
-        leader: NodeId,
-        /// The epoch.
-        epoch: Epoch,
-    },
-    /// A message had no effect.
-    Ignored {
-        /// Whose.
-        from: NodeId,
-        /// Its kind.
-        kind: &'static str,
-        /// Why.
-        why: &'static str,
-    },
-    /// Anything else, about an index.
-    Noted {
-        /// What happened, as `took a snapshot`.
-        what: &'static str,
-        /// Where.
-        index: Index,
     },
 }

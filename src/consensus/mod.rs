@@ -15,7 +15,8 @@
 //! 4. Send each message only when the log is durable up to its `after`. Losing, repeating or reordering messages is
 //!    allowed; changing them is not (that is a Byzantine fault).
 //! 5. Hand `committed` to the store in order, and say [`Input::Applied`] as it is executed.
-//! 6. Serve what `reads`, `rejected`, `checkpoint`, `pieces` and `install` ask for, as each says.
+//! 6. Serve what `reads`, `rejected`, `answers`, `recall`, `checkpoint`, `save`, `pieces` and `install` ask for, as each
+//!    says.
 //!
 //! # Invariants
 //!
@@ -25,16 +26,24 @@
 //! 3. `committed` has no gaps and never goes back: index `i + 1` follows index `i`.
 //! 4. Input from a peer never panics: it is refused and traced, or reported as evidence.
 
+mod client;
 mod codec;
 mod contract;
+mod keys;
 mod message;
+mod misbehaviour;
 pub mod raft;
+mod status;
 #[cfg(test)]
 pub(crate) mod toy;
 mod types;
 
+pub use client::{ClientOutput, ClientSetup, VotingClient};
 pub use codec::{Decode, DecodeError, Encode, Reader};
 pub(crate) use codec::{put_bytes, put_list};
 pub use contract::*;
+pub use keys::{BadKey, Keys, PublicKey, Scheme, SecretKey, Signature, unhex};
 pub use message::*;
+pub use misbehaviour::{Behaviour, Misbehaviour};
+pub use status::{Event, PeerStatus, Role, Status};
 pub use types::*;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Archive, Executor, Logger, Sequencer};
 use crate::consensus::{
-    Decode, DecodeError, Epoch, Index, Lsn, NodeId, Protocol, RecoverError, Recovered, Setup, SnapshotMeta,
-    Time,
+    Decode, DecodeError, Epoch, Index, Keys, Lsn, NodeId, Protocol, RecoverError, Recovered, Setup,
+    SnapshotMeta, Time,
 };
 use crate::kv::{Restore, RestoreError, Store};
 use crate::wal::{DataDir, Disk, Identity, Snapshots, TornTail, WalError, WalOptions};
@@ -19,6 +19,8 @@ pub struct EngineConfig<P: Protocol> {
     pub id: NodeId,
     /// Which cluster the data belongs to.
     pub cluster_id: u64,
+    /// This replica's secret key and everybody's public one; empty where the protocol signs nothing.
+    pub keys: Keys,
     /// The members that a fresh cluster starts with, in ascending order of ids.
     pub members: Vec<NodeId>,
     /// Where the data lies.
@@ -120,6 +122,8 @@ pub fn open<P: Protocol>(disk: Arc<dyn Disk>, config: EngineConfig<P>) -> Result
 
     let setup = Setup {
         id: config.id,
+        cluster_id: config.cluster_id,
+        keys: config.keys,
         members: config.members,
         incarnation,
         seed: config.seed,

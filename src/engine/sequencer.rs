@@ -164,9 +164,12 @@ impl<P: Protocol> Sequencer<P> {
             }
             Event::Applied(index) => {
                 self.unexecuted.settle(index);
-                Input::Applied(index)
+                Input::Applied { index, outcomes: Vec::new() }
             }
-            Event::Checkpointed { meta, durable } => Input::Checkpointed { meta, durable },
+            Event::Checkpointed { meta, durable: true } => Input::Saved(meta),
+            Event::Checkpointed { meta, .. } => {
+                Input::Checkpointed { index: meta.index, digest: meta.digest }
+            }
             Event::Piece(piece) => Input::Piece(piece),
             Event::Install(progress) => self.on_install(progress),
             Event::TransferLeadership(to) => Input::TransferLeadership(to),
@@ -273,7 +276,7 @@ impl<P: Protocol> Sequencer<P> {
             effects.execute.push(ExecutorWork::Checkpoint(index));
         }
         effects.archive.extend(self.out.pieces.drain(..).map(ArchiveWork::Read));
-        effects.archive.extend(self.out.install.drain(..).map(ArchiveWork::Receive));
+        effects.archive.extend(self.out.install.drain(..).map(|install| ArchiveWork::Receive(install.piece)));
     }
 
     /// Tells the protocol when the disk's condition has changed.

@@ -9,7 +9,9 @@ use bytes::Bytes;
 
 use super::*;
 use crate::consensus::raft::{Options, Raft};
-use crate::consensus::{Committed, Encode, Epoch, Index, Lsn, NodeId, Proposal, RequestId, Time, WallTime};
+use crate::consensus::{
+    Committed, Encode, Epoch, Index, Keys, Lsn, NodeId, Proposal, RequestId, Time, WallTime,
+};
 use crate::kv::{Command, Op, PutRequest, RangeRequest, Reply};
 use crate::wal::{Crash, FaultyDisk, WalOptions};
 
@@ -27,6 +29,7 @@ impl Replica {
         let stages = open::<Raft>(
             Arc::new(disk.clone()),
             EngineConfig {
+                keys: Keys::default(),
                 id: NodeId(1),
                 cluster_id: 7,
                 members: vec![NodeId(1)],

@@ -14,7 +14,7 @@ use super::core::{Core, Inbound, Inputs, Work};
 use super::counters::Counters;
 use super::handle::{Handle, MAX_REQUESTS, Shared};
 use super::threads::{self, Common, ToArchive, ToLog, ToStore};
-use crate::consensus::NodeId;
+use crate::consensus::{Keys, NodeId};
 use crate::engine::{self, Archive, EngineConfig, Executor, Logger, OpenError, Opened};
 use crate::transport::{BadAddress, Gate, LinkFaults, LinkSetup, Links, Wire};
 use crate::wal::{DataDir, DiskFault, DiskFaults, RealDisk, WalOptions};
@@ -227,6 +227,7 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
     let opened = engine::open::<P>(
         disk.wrap(Arc::new(RealDisk)),
         EngineConfig {
+            keys: Keys::default(),
             id: config.id,
             cluster_id: config.cluster_id,
             members: config.members.iter().map(|member| member.id).collect(),

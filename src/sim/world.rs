@@ -15,7 +15,7 @@ use super::stages::REQUEST_TIMEOUT;
 use super::stats::Stats;
 use super::trace::Trace;
 use crate::check::Recorder;
-use crate::consensus::{NodeId, Pressure};
+use crate::consensus::{Keys, NodeId, Pressure};
 use crate::engine::{self, EngineConfig, OpenError, Opened};
 use crate::wal::{Crash, FaultyDisk, WalError, WalOptions};
 
@@ -246,6 +246,7 @@ impl<P: Simulated> World<P> {
         salt.mix(node.id.0);
         salt.mix(node.life.into());
         let config = EngineConfig::<P> {
+            keys: Keys::default(),
             id: node.id,
             cluster_id: 1,
             members: self.nodes.iter().map(|node| node.id).collect(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::consensus::raft::{Options, Payload};
-use crate::consensus::{Digest, Epoch, Input, Output, Protocol as _, Time};
+use crate::consensus::{Digest, Epoch, Input, Keys, Output, Protocol as _, Time};
 
 fn entry(index: u64, term: u64) -> Record {
     Record::Entry(Entry { index: Index(index), term: Epoch(term), payload: Payload::Noop })
@@ -30,6 +30,8 @@ fn run(snapshot: Option<(u64, u64)>, records: Vec<Record>) -> Result<Raft, Recov
     let records: Vec<_> = (5..).map(Lsn).zip(records).collect();
     let next_lsn = records.last().map_or(Lsn(1), |(lsn, _)| lsn.next());
     let setup = Setup {
+        cluster_id: 1,
+        keys: Keys::default(),
         id: NodeId(1),
         members,
         incarnation: 1,

@@ -17,8 +17,8 @@ use super::reads::Reads;
 use super::record::{Entry, Record};
 use super::snapshot::Receiving;
 use crate::consensus::{
-    Checked, Event, Index, Input, Lsn, Message as _, NodeId, Outgoing, Output, Protocol, RecoverError,
-    Recovered, Refused, Role, Setup, SnapshotMeta, Status, Time,
+    Answers, Checked, Event, Index, Input, Lsn, Message as _, NodeId, Outgoing, Output, Protocol,
+    RecoverError, Recovered, Refused, Role, Setup, SnapshotMeta, Status, Time,
 };
 
 /// A Raft server.
@@ -89,6 +89,7 @@ impl Protocol for Raft {
     type Checker = Checker;
 
     const NAME: &'static str = "raft";
+    const ANSWERS: Answers = Answers::ByNode;
 
     fn recover(setup: Setup<Self>, recovered: Recovered<Record>) -> Result<Self, RecoverError> {
         super::recover::recover(setup, recovered)
@@ -116,8 +117,11 @@ impl Protocol for Raft {
             Input::Read(ids) => self.on_read(ids, out),
             Input::Timeout => self.on_timeout(out),
             Input::Durable(lsn) => self.on_durable(lsn, out),
-            Input::Applied(index) => self.applied = self.applied.max(index),
-            Input::Checkpointed { meta, durable } => self.on_checkpointed(meta, durable, out),
+            Input::Applied { index, .. } => self.applied = self.applied.max(index),
+            // Raft has no use for a digest but to write down what it is of.
+            Input::Checkpointed { index, .. } => (out.save, out.release) = (Some(index), Some(index.next())),
+            Input::Saved(meta) => self.on_saved(meta, out),
+            Input::Recalled(_) => {}
             Input::Piece(piece) => self.on_piece(piece, out),
             Input::Install(progress) => self.on_install(progress, out),
             Input::Storage(pressure) => self.on_storage(pressure, out),

@@ -5,7 +5,8 @@ use super::progress::{Mode, Sending};
 use super::record::Record;
 use super::server::{Raft, State, ignore_kind};
 use crate::consensus::{
-    Event, Index, InstallProgress, Lsn, NodeId, Output, PieceRequest, SnapshotMeta, SnapshotPiece, Time,
+    Event, Index, Install, InstallProgress, Lsn, NodeId, Output, PieceRequest, SnapshotMeta, SnapshotPiece,
+    Time,
 };
 
 /// A leader's snapshot that is on its way here.
@@ -62,11 +63,8 @@ impl Raft {
     }
 
     /// A snapshot of this server's own state is durable: the log below it may go, but for a tail that helps followers
-    /// that are a little behind. (Raft has no use for a digest before that.)
-    pub(super) fn on_checkpointed(&mut self, meta: SnapshotMeta, durable: bool, out: &mut Output<Self>) {
-        if !durable {
-            return;
-        }
+    /// that are a little behind.
+    pub(super) fn on_saved(&mut self, meta: SnapshotMeta, out: &mut Output<Self>) {
         if self.checkpointing.is_some_and(|wanted| wanted <= meta.index) {
             self.checkpointing = None;
         }
@@ -252,7 +250,8 @@ impl Raft {
             receiving.handed += 1;
             receiving.deadline = deadline;
             let InstallSnapshot { meta, number, data } = piece;
-            out.install.push(SnapshotPiece { peer: from, meta, number, data: Some(data) });
+            let piece = SnapshotPiece { peer: from, meta, number, data: Some(data) };
+            out.install.push(Install { piece, repair: false });
         } else if !receiving.is_complete() {
             let outcome = InstallOutcome::Next(receiving.handed);
             self.answer_install(from, piece.meta.index, outcome, out);

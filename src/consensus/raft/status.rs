@@ -20,6 +20,7 @@ impl Raft {
             committed: self.commit_index.0,
             applied: self.applied.0,
             snapshot: self.snapshot_index().0,
+            details: Vec::new(),
             peers,
             why: self.why(),
         }

@@ -5,8 +5,8 @@ mod wire;
 use bytes::Bytes;
 
 use super::{
-    Checked, Decode, DecodeError, Encode, Input, Message, NodeId, Output, Protocol, Reader, RecoverError,
-    Recovered, Refused, Role, Setup, Status, Time,
+    Answers, Checked, Decode, DecodeError, Encode, Input, Message, NodeId, Output, Protocol, Reader,
+    RecoverError, Recovered, Refused, Role, Setup, Status, Time,
 };
 
 /// A protocol without state.
@@ -77,6 +77,7 @@ impl Protocol for Toy {
     type Checker = ();
 
     const NAME: &'static str = "toy";
+    const ANSWERS: Answers = Answers::ByNode;
 
     fn recover(_setup: Setup<Self>, _recovered: Recovered<NoRecord>) -> Result<Self, RecoverError> {
         Ok(Self)
@@ -110,6 +111,7 @@ impl Protocol for Toy {
             committed: 0,
             applied: 0,
             snapshot: 0,
+            details: Vec::new(),
             peers: Vec::new(),
             why: Vec::new(),
         }

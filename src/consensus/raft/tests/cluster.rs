@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::consensus::raft::{Body, Message, Options, Raft, Record, Term};
 use crate::consensus::{
-    Committed, Digest, Event, Index, Input, InstallProgress, Lsn, Message as _, NodeId, Outgoing, Output,
-    PieceRequest, Pressure, Proposal, Protocol, ReadId, Recovered, Rejection, RequestId, Role, Setup,
+    Committed, Digest, Event, Index, Input, InstallProgress, Keys, Lsn, Message as _, NodeId, Outgoing,
+    Output, PieceRequest, Pressure, Proposal, Protocol, ReadId, Recovered, Rejection, RequestId, Role, Setup,
     SnapshotMeta, SnapshotPiece, Status, Time, WallTime,
 };
 
@@ -79,7 +79,7 @@ impl Node {
 
     fn copy_setup(&self) -> Setup<Raft> {
         let setup = &self.setup;
-        Setup { members: setup.members.clone(), options: setup.options.clone(), ..*setup }
+        setup.clone()
     }
 
     pub(super) fn runs(&self) -> bool {
@@ -112,6 +112,8 @@ impl Cluster {
         };
         for id in 1..=size {
             let setup = Setup {
+                cluster_id: 1,
+                keys: Keys::default(),
                 id: NodeId(id),
                 members: members.clone(),
                 incarnation: 0,
@@ -195,7 +197,7 @@ impl Cluster {
         self.journal += &journal;
         self.release(id);
         out.pieces.into_iter().for_each(|request| self.read_piece(id, request));
-        out.install.into_iter().for_each(|piece| self.store_piece(id, piece));
+        out.install.into_iter().for_each(|install| self.store_piece(id, install.piece));
     }
 
     /// Sends what waits for nothing any more.
@@ -256,7 +258,7 @@ impl Cluster {
         let members = self.node(id).setup.members.clone();
         let meta = SnapshotMeta { index, epoch, members, digest: Digest::default(), pieces: PIECES };
         self.node_mut(id).snapshot = Some(meta.clone());
-        self.handle(id, Input::Checkpointed { meta, durable: true });
+        self.handle(id, Input::Saved(meta));
         index
     }
 

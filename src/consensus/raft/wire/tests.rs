@@ -12,8 +12,8 @@ use crate::consensus::raft::message::{
 };
 use crate::consensus::raft::{Entry, Payload};
 use crate::consensus::{
-    Digest, Encode, Epoch, Index, NodeId, Proposal, Protocol, RejectReason, RequestId, Setup, SnapshotMeta,
-    Time, WallTime,
+    Digest, Encode, Epoch, Index, Keys, NodeId, Proposal, Protocol, RejectReason, RequestId, Setup,
+    SnapshotMeta, Time, WallTime,
 };
 use crate::transport::{Gate, LinkFaults, LinkSetup, Links, server};
 
@@ -239,6 +239,8 @@ fn entries_travel_in_their_encoding_on_disk_and_are_not_copied() {
 async fn the_generated_client_is_understood() {
     let members = vec![NodeId(1), NodeId(2)];
     let setup = Setup::<Raft> {
+        cluster_id: 1,
+        keys: Keys::default(),
         id: NodeId(1),
         members,
         incarnation: 1,

@@ -1,0 +1,106 @@
+//! How a replica describes itself and what happens to it: for `status`, logs and traces.
+
+use serde::Serialize;
+
+use super::types::{Epoch, Index, NodeId};
+
+/// How a replica sees itself and the cluster, in neutral words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// What it is.
+    pub role: Role,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Who leads, as far as it knows.
+    pub leader: Option<u64>,
+    /// The highest index that it holds, committed or not.
+    pub last: u64,
+    /// The highest index that it knows to be committed.
+    pub committed: u64,
+    /// The highest index that its store has executed.
+    pub applied: u64,
+    /// The index of its newest durable snapshot.
+    pub snapshot: u64,
+    /// What only this protocol has, by name, as `low_water_mark`.
+    pub details: Vec<(&'static str, u64)>,
+    /// How the leader sees its peers; empty elsewhere.
+    pub peers: Vec<PeerStatus>,
+    /// What keeps it from being healthy, in words; empty when nothing does.
+    pub why: Vec<String>,
+}
+
+/// What a replica is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It orders the commands.
+    Leader,
+    /// It follows a leader, or waits for one.
+    Follower,
+    /// It asks whether an election could be won, without disturbing anyone.
+    PreCandidate,
+    /// It asks to be elected.
+    Candidate,
+}
+
+impl Role {
+    /// The role's name, as `status` prints it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Follower => "follower",
+            Self::PreCandidate => "pre-candidate",
+            Self::Candidate => "candidate",
+        }
+    }
+}
+
+/// How a leader sees a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PeerStatus {
+    /// The peer.
+    pub id: u64,
+    /// The highest index that it is known to hold.
+    pub matched: u64,
+    /// Whether it was heard of within an election timeout.
+    pub active: bool,
+    /// What the leader is doing for it, as `replicating`, `probing`, `sending snapshot`.
+    pub state: &'static str,
+}
+
+/// Something rare and worth telling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The replica changed its role or epoch.
+    Became {
+        /// The role.
+        role: Role,
+        /// The epoch.
+        epoch: Epoch,
+        /// Why.
+        why: &'static str,
+    },
+    /// The replica learned who leads.
+    Follows {
+        /// The leader.
+        leader: NodeId,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// A message had no effect.
+    Ignored {
+        /// Whose.
+        from: NodeId,
+        /// Its kind.
+        kind: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+    /// Anything else, about an index.
+    Noted {
+        /// What happened, as `took a snapshot`.
+        what: &'static str,
+        /// Where.
+        index: Index,
+    },
+}
