@@ -85,7 +85,7 @@ pub enum Answers {
 }
 
 /// Everything that a replica needs to know besides its disk.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Setup<P: Protocol> {
     /// This replica.
     pub id: NodeId,
@@ -106,6 +106,22 @@ pub struct Setup<P: Protocol> {
     pub request_timeout: Duration,
     /// The protocol's own settings.
     pub options: P::Options,
+}
+
+impl<P: Protocol> Clone for Setup<P> {
+    fn clone(&self) -> Self {
+        Self {
+            id: self.id,
+            cluster_id: self.cluster_id,
+            keys: self.keys.clone(),
+            members: self.members.clone(),
+            incarnation: self.incarnation,
+            seed: self.seed,
+            now: self.now,
+            request_timeout: self.request_timeout,
+            options: self.options.clone(),
+        }
+    }
 }
 
 /// What a replica's disk holds.

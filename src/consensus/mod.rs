@@ -32,6 +32,7 @@ mod contract;
 mod keys;
 mod message;
 mod misbehaviour;
+pub mod pbft;
 pub mod raft;
 mod status;
 #[cfg(test)]

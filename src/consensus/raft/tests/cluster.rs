@@ -78,8 +78,7 @@ impl Node {
     }
 
     fn copy_setup(&self) -> Setup<Raft> {
-        let setup = &self.setup;
-        setup.clone()
+        self.setup.clone()
     }
 
     pub(super) fn runs(&self) -> bool {
