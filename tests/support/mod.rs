@@ -92,7 +92,8 @@ impl Lab {
 
     /// The same with another protocol.
     pub(crate) fn of(protocol: &'static str, nodes: usize, mode: Mode) -> Self {
-        let lab = Self { protocol: Some(protocol), ..Self::new(nodes, mode) };
+        let mut lab = Self::new(nodes, mode);
+        lab.protocol = Some(protocol);
         lab.write_config("");
         lab
     }
