@@ -24,8 +24,8 @@ pub(super) struct Checkpoints {
     previous: Sequence,
     /// The digests of this replica's own states, of those that it keeps.
     own: BTreeMap<Sequence, Digest>,
-    /// What this replica has signed, above the last stable one.
-    signed: BTreeMap<Sequence, Signed<Checkpoint>>,
+    /// What this replica has signed above the last stable one, and its records.
+    signed: BTreeMap<Sequence, (Signed<Checkpoint>, Lsn)>,
     /// The latest few of each replica, its own once they are durable.
     votes: BTreeMap<NodeId, BTreeMap<Sequence, Signed<Checkpoint>>>,
     /// The newest state on disk.
@@ -62,10 +62,14 @@ impl Checkpoints {
     }
 
     /// What this replica signed for the slot in an earlier life.
-    pub(super) fn recover_signed(&mut self, checkpoint: Signed<Checkpoint>) {
-        let said = checkpoint.body;
-        self.signed.insert(said.sequence, checkpoint);
+    pub(super) fn recover_signed(&mut self, checkpoint: Signed<Checkpoint>, lsn: Lsn) {
+        self.signed.insert(checkpoint.body.sequence, (checkpoint, lsn));
         self.keep(checkpoint);
+    }
+
+    /// What this replica has signed above the last stable one, and its records.
+    pub(super) fn signed(&self) -> impl Iterator<Item = &(Signed<Checkpoint>, Lsn)> + '_ {
+        self.signed.values()
     }
 
     fn keep(&mut self, checkpoint: Signed<Checkpoint>) {
@@ -105,25 +109,28 @@ impl Replica {
             return self.compare_with_stable(out);
         }
         let said = Checkpoint { sequence, digest, replica: self.id };
-        if let Some(signed) = self.checkpoints.signed.get(&sequence) {
+        if let Some((signed, lsn)) = self.checkpoints.signed.get(&sequence) {
             if signed.body != said {
-                out.trace.push(Event::Noted { what: "has another state than before its restart", index: Index(sequence.0) });
+                out.trace.push(Event::Noted {
+                    what: "has another state than before its restart",
+                    index: Index(sequence.0),
+                });
                 return;
             }
-            let message = Message::Checkpoint(*signed);
-            return self.broadcast(&message, Lsn::ZERO, out);
+            let (message, lsn) = (Message::Checkpoint(*signed), *lsn);
+            return self.broadcast(&message, lsn, out);
         }
         let checkpoint = self.signer.sign(said);
-        self.checkpoints.signed.insert(sequence, checkpoint);
         // Behind the records of all slots up to it, so that those are durable when it leaves.
         let lsn = self.write(Record::Checkpoint(checkpoint), out);
+        self.checkpoints.signed.insert(sequence, (checkpoint, lsn));
         self.broadcast(&Message::Checkpoint(checkpoint), lsn, out);
         self.votes.push_back((lsn, Vote::Checkpoint(sequence)));
     }
 
     /// The own CHECKPOINT is durable.
     pub(super) fn count_own_checkpoint(&mut self, sequence: Sequence, out: &mut Out) {
-        if let Some(checkpoint) = self.checkpoints.signed.get(&sequence).copied() {
+        if let Some((checkpoint, _)) = self.checkpoints.signed.get(&sequence).copied() {
             self.take_checkpoint(checkpoint, out);
         }
     }
@@ -187,7 +194,8 @@ impl Replica {
         }
         self.checkpoints.own.remove(&sequence);
         self.checkpoints.diverged = Some(sequence);
-        out.trace.push(Event::Noted { what: "own state differs from the stable one", index: Index(sequence.0) });
+        out.trace
+            .push(Event::Noted { what: "own state differs from the stable one", index: Index(sequence.0) });
         self.consider_transfer(out);
     }
 
@@ -221,13 +229,14 @@ impl Replica {
         let first = self.disk.last().next();
         if let Some(view_change) = self.own_view_change().cloned() {
             self.write(Record::ViewChange(view_change), out);
-        } else if let Some(new_view) = self.new_view.clone() {
+        } else if let Some((new_view, _)) = self.new_view.clone() {
             self.write(Record::NewView(new_view), out);
         }
         if self.low_water_mark() > Sequence::ZERO {
             self.write(Record::Stable(self.checkpoints.stable.clone()), out);
         }
-        for checkpoint in self.checkpoints.signed.values().copied().collect::<Vec<_>>() {
+        let signed: Vec<_> = self.checkpoints.signed().map(|(checkpoint, _)| *checkpoint).collect();
+        for checkpoint in signed {
             self.write(Record::Checkpoint(checkpoint), out);
         }
         let saved = self.checkpoints.saved();

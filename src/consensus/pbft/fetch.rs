@@ -84,7 +84,13 @@ impl Replica {
     }
 
     /// Keeps a batch if a slot names it, and goes on with what waited for it.
-    pub(super) fn keep_wanted_batch(&mut self, sequence: Sequence, digest: Digest, batch: Batch, out: &mut Out) {
+    pub(super) fn keep_wanted_batch(
+        &mut self,
+        sequence: Sequence,
+        digest: Digest,
+        batch: Batch,
+        out: &mut Out,
+    ) {
         if !self.lacks(sequence, &digest) || batch.digest() != digest {
             return;
         }

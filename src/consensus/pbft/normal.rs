@@ -53,7 +53,7 @@ impl Replica {
         if said.view < self.view || said.replica == self.id {
             return self.keep_wanted_batch(said.sequence, said.digest, batch, out);
         }
-        let in_view = self.active && said.view == self.view;
+        let (view, in_view) = (self.view, self.active && said.view == self.view);
         let Some(slot) = self.slot_mut(said.sequence) else {
             return ignore("its slot is outside the watermarks", out);
         };
@@ -67,17 +67,18 @@ impl Replica {
         if holds {
             slot.keep_batch(said.digest, batch);
         }
-        if !in_view || slot.batch(&said.digest).is_none() {
-            // Its view, or its batch, is still to come. Of several the first is kept: it is the nearest view's, or the
-            // primary lies.
-            let earlier = slot.early.filter(|early| early.body.view >= self.view);
-            let kept = *self.slots.entry(said.sequence).or_default().early.insert(earlier.unwrap_or(pre_prepare));
-            if in_view && kept == pre_prepare {
+        if in_view && slot.batch(&said.digest).is_some() {
+            return self.accept_known(pre_prepare, out);
+        }
+        // Its view, or its batch, is still to come. Of the current view the first is kept, since a second is a lie; of
+        // later views the one that came first, since the others will be sent again when they are needed.
+        let kept = slot.early.as_ref().map(|early| early.body.view);
+        if kept.is_none_or(|kept| kept < view || in_view && kept > view) {
+            slot.early = Some(pre_prepare);
+            if in_view {
                 self.fetch_batch(said.sequence, said.digest, from, out);
             }
-            return;
         }
-        self.accept_known(pre_prepare, out);
     }
 
     /// Accepts a PRE-PREPARE of the current view whose batch is here.
@@ -110,6 +111,7 @@ impl Replica {
         let slot = self.slots.entry(said.sequence).or_default();
         slot.accepted = Some(Accepted { pre_prepare, lsn });
         slot.early = slot.early.filter(|early| early.body.view > said.view);
+        slot.forget_unnamed();
         self.votes.push_back((lsn, Vote::PrePrepare(said.view, said.sequence)));
         if said.replica == self.id {
             self.broadcast(&Message::PrePrepare { pre_prepare, batch }, lsn, out);
@@ -167,7 +169,8 @@ impl Replica {
         let Some(prepared) = slot.certificate(&self.quorum, &accepted.pre_prepare) else { return };
         let digest = prepared.digest();
         let lsn = self.write(Record::Prepared(prepared.clone()), out);
-        self.slots.entry(sequence).or_default().prepared = Some(prepared);
+        let slot = self.slots.entry(sequence).or_default();
+        (slot.prepared, slot.prepared_lsn) = (Some(prepared), lsn);
         let commit = self.own_commit(self.view, sequence, digest);
         self.broadcast(&Message::Commit(commit), lsn, out);
         self.votes.push_back((lsn, Vote::Prepared(self.view, sequence)));
@@ -176,7 +179,9 @@ impl Replica {
     /// The own COMMIT's certificate is durable.
     pub(super) fn count_own_commit(&mut self, view: View, sequence: Sequence, out: &mut Out) {
         let Some(slot) = self.slots.get(&sequence) else { return };
-        let Some(prepared) = slot.prepared.as_ref().filter(|prepared| prepared.view() == view) else { return };
+        let Some(prepared) = slot.prepared.as_ref().filter(|prepared| prepared.view() == view) else {
+            return;
+        };
         let commit = self.own_commit(view, sequence, prepared.digest());
         self.slots.entry(sequence).or_default().keep_commit(&commit);
         self.try_decide(sequence, out);
@@ -235,7 +240,9 @@ impl Replica {
                 self.view_changes.made_progress();
             }
             out.committed.push(committed(sequence, &batch));
-            if sequence.0.is_multiple_of(self.options.checkpoint_interval) && sequence >= self.low_water_mark() {
+            if sequence.0.is_multiple_of(self.options.checkpoint_interval)
+                && sequence >= self.low_water_mark()
+            {
                 out.checkpoint = Some(Index(sequence.0));
                 self.more = true;
             }

@@ -125,8 +125,7 @@ impl Pool {
             let body = &waiting.request.body;
             commands += body.commands.len();
             bytes += body.command_bytes();
-            if !batch.is_empty()
-                && (commands > options.max_batch_requests || bytes > options.max_batch_bytes)
+            if !batch.is_empty() && (commands > options.max_batch_requests || bytes > options.max_batch_bytes)
             {
                 break;
             }

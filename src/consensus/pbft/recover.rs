@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::Pbft;
 use super::checkpoint::Checkpoints;
 use super::client::Client;
 use super::disk::Disk;
+use super::fetch::Fetches;
 use super::message::{Sequence, Signed, Stable, View, ViewChange};
 use super::pool::Pool;
 use super::quorum::Quorum;
@@ -14,10 +16,7 @@ use super::requests::Recalls;
 use super::signing::Signer;
 use super::slot::{Accepted, Slot};
 use super::view_change::ViewChanges;
-use super::{Pbft, fetch::Fetches};
-use crate::consensus::{
-    ClientSetup, Keys, Lsn, NodeId, RecoverError, Recovered, Setup, VotingClient as _,
-};
+use crate::consensus::{ClientSetup, Lsn, NodeId, RecoverError, Recovered, Setup};
 
 /// What the records come to.
 #[derive(Default)]
@@ -74,7 +73,10 @@ impl Past {
     fn leave(&mut self, view_change: Signed<ViewChange>, lsn: Lsn) -> Result<(), RecoverError> {
         let view = view_change.body.view;
         if view < self.view {
-            return Err(RecoverError { lsn, why: format!("the view went back from {} to {view}", self.view) });
+            return Err(RecoverError {
+                lsn,
+                why: format!("the view went back from {} to {view}", self.view),
+            });
         }
         self.view = view;
         self.view_change = Some((view_change, lsn));
@@ -84,7 +86,10 @@ impl Past {
     fn enter(&mut self, new_view: Signed<super::NewView>, lsn: Lsn) -> Result<(), RecoverError> {
         let view = new_view.body.view;
         if view < self.view {
-            return Err(RecoverError { lsn, why: format!("the view went back from {} to {view}", self.view) });
+            return Err(RecoverError {
+                lsn,
+                why: format!("the view went back from {} to {view}", self.view),
+            });
         }
         self.view = view;
         self.view_change = None;
@@ -153,19 +158,24 @@ impl Replica {
         });
         self.proposed = last.max(begun).max(self.low_water_mark()).max(self.executed);
         let (view, id) = (self.view, self.id);
-        let said: Vec<_> = self.slots.iter().map(|(sequence, slot)| {
-            let accepted = slot.accepted_in(view).map(|accepted| accepted.pre_prepare.body);
-            let prepare = accepted.filter(|said| said.replica != id).map(|said| self.own_prepare(&said));
-            let commit = slot.prepared.as_ref().map(|prepared| {
-                self.own_commit(prepared.view(), *sequence, prepared.digest())
-            });
-            (*sequence, prepare, commit)
-        }).collect();
+        let said: Vec<_> = self
+            .slots
+            .iter()
+            .map(|(sequence, slot)| {
+                let accepted = slot.accepted_in(view).map(|accepted| accepted.pre_prepare.body);
+                let prepare = accepted.filter(|said| said.replica != id).map(|said| self.own_prepare(&said));
+                let commit = slot
+                    .prepared
+                    .as_ref()
+                    .map(|prepared| self.own_commit(prepared.view(), *sequence, prepared.digest()));
+                (*sequence, prepare, commit)
+            })
+            .collect();
         for (sequence, prepare, commit) in said {
             let Some(slot) = self.slots.get_mut(&sequence) else { continue };
             prepare.iter().for_each(|prepare| slot.keep_prepare(prepare));
             commit.iter().for_each(|commit| slot.keep_commit(commit));
-            slot.keep_null_batches();
+            slot.keep_null_batch();
         }
     }
 }
@@ -177,14 +187,14 @@ fn peers(members: &[NodeId], id: NodeId, setup: &Setup<Pbft>) -> BTreeMap<NodeId
 
 /// The client that acts for this node's own callers.
 fn client(setup: &Setup<Pbft>) -> Client {
-    let keys: Keys = setup.keys.clone();
-    Client::new(ClientSetup {
+    let client = ClientSetup {
         id: setup.id,
         incarnation: setup.incarnation,
         cluster_id: setup.cluster_id,
         members: setup.members.clone(),
-        keys,
+        keys: setup.keys.clone(),
         retry: setup.options.client_retry(),
         request_timeout: setup.request_timeout,
-    })
+    };
+    Client::with_options(client, &setup.options)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::Pbft;
 use super::checkpoint::Checkpoints;
 use super::client::Client;
 use super::disk::Disk;
@@ -11,13 +12,14 @@ use super::options::Options;
 use super::pool::Pool;
 use super::quorum::Quorum;
 use super::record::Record;
+use super::requests::Recalls;
 use super::signing::Signer;
 use super::slot::Slot;
 use super::transfer::Transfer;
 use super::view_change::ViewChanges;
-use super::{Pbft, requests::Recalls};
 use crate::consensus::{
     Checked, Event, Index, Input, Lsn, Message as _, NodeId, Outgoing, Output, Role, SnapshotMeta, Time,
+    VotingClient as _,
 };
 
 /// What a replica wants done.
@@ -40,8 +42,8 @@ pub struct Replica {
     /// Whether the view is installed here; else the replica has left the one before and waits for the NEW-VIEW.
     pub(super) active: bool,
     pub(super) view_changes: ViewChanges,
-    /// The NEW-VIEW of the current view, for those who missed it. None in view 0.
-    pub(super) new_view: Option<Signed<NewView>>,
+    /// The NEW-VIEW of the last view that was installed, for those who missed it, and its record. None in view 0.
+    pub(super) new_view: Option<(Signed<NewView>, Lsn)>,
 
     /// What is known of the slots above `executed` or above the last stable checkpoint, whichever is lower, up to the high
     /// water mark.
@@ -107,7 +109,7 @@ impl Replica {
             Input::Recalled(recalled) => self.on_recalled(recalled, out),
             Input::Checkpointed { index, digest } => self.on_checkpointed(index.into(), digest, out),
             Input::Saved(meta) => self.on_saved(meta, out),
-            Input::Piece(piece) => Self::on_piece(piece, out),
+            Input::Piece(piece) => self.on_piece(piece, out),
             Input::Install(progress) => self.on_install(progress, out),
             Input::Storage(pressure) => self.disk.pressure = pressure,
             Input::TransferLeadership(_) => out.trace.push(Event::Ignored {
@@ -200,11 +202,6 @@ impl Replica {
         }
     }
 
-    /// Says in the trace why a message has no effect.
-    pub(super) fn ignore(from: NodeId, message: &Message, why: &'static str, out: &mut Out) {
-        out.trace.push(Event::Ignored { from, kind: message.kind(), why });
-    }
-
     /// Who is the primary of the current view.
     pub(super) fn primary(&self) -> NodeId {
         self.quorum.primary(self.view)
@@ -245,7 +242,12 @@ impl Replica {
     }
 
     /// Describes the state at a slot, as this replica would describe its own.
-    pub(super) fn meta(&self, sequence: Sequence, digest: crate::consensus::Digest, pieces: u32) -> SnapshotMeta {
+    pub(super) fn meta(
+        &self,
+        sequence: Sequence,
+        digest: crate::consensus::Digest,
+        pieces: u32,
+    ) -> SnapshotMeta {
         let members = self.quorum.members().to_vec();
         SnapshotMeta { index: Index(sequence.0), epoch: super::EPOCH, members, digest, pieces }
     }

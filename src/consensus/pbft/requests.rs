@@ -13,7 +13,7 @@ use super::message::{Message, Reply, Request, Signed};
 use super::replica::{Out, Replica};
 use crate::consensus::{
     Checked, ClientOutput, Digest, Event, Index, NodeId, Outcome, Pressure, Proposal, ReadId, Recall,
-    RejectReason, Rejection, RequestId, Time,
+    RejectReason, Rejection, RequestId, Time, VotingClient as _,
 };
 
 /// Requests that the store is asked about at once: more than that are not taken in. They come again.
@@ -110,8 +110,13 @@ impl Replica {
         let done: BTreeSet<RequestId> = executed.iter().map(|(id, _)| *id).collect();
         self.reply(executed, out);
         let is_known = |request: &Signed<Request>| request.body.ids().all(|id| known.contains(&id));
-        let answered: Vec<Digest> =
-            self.recalls.asked.iter().filter(|(_, request)| is_known(request)).map(|(digest, _)| *digest).collect();
+        let answered: Vec<Digest> = self
+            .recalls
+            .asked
+            .iter()
+            .filter(|(_, request)| is_known(request))
+            .map(|(digest, _)| *digest)
+            .collect();
         for digest in answered {
             let Some(request) = self.recalls.asked.remove(&digest) else { continue };
             if !request.body.ids().all(|id| done.contains(&id)) {

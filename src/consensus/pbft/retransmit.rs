@@ -4,7 +4,7 @@
 //! may thus be lost without harm, and nobody has to remember who received what. It is also by these that a replica
 //! knows whom it can hear.
 
-use super::message::{Message, Sequence, Signed, Status};
+use super::message::{Message, Signed, Status};
 use super::replica::{Out, Replica};
 use super::slot::Slot;
 use crate::consensus::{Lsn, NodeId};
@@ -27,9 +27,10 @@ impl Replica {
     pub(super) fn hears(&self, id: NodeId) -> bool {
         let lately = self.options.status_interval() * HEARD_INTERVALS;
         id == self.id
-            || self.peers.get(&id).is_some_and(|peer| {
-                peer.status.is_some() && self.now.since(peer.heard) < lately
-            })
+            || self
+                .peers
+                .get(&id)
+                .is_some_and(|peer| peer.status.is_some() && self.now.since(peer.heard) < lately)
     }
 
     pub(super) fn on_status_timer(&mut self, out: &mut Out) {
@@ -77,9 +78,8 @@ impl Replica {
     fn help_with_view(&self, from: NodeId, status: &Status, out: &mut Out) {
         let lacks = status.view < self.view || status.view == self.view && !status.active;
         if self.active && lacks {
-            if let Some(new_view) = &self.new_view {
-                let after = self.new_view_lsn();
-                self.send(from, Message::NewView(new_view.clone()), after, out);
+            if let Some((new_view, lsn)) = &self.new_view {
+                self.send(from, Message::NewView(new_view.clone()), *lsn, out);
             }
             return;
         }
@@ -91,9 +91,10 @@ impl Replica {
         if let Some(own) = self.own_view_change() {
             self.send(from, Message::ViewChange(own.clone()), self.view_changes.own_lsn(), out);
         }
-        let others = self.view_changes.for_view(self.view).filter(|other| {
-            other.body.replica != self.id && other.body.replica != from
-        });
+        let others = self
+            .view_changes
+            .for_view(self.view)
+            .filter(|other| other.body.replica != self.id && other.body.replica != from);
         for other in others {
             self.send(from, Message::ViewChange(other.clone()), Lsn::ZERO, out);
         }
@@ -101,9 +102,9 @@ impl Replica {
 
     /// The own CHECKPOINTs above the other's last stable one.
     fn help_with_checkpoints(&self, from: NodeId, status: &Status, out: &mut Out) {
-        for (checkpoint, after) in self.signed_checkpoints() {
+        for (checkpoint, lsn) in self.checkpoints.signed() {
             if checkpoint.body.sequence > status.stable {
-                self.send(from, Message::Checkpoint(checkpoint), after, out);
+                self.send(from, Message::Checkpoint(*checkpoint), *lsn, out);
             }
         }
     }
@@ -118,17 +119,17 @@ impl Replica {
                 return;
             }
             if same_view {
-                bytes += self.resend_accepted(from, *sequence, slot, out);
+                bytes += self.resend_accepted(from, slot, out);
             }
             if let Some(prepared) = &slot.prepared {
                 let commit = self.own_commit(prepared.view(), *sequence, prepared.digest());
-                self.send(from, Message::Commit(commit), self.disk.last(), out);
+                self.send(from, Message::Commit(commit), slot.prepared_lsn, out);
             }
         }
     }
 
     /// The PRE-PREPARE of a slot, and the own PREPARE. The primary sends the batch as well; from others it can be fetched.
-    fn resend_accepted(&self, from: NodeId, sequence: Sequence, slot: &Slot, out: &mut Out) -> usize {
+    fn resend_accepted(&self, from: NodeId, slot: &Slot, out: &mut Out) -> usize {
         let Some(accepted) = slot.accepted_in(self.view) else { return 0 };
         let pre_prepare: Signed<_> = accepted.pre_prepare;
         let mut batch = super::Batch::default();
@@ -139,7 +140,6 @@ impl Replica {
         self.send(from, Message::PrePrepare { pre_prepare, batch }, accepted.lsn, out);
         if !self.is_primary() {
             let prepare = self.own_prepare(&pre_prepare.body);
-            debug_assert_eq!(prepare.body.sequence, sequence);
             self.send(from, Message::Prepare(prepare), accepted.lsn, out);
         }
         bytes

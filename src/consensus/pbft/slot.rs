@@ -19,6 +19,8 @@ pub(super) struct Slot {
     pub(super) commits: BTreeMap<NodeId, Signed<Commit>>,
     /// P: the certificate of the latest view in which the slot prepared here (TOCS §4.5).
     pub(super) prepared: Option<Prepared>,
+    /// Its record.
+    pub(super) prepared_lsn: Lsn,
     /// What the slot was decided to hold.
     pub(super) decided: Option<Digest>,
     /// Whether a record says so.
@@ -104,6 +106,13 @@ impl Slot {
     /// A batch of which a record has been read.
     pub(super) fn keep_logged_batch(&mut self, digest: Digest, batch: Batch) {
         self.batches.insert(digest, Stored { batch, logged: true });
+    }
+
+    /// The null request needs no record to be known.
+    pub(super) fn keep_null_batch(&mut self) {
+        let null = Batch::default();
+        self.batches.entry(null.digest()).or_insert(Stored { batch: null, logged: true });
+        self.forget_unnamed();
     }
 
     /// The batch for a record that is about to be written, unless an earlier one has it.

@@ -57,7 +57,9 @@ impl Replica {
             ));
         }
         if let Some(sequence) = self.checkpoints.diverged() {
-            why.push(format!("its own state differs from the stable one at {sequence}; it is being replaced"));
+            why.push(format!(
+                "its own state differs from the stable one at {sequence}; it is being replaced"
+            ));
         }
         if let Some(transfer) = &self.transfer {
             why.push(transfer.describe());

@@ -76,7 +76,11 @@ impl Replica {
     pub(super) fn consider_transfer(&mut self, out: &mut Out) {
         let stable = self.low_water_mark();
         let Some(digest) = self.checkpoints.stable().digest() else { return };
-        if self.transfer.as_ref().is_some_and(|transfer| transfer.is_complete() || transfer.sequence == stable) {
+        if self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.is_complete() || transfer.sequence == stable)
+        {
             return;
         }
         let repair = self.checkpoints.diverged().is_some();
@@ -94,7 +98,8 @@ impl Replica {
         let patience = if waiting { self.options.status_interval() * GAP_INTERVALS } else { Duration::ZERO };
         let deadline = self.now + patience;
         let (pieces, next, handed) = (None, 0, 0);
-        let transfer = Transfer { sequence: stable, digest, repair, source, pieces, next, handed, deadline, waiting };
+        let transfer =
+            Transfer { sequence: stable, digest, repair, source, pieces, next, handed, deadline, waiting };
         self.transfer = Some(transfer);
         self.on_transfer_timer(out);
     }
@@ -104,7 +109,8 @@ impl Replica {
     }
 
     pub(super) fn on_transfer_timer(&mut self, out: &mut Out) {
-        let due = self.transfer.as_ref().and_then(Transfer::deadline).is_some_and(|deadline| deadline <= self.now);
+        let due =
+            self.transfer.as_ref().and_then(Transfer::deadline).is_some_and(|deadline| deadline <= self.now);
         if !due {
             return;
         }
@@ -118,7 +124,9 @@ impl Replica {
 
     /// Begins anew with the next replica.
     fn ask_next_source(&mut self, out: &mut Out) {
-        let Some(source) = self.transfer.as_ref().map(|transfer| self.after_peer(transfer.source)) else { return };
+        let Some(source) = self.transfer.as_ref().map(|transfer| self.after_peer(transfer.source)) else {
+            return;
+        };
         if source == self.id {
             return; // A cluster of one has nobody to ask.
         }
@@ -174,7 +182,9 @@ impl Replica {
         let State { sequence, pieces, number, data } = state;
         let ignore = |why, out: &mut Out| out.trace.push(Event::Ignored { from, kind: "State", why });
         let wanted = self.transfer.as_ref().filter(|transfer| {
-            !transfer.waiting && (transfer.sequence, transfer.source) == (sequence, from) && !transfer.is_complete()
+            !transfer.waiting
+                && (transfer.sequence, transfer.source) == (sequence, from)
+                && !transfer.is_complete()
         });
         let Some(transfer) = wanted else { return ignore("nobody asked for it", out) };
         let Some(data) = data else {

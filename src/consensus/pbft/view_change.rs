@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::message::{Message, NewView, PrePrepare, Sequence, Signed, View, ViewChange};
+use super::message::{Batch, Message, NewView, PrePrepare, Sequence, Signed, View, ViewChange};
 use super::new_view::Plan;
 use super::options::Options;
 use super::record::Record;
@@ -208,7 +208,7 @@ impl Replica {
         let new_view = self.signer.sign(body);
         let lsn = self.write(Record::NewView(new_view.clone()), out);
         self.broadcast(&Message::NewView(new_view.clone()), lsn, out);
-        self.enter_view(new_view, out);
+        self.enter_view(new_view, lsn, out);
     }
 
     /// A NEW-VIEW proves itself, so that it is taken by whoever was away as well.
@@ -218,20 +218,24 @@ impl Replica {
             let why = "its view is not above this one";
             return out.trace.push(Event::Ignored { from, kind: "NewView", why });
         }
-        self.write(Record::NewView(new_view.clone()), out);
-        self.enter_view(new_view, out);
+        let lsn = self.write(Record::NewView(new_view.clone()), out);
+        self.enter_view(new_view, lsn, out);
     }
 
     /// Installs a view: what may have been decided is proposed again, and executed only by who has not.
-    fn enter_view(&mut self, new_view: Signed<NewView>, out: &mut Out) {
+    fn enter_view(&mut self, new_view: Signed<NewView>, lsn: Lsn, out: &mut Out) {
         let body = &new_view.body;
         let plan = Plan::of(&body.view_changes);
         let pre_prepares = body.pre_prepares.clone();
         self.view = body.view;
         self.active = true;
         self.view_changes.installed(self.view);
-        self.new_view = Some(new_view);
-        out.trace.push(Event::Became { role: self.role(), epoch: self.view.into(), why: "the view is installed" });
+        self.new_view = Some((new_view, lsn));
+        out.trace.push(Event::Became {
+            role: self.role(),
+            epoch: self.view.into(),
+            why: "the view is installed",
+        });
         let (primary, epoch) = (self.primary(), self.view.into());
         out.trace.push(Event::Follows { leader: primary, epoch });
         self.become_stable(plan.stable.clone(), out);
@@ -249,8 +253,8 @@ impl Replica {
     fn take_again(&mut self, pre_prepare: Signed<PrePrepare>, out: &mut Out) {
         let (said, primary) = (pre_prepare.body, self.primary());
         let Some(slot) = self.slot_mut(said.sequence) else { return };
-        if said.digest == super::Batch::default().digest() {
-            slot.keep_batch(said.digest, super::Batch::default());
+        if said.digest == Batch::default().digest() {
+            slot.keep_batch(said.digest, Batch::default());
         }
         if slot.batch(&said.digest).is_some() {
             return self.accept_known(pre_prepare, out);
@@ -265,7 +269,8 @@ impl Replica {
         let sequences: Vec<Sequence> = self.slots.keys().copied().collect();
         for sequence in sequences {
             let Some(slot) = self.slots.get_mut(&sequence) else { continue };
-            let early = slot.early.filter(|early| early.body.view == view && slot.accepted_in(view).is_none());
+            let early =
+                slot.early.filter(|early| early.body.view == view && slot.accepted_in(view).is_none());
             if let Some(early) = early.filter(|early| early.body.sequence > Sequence::ZERO) {
                 if slot.batch(&early.body.digest).is_some() {
                     self.accept_known(early, out);
