@@ -13,6 +13,7 @@ mod quorum;
 mod signing;
 mod sizes;
 mod verified;
+mod wire;
 
 pub use check::Checker;
 pub use client::{Client, MAX_COMMANDS, REQUEST_BYTES, REQUEST_SPAN};
