@@ -28,6 +28,7 @@ mod status;
 mod transfer;
 mod verified;
 mod view_change;
+mod wire;
 
 pub use check::Checker;
 pub use client::{Client, MAX_COMMANDS, REQUEST_BYTES, REQUEST_SPAN};
