@@ -145,15 +145,19 @@ impl<P: Simulated> World<P> {
 
     /// Rot strikes only as many nodes as may be lost for good.
     fn begin_rot(&mut self, n: usize, away: u64, dice: &mut Dice) -> bool {
-        let lost =
-            self.nodes.iter().filter(|node| node.standing != Standing::Serves || node.rot.is_some()).count();
-        if lost >= (self.nodes.len() - 1) / 2 || self.nodes[n].replica.is_none() {
+        if self.spare() == 0 || self.nodes[n].replica.is_none() || self.nodes[n].lies {
             return false;
         }
         self.nodes[n].rot = Some(dice.any());
         let blow = blow(Fault::TornWrites, away, dice);
         self.crash(n, &blow);
         true
+    }
+
+    /// How many nodes more may be lost for good: those that lie, and those that are lost, are faulty already.
+    fn spare(&self) -> usize {
+        let faulty = self.nodes.iter().filter(|node| node.lies || node.is_lost()).count();
+        P::tolerates(self.nodes.len()).saturating_sub(faulty)
     }
 
     /// Flips bits where the disk was durable and the node has to notice: anywhere in the newest snapshot, or in the log
@@ -279,14 +283,13 @@ impl<P: Simulated> World<P> {
 
     /// In some runs as many nodes stay down or cut off as may be, for whatever reason they were lost.
     fn leave_some_away(&mut self, dice: &mut Dice) {
-        let gone = |node: &super::node::Node<P>| node.standing != Standing::Serves || node.rot.is_some();
-        let lost = self.nodes.iter().filter(|node| gone(node)).count();
-        let spare = ((self.nodes.len() - 1) / 2).saturating_sub(lost);
+        let spare = self.spare();
         if spare == 0 || self.options.faults.weights().iter().all(|weight| *weight == 0) || !dice.chance(500)
         {
             return;
         }
-        let mut order: Vec<usize> = (0..self.nodes.len()).filter(|n| !gone(&self.nodes[*n])).collect();
+        let mut order: Vec<usize> =
+            self.gateways.iter().copied().filter(|n| !self.nodes[*n].is_lost()).collect();
         dice.shuffle(&mut order);
         for n in order.into_iter().take(dice.between(1, spare as u64) as usize) {
             if dice.chance(500) {

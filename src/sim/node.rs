@@ -105,6 +105,8 @@ pub(super) struct Blow {
 pub(super) struct Node<P: Simulated> {
     pub(super) id: NodeId,
     pub(super) name: String,
+    /// It was told to lie: no promise binds it.
+    pub(super) lies: bool,
     pub(super) disk: FaultyDisk,
     pub(super) clock: Clock,
     /// How often it has crashed: what belongs to an earlier life reaches no later one.
@@ -135,10 +137,11 @@ pub(super) struct Node<P: Simulated> {
 }
 
 impl<P: Simulated> Node<P> {
-    pub(super) fn new(id: NodeId, shows: u64) -> Self {
+    pub(super) fn new(id: NodeId, shows: u64, lies: bool) -> Self {
         Self {
             id,
             name: format!("n{id}"),
+            lies,
             disk: FaultyDisk::new(),
             clock: Clock::new(shows),
             life: 0,
@@ -156,6 +159,11 @@ impl<P: Simulated> Node<P> {
             stalled: 0,
             highest_lsn: Lsn::ZERO,
         }
+    }
+
+    /// Whether it is gone for good, or will find so when it starts.
+    pub(super) fn is_lost(&self) -> bool {
+        self.standing != Standing::Serves || self.rot.is_some()
     }
 
     /// Whether it is up, and has been since that life began.

@@ -82,6 +82,10 @@ impl<P: Simulated> World<P> {
         let replica = self.replica(to);
         match P::check(&replica.checker, sender, message) {
             Ok(message) => self.core(to, Event::Message { from: sender, message }),
+            Err(_) if self.nodes[from].lies => {
+                self.stats.lies_refused += 1;
+                Ok(())
+            }
             Err(refused) => Err(Violation::new(
                 "honest-messages-pass",
                 format!("node {} refuses a message of node {sender}: {refused}", self.nodes[to].id),
@@ -177,7 +181,9 @@ impl<P: Simulated> World<P> {
         let logs = !effects.log.is_empty();
         self.watch_records(n, &effects)?;
         let replica = self.nodes[n].replica.as_ref().expect("the watch stops no node");
-        self.watch.stepped(id, replica.sequencer.protocol())?;
+        if !self.nodes[n].lies {
+            self.watch.stepped(id, replica.sequencer.protocol())?;
+        }
         self.carry_out(n, &mut effects)?;
         if self.nodes[n].runs(life) {
             self.replica(n).effects = effects;
@@ -214,7 +220,9 @@ impl<P: Simulated> World<P> {
                     &format!("writes {lsn}: {}", P::describe_record(&record)),
                 );
             }
-            self.watch.wrote(node.id, *lsn, record)?;
+            if !node.lies {
+                self.watch.wrote(node.id, *lsn, record)?;
+            }
         }
         Ok(())
     }
@@ -233,7 +241,9 @@ impl<P: Simulated> World<P> {
             if self.strikes(n) {
                 return Ok(());
             }
-            self.watch.sent(id, to, &message)?;
+            if !self.nodes[n].lies {
+                self.watch.sent(id, to, &message)?;
+            }
             self.send(n, to, message);
         }
         for work in effects.execute.drain(..) {
@@ -268,11 +278,13 @@ impl<P: Simulated> World<P> {
     }
 
     fn watch_work(&mut self, n: usize, work: &ExecutorWork) -> Checked {
-        let node = self.nodes[n].id;
+        let (node, lies) = (self.nodes[n].id, self.nodes[n].lies);
         match work {
+            ExecutorWork::Commit(_) if lies => Ok(()),
+            // The protocol's own watch first: it has better words for what went wrong.
             ExecutorWork::Commit(slots) => slots.iter().try_for_each(|slot| {
-                self.agreement.slot(node, slot)?;
-                self.watch.committed(node, slot)
+                self.watch.committed(node, slot)?;
+                self.agreement.slot(node, slot)
             }),
             ExecutorWork::Read { id, at, .. } => {
                 let committed = self.replica(n).asked_at.remove(id).unwrap_or_default();
@@ -347,7 +359,9 @@ impl<P: Simulated> World<P> {
         }
         self.mix(logged.durable.0);
         self.nodes[n].highest_lsn = logged.durable;
-        self.watch.durable(self.nodes[n].id, logged.durable)?;
+        if !self.nodes[n].lies {
+            self.watch.durable(self.nodes[n].id, logged.durable)?;
+        }
         self.report(n, Event::Durable(logged.durable));
         self.report_room(n, logged.room);
         self.end_of_turn(n, true);
@@ -437,7 +451,7 @@ impl<P: Simulated> World<P> {
         for work in done.archive.drain(..) {
             self.give_archive(n, work);
         }
-        let id = self.nodes[n].id;
+        let (id, lies) = (self.nodes[n].id, self.nodes[n].lies);
         if let Some(progress) = done.installed.take() {
             self.stats.installs += u64::from(matches!(progress, InstallProgress::Done(_)));
             self.report(n, Event::Install(progress));
@@ -446,14 +460,16 @@ impl<P: Simulated> World<P> {
             let replica = self.replica(n);
             let revision = replica.executor.store().revision();
             let digest = index.0.is_multiple_of(DIGEST_EVERY).then(|| replica.executor.status(true).digest);
-            self.agreement.revision(id, index, revision)?;
-            if let Some(digest) = digest.flatten() {
-                self.agreement.digest(id, index, digest)?;
+            if !lies {
+                self.agreement.revision(id, index, revision)?;
+                digest.flatten().map_or(Ok(()), |digest| self.agreement.digest(id, index, digest))?;
             }
             self.report(n, Event::Applied(index));
         }
         if let Some(meta) = done.checkpointed.take() {
-            self.agreement.digest(id, meta.index, meta.digest)?;
+            if !lies {
+                self.agreement.digest(id, meta.index, meta.digest)?;
+            }
             self.report(n, Event::Checkpointed { meta, durable: false });
         }
         Ok(())
@@ -514,14 +530,18 @@ impl<P: Simulated> World<P> {
         match archived {
             Archived::Saved(meta) => {
                 self.stats.snapshots += 1;
-                self.watch.snapshot(id, &meta);
+                if !self.nodes[n].lies {
+                    self.watch.snapshot(id, &meta);
+                }
                 self.tell(n, || format!("snapshot of index {} is durable", meta.index));
                 self.report(n, Event::Checkpointed { meta, durable: true });
             }
             Archived::Piece(piece) => self.report(n, Event::Piece(piece)),
             Archived::Progress(progress) => self.report(n, Event::Install(progress)),
             Archived::Received { meta, store } => {
-                self.watch.snapshot(id, &meta);
+                if !self.nodes[n].lies {
+                    self.watch.snapshot(id, &meta);
+                }
                 self.tell(n, || format!("received the snapshot of index {}", meta.index));
                 self.give_store(n, ExecutorWork::Replace { meta, store });
             }
