@@ -51,10 +51,14 @@ proptest! {
         by in 1u8..=255,
     ) {
         let me = NodeId(1);
-        prop_assert!(!survives_a_change(Request { client: me, ..request }, &at, by));
-        prop_assert!(!survives_a_change(PrePrepare { replica: me, ..pre_prepare }, &at, by));
-        prop_assert!(!survives_a_change(ViewChange { replica: me, ..view_change }, &at, by));
-        prop_assert!(!survives_a_change(Reply { replica: me, ..reply }, &at, by));
+        let body = Request { client: me, ..request };
+        prop_assert!(!survives_a_change(body, &at, by));
+        let body = PrePrepare { replica: me, ..pre_prepare };
+        prop_assert!(!survives_a_change(body, &at, by));
+        let body = ViewChange { replica: me, ..view_change };
+        prop_assert!(!survives_a_change(body, &at, by));
+        let body = Reply { replica: me, ..reply };
+        prop_assert!(!survives_a_change(body, &at, by));
     }
 }
 
