@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::{DiskFault, Error, Result};
 use crate::api;
 use crate::config::ClusterConfig;
-use crate::consensus::NodeId;
+use crate::consensus::{Keys, NodeId};
 use crate::node::{Member, Node, NodeConfig};
 use crate::registry::Entry;
 use crate::wal::WalOptions;
@@ -43,6 +43,7 @@ pub fn node_config(config: &ClusterConfig, start: NodeStart) -> NodeConfig {
         cluster_name: config.name.clone(),
         cluster_id: config.cluster_id,
         members: config.members.iter().map(member).collect(),
+        keys: Keys::default(),
         data_dir: start.data_dir,
         create: start.create,
         laboratory: start.laboratory,
@@ -51,6 +52,7 @@ pub fn node_config(config: &ClusterConfig, start: NodeStart) -> NodeConfig {
         options: config.options.clone(),
         blocked: start.blocked.into_iter().map(NodeId).collect(),
         disk_fault: start.disk.into(),
+        misbehaviour: None,
     }
 }
 

@@ -83,6 +83,17 @@ pub(super) enum Standing {
     Retired,
 }
 
+/// Whether a node's state was damaged in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WrongState {
+    /// Never.
+    Sound,
+    /// The digest of its next checkpoint will be wrong.
+    Due,
+    /// One was: it counts as faulty to the end of the run.
+    Struck,
+}
+
 /// A crash that is to come.
 #[derive(Clone, Debug)]
 pub(super) struct Doom {
@@ -119,6 +130,8 @@ pub(super) struct Node<P: Simulated> {
     pub(super) rot: Option<u64>,
     /// Bytes were damaged since the last start.
     pub(super) rotten: bool,
+    /// A digest of its state is wrong.
+    pub(super) wrong_state: WrongState,
     /// The disk is full.
     pub(super) full: bool,
     /// By how many faults it is paused.
@@ -150,6 +163,7 @@ impl<P: Simulated> Node<P> {
             initialised: false,
             rot: None,
             rotten: false,
+            wrong_state: WrongState::Sound,
             full: false,
             paused: 0,
             stash: Vec::new(),
@@ -159,6 +173,11 @@ impl<P: Simulated> Node<P> {
             stalled: 0,
             highest_lsn: Lsn::ZERO,
         }
+    }
+
+    /// Whether it counts among those that the protocol tolerates, for as long as the run lasts.
+    pub(super) fn is_faulty(&self) -> bool {
+        self.lies || self.is_lost() || self.wrong_state != WrongState::Sound
     }
 
     /// Whether it is gone for good, or will find so when it starts.

@@ -1,7 +1,7 @@
 //! What a protocol brings to be simulated.
 
 use super::dice::Dice;
-use crate::consensus::{Committed, Lsn, NodeId, Protocol, SnapshotMeta};
+use crate::consensus::{Committed, Lsn, NodeId, Outcome, Proposal, Protocol, RequestId, SnapshotMeta};
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,17 @@ pub trait Watch<P: Protocol>: Send {
 
     /// The node hands a slot to its store.
     fn committed(&mut self, node: NodeId, slot: &Committed) -> Checked;
+
+    /// Clients of the node want these commands ordered.
+    fn proposed(&mut self, _node: NodeId, _proposals: &[Proposal]) {}
+
+    /// The node's store has executed these, with these outcomes, of a protocol whose clients count votes.
+    fn executed(&mut self, _node: NodeId, _outcomes: &[(RequestId, Outcome)]) -> Checked {
+        Ok(())
+    }
+
+    /// From now on the node counts as faulty: one digest of its own state is about to be wrong.
+    fn struck(&mut self, _node: NodeId) {}
 
     /// The node's protocol took an input; `replica` is as it left it.
     fn stepped(&mut self, node: NodeId, replica: &P) -> Checked;

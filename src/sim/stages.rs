@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::agreement::Agreement;
 use super::event::{Answer, Step, What};
-use super::node::{Ask, Caller, Replica};
+use super::node::{Ask, Caller, Replica, WrongState};
 use super::simulated::{Checked, Simulated, Violation, Watch as _};
 use super::world::World;
 use crate::consensus::{
@@ -136,6 +136,7 @@ impl<P: Simulated> World<P> {
         }
         let life = self.nodes[n].life;
         if !proposals.is_empty() {
+            self.watch.proposed(id, &proposals);
             self.core(n, Event::Propose(proposals))?;
         }
         if !reads.is_empty() && self.nodes[n].runs(life) {
@@ -259,6 +260,11 @@ impl<P: Simulated> World<P> {
             }
             self.give_archive(n, work);
         }
+        for (ticket, reply) in effects.answered.drain(..) {
+            if let Some(caller) = self.replica(n).waiting.remove(&ticket) {
+                self.answer(n, caller, Answer::Reply(reply));
+            }
+        }
         for (ticket, rejection) in effects.rejected.drain(..) {
             if let Ticket::Read(id) = ticket {
                 self.replica(n).asked_at.remove(&id);
@@ -290,7 +296,7 @@ impl<P: Simulated> World<P> {
                 let committed = self.replica(n).asked_at.remove(id).unwrap_or_default();
                 Agreement::read_point(node, *at, committed)
             }
-            ExecutorWork::Checkpoint(_) | ExecutorWork::Replace { .. } => Ok(()),
+            ExecutorWork::Checkpoint(_) | ExecutorWork::Recall(_) | ExecutorWork::Replace { .. } => Ok(()),
         }
     }
 
@@ -452,9 +458,9 @@ impl<P: Simulated> World<P> {
             self.give_archive(n, work);
         }
         let (id, lies) = (self.nodes[n].id, self.nodes[n].lies);
-        if let Some(progress) = done.installed.take() {
-            self.stats.installs += u64::from(matches!(progress, InstallProgress::Done(_)));
-            self.report(n, Event::Install(progress));
+        if let Some(installed) = done.installed.take() {
+            self.stats.installs += 1;
+            self.report(n, Event::Installed(installed));
         }
         if let Some(index) = done.applied.take() {
             let replica = self.replica(n);
@@ -464,15 +470,38 @@ impl<P: Simulated> World<P> {
                 self.agreement.revision(id, index, revision)?;
                 digest.flatten().map_or(Ok(()), |digest| self.agreement.digest(id, index, digest))?;
             }
-            self.report(n, Event::Applied(index));
-        }
-        if let Some(meta) = done.checkpointed.take() {
+            let outcomes = std::mem::take(&mut done.outcomes);
             if !lies {
-                self.agreement.digest(id, meta.index, meta.digest)?;
+                self.watch.executed(id, &outcomes)?;
             }
-            self.report(n, Event::Checkpointed { meta, durable: false });
+            self.report(n, Event::Applied { index, outcomes });
+        }
+        if !done.recalled.is_empty() {
+            self.report(n, Event::Recalled(std::mem::take(&mut done.recalled)));
+        }
+        if let Some((index, digest)) = done.checkpointed.take() {
+            if !lies {
+                self.agreement.digest(id, index, digest)?;
+            }
+            let digest = self.damaged(n, index, digest);
+            self.report(n, Event::Checkpointed { index, digest });
         }
         Ok(())
+    }
+
+    /// The digest as the node hears it: another one, once, if its state was damaged in memory.
+    fn damaged(
+        &mut self,
+        n: usize,
+        index: consensus::Index,
+        mut digest: consensus::Digest,
+    ) -> consensus::Digest {
+        if self.nodes[n].wrong_state == WrongState::Due {
+            self.nodes[n].wrong_state = WrongState::Struck;
+            digest.0[0] ^= 0xff;
+            self.tell(n, || format!("✗ its state at index {index} is not what it should be"));
+        }
+        digest
     }
 
     /// Reports reach the core in the order in which they were made, as through a channel: at once, or after a moment.
@@ -534,16 +563,16 @@ impl<P: Simulated> World<P> {
                     self.watch.snapshot(id, &meta);
                 }
                 self.tell(n, || format!("snapshot of index {} is durable", meta.index));
-                self.report(n, Event::Checkpointed { meta, durable: true });
+                self.report(n, Event::Saved(meta));
             }
             Archived::Piece(piece) => self.report(n, Event::Piece(piece)),
             Archived::Progress(progress) => self.report(n, Event::Install(progress)),
-            Archived::Received { meta, store } => {
+            Archived::Received { meta, store, repair } => {
                 if !self.nodes[n].lies {
                     self.watch.snapshot(id, &meta);
                 }
                 self.tell(n, || format!("received the snapshot of index {}", meta.index));
-                self.give_store(n, ExecutorWork::Replace { meta, store });
+                self.give_store(n, ExecutorWork::Replace { meta, store, repair });
             }
             Archived::Full => self.later(n, FULL_DISK_RETRY, Step::Retry),
         }
@@ -571,10 +600,15 @@ impl<P: Simulated> World<P> {
             }
             Event::Timeout => "timeout".to_owned(),
             Event::Durable(lsn) => format!("hears that record {lsn} is durable"),
-            Event::Applied(index) => format!("executed up to {index}"),
-            Event::Checkpointed { meta, durable } => {
-                format!("checkpoint of index {}{}", meta.index, if *durable { ", durable" } else { "" })
+            Event::Applied { index, .. } => format!("executed up to {index}"),
+            Event::Recalled(requests) => {
+                let ids: Vec<_> = requests.iter().map(|(id, _)| id.to_string()).collect();
+                format!("hears what is known of commands {}", ids.join(", "))
             }
+            Event::Checkpointed { index, digest } => {
+                format!("checkpoint of index {index}: {}", digest.short())
+            }
+            Event::Saved(meta) => format!("hears that the snapshot of index {} is durable", meta.index),
             Event::Storage(room) => format!("the disk is {room:?}"),
             Event::Piece(piece) => format!("read piece {} of snapshot {}", piece.number, piece.meta.index),
             Event::Install(progress) => match progress {
@@ -584,6 +618,10 @@ impl<P: Simulated> World<P> {
                 InstallProgress::Done(meta) => format!("installed the snapshot of index {}", meta.index),
                 InstallProgress::Failed { index, why } => format!("cannot install snapshot {index}: {why}"),
             },
+            Event::Installed(installed) => {
+                let again = if installed.repair { ", to repair the store" } else { "" };
+                format!("installed the snapshot of index {}{again}", installed.meta.index)
+            }
             Event::TransferLeadership(to) => format!("is to hand over to {to:?}"),
         };
         self.trace.push(self.now, &self.nodes[n].name, &text);

@@ -99,8 +99,10 @@ impl<P: Simulated> World<P> {
                 )
             })
             .collect();
-        let mut schedule =
-            schedule::draw(&mut stream(Stream::Faults), &options.faults, cast.nodes, options.calm_at());
+        let mut schedule = {
+            let faults = options.faults.of_interest(!P::LIES.is_empty());
+            schedule::draw(&mut stream(Stream::Faults), &faults, cast.nodes, options.calm_at())
+        };
         if let Some(keep) = &options.keep {
             schedule.retain(|injection| keep.contains(&injection.number));
         }
@@ -274,6 +276,7 @@ impl<P: Simulated> World<P> {
             request_timeout: REQUEST_TIMEOUT,
             wal: WalOptions { salt: salt.0, ..self.wal },
             options: self.settings.clone(),
+            misbehaviour: self.cast.misbehaviour(node.id, self.options.seed),
         };
         match engine::open(Arc::new(node.disk.clone()), config) {
             Ok(opened) => self.started(n, opened),
