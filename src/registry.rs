@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::consensus::raft::Raft;
-use crate::consensus::{Decode, Protocol};
+use crate::consensus::{Decode, NodeId, Protocol};
 use crate::node::{Node, NodeConfig, StartError};
 use crate::sim::{self, Outcome, Report, RunOptions, Shrunk, Simulated, Sweep};
 use crate::transport::Wire;
@@ -43,6 +43,8 @@ pub struct Simulation {
     pub run: fn(&RunOptions) -> Report,
     /// Runs many.
     pub sweep: fn(&Sweep, &(dyn Fn(u64) + Sync)) -> Outcome,
+    /// Refuses liars that there cannot be: see [`sim::check_liars`]. The number is that of the nodes, if it is said.
+    pub check_liars: fn(&[(NodeId, String)], Option<usize>) -> Result<(), String>,
     /// Finds the faults that a failure takes.
     pub shrink: fn(&RunOptions, &Report) -> Shrunk,
 }
@@ -83,7 +85,12 @@ const fn entry<P: Wire + Simulated>(
         check_options: check_options::<P>,
         default_options: default_options::<P>,
         render_record: render_record::<P>,
-        simulation: Simulation { run: sim::run::<P>, sweep: sim::sweep::<P>, shrink: sim::shrink::<P> },
+        simulation: Simulation {
+            run: sim::run::<P>,
+            sweep: sim::sweep::<P>,
+            check_liars: sim::check_liars::<P>,
+            shrink: sim::shrink::<P>,
+        },
     }
 }
 
