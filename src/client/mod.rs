@@ -21,6 +21,7 @@
 //! Watches and leases, which the cluster does not serve. A read that is superseded by its own repetition is simply
 //! forgotten.
 
+mod any_node;
 mod attempt;
 mod control;
 mod endpoint;
@@ -29,7 +30,9 @@ mod session;
 mod store;
 #[cfg(test)]
 mod tests;
+mod voters;
 
 pub use control::{ControlClient, CounterReport, NodeReport, PeerReport, Ping};
 pub use error::Error;
 pub use store::{Client, Consistency, Options};
+pub use voters::{DEFAULT_RETRY, Voter, VoterConfig};
