@@ -1,12 +1,13 @@
 //! The protocols: one line each. Nothing else in the crate names one.
 //!
 //! A line brings everything that differs between protocols outside their folders: how a node of it starts, what its
-//! section of the configuration may say, how its log records read, and the defaults of the command line.
+//! section of the configuration may say, how its log records read, the words in which people speak of it, what it
+//! tolerates, and the defaults of the command line.
 
 use bytes::Bytes;
 
 use crate::consensus::raft::Raft;
-use crate::consensus::{Decode, Protocol};
+use crate::consensus::{Answers, Behaviour, Decode, Protocol, Role};
 use crate::node::{Node, NodeConfig, StartError};
 use crate::sim::{self, Outcome, Report, RunOptions, Shrunk, Simulated, Sweep};
 use crate::transport::Wire;
@@ -24,6 +25,12 @@ pub struct Entry {
     pub default_nodes: u64,
     /// The port of node 1 unless it is told otherwise; node 2 has the next one, and so on.
     pub default_port: u16,
+    /// What it calls what others call differently.
+    pub words: Words,
+    /// Whether its members and clients sign what they say, and so need keys.
+    pub signs: bool,
+    /// What a node can be told to do wrong; none where only crashes are tolerated. The first is the default.
+    pub behaviours: &'static [Behaviour],
     /// Starts a node. Must be called within a tokio runtime.
     pub start: fn(NodeConfig) -> Result<Node, StartError>,
     /// Checks the protocol's section of the configuration.
@@ -47,14 +54,89 @@ pub struct Simulation {
     pub shrink: fn(&RunOptions, &Report) -> Shrunk,
 }
 
+/// What a protocol calls what shared code has neutral words for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// Who orders the commands.
+    pub leader: &'static str,
+    /// Everybody else.
+    pub follower: &'static str,
+    /// Who is about to replace the leader.
+    pub candidate: &'static str,
+    /// How often leadership was contested.
+    pub epoch: &'static str,
+    /// A position in the order that is agreed on.
+    pub index: &'static str,
+}
+
+impl Words {
+    /// The protocol's word for a role, given the neutral one; a word that is not known is left as it is.
+    pub fn role<'a>(&self, neutral: &'a str) -> &'a str {
+        if neutral == Role::Leader.name() {
+            self.leader
+        } else if neutral == Role::Follower.name() {
+            self.follower
+        } else if neutral == Role::Candidate.name() {
+            self.candidate
+        } else {
+            neutral
+        }
+    }
+}
+
+/// What a line says that the protocol itself does not.
+struct Line {
+    tolerates: &'static str,
+    nodes_per_fault: u64,
+    default_nodes: u64,
+    default_port: u16,
+    words: Words,
+}
+
 /// All protocols.
-pub static PROTOCOLS: &[Entry] = &[entry::<Raft>("crashes of a minority", 2, 5, 5001)];
+pub static PROTOCOLS: &[Entry] = &[entry::<Raft>(Line {
+    tolerates: "crashes of a minority",
+    nodes_per_fault: 2,
+    default_nodes: 5,
+    default_port: 5001,
+    words: Words {
+        leader: "leader",
+        follower: "follower",
+        candidate: "candidate",
+        epoch: "term",
+        index: "index",
+    },
+})];
 
 impl Entry {
     /// The size of the smallest cluster that tolerates so many faults.
     pub const fn nodes_for(&self, faults: u64) -> u64 {
         self.nodes_per_fault * faults + 1
     }
+
+    /// How many faults a cluster of so many nodes tolerates.
+    pub const fn faults_of(&self, nodes: u64) -> u64 {
+        nodes.saturating_sub(1) / self.nodes_per_fault
+    }
+
+    /// How many of so many nodes form a quorum: two of them share a node, and where nodes may lie, one that does not.
+    pub const fn quorum(&self, nodes: u64) -> u64 {
+        let liars = if self.behaviours.is_empty() { 0 } else { self.faults_of(nodes) };
+        (nodes + 1 + liars).div_ceil(2)
+    }
+
+    /// How many faults a cluster of so many nodes tolerates, in words.
+    pub fn tolerance(&self, nodes: u64) -> String {
+        let size = format!("a cluster of {nodes} {} tolerates", plural(nodes, "node"));
+        match self.faults_of(nodes) {
+            0 => format!("{size} no fault: it takes {} for one", self.nodes_for(1)),
+            faults => format!("{size} {faults} {}", plural(faults, "fault")),
+        }
+    }
+}
+
+fn plural(count: u64, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
 }
 
 /// The protocol that is used unless another one is asked for.
@@ -67,18 +149,21 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     PROTOCOLS.iter().find(|entry| entry.name == name)
 }
 
-const fn entry<P: Wire + Simulated>(
-    tolerates: &'static str,
-    nodes_per_fault: u64,
-    default_nodes: u64,
-    default_port: u16,
-) -> Entry {
+/// The protocols whose nodes can be made to lie, by name.
+pub fn that_tolerate_lies() -> Vec<&'static str> {
+    PROTOCOLS.iter().filter(|entry| !entry.behaviours.is_empty()).map(|entry| entry.name).collect()
+}
+
+const fn entry<P: Wire + Simulated>(line: Line) -> Entry {
     Entry {
         name: P::NAME,
-        tolerates,
-        nodes_per_fault,
-        default_nodes,
-        default_port,
+        tolerates: line.tolerates,
+        nodes_per_fault: line.nodes_per_fault,
+        default_nodes: line.default_nodes,
+        default_port: line.default_port,
+        words: line.words,
+        signs: matches!(P::ANSWERS, Answers::ByVote),
+        behaviours: P::BEHAVIOURS,
         start: Node::start::<P>,
         check_options: check_options::<P>,
         default_options: default_options::<P>,
@@ -102,5 +187,57 @@ fn render_record<P: Protocol>(bytes: &[u8]) -> String {
     match P::Record::from_bytes(Bytes::copy_from_slice(bytes)) {
         Ok(record) => format!("{record:?}"),
         Err(error) => format!("not a record of {}: {error}", P::NAME),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A protocol for tests of what is shared: as Raft, but one whose nodes may lie and therefore sign.
+    pub(crate) const fn lying() -> Entry {
+        const RAFT: Entry = entry::<Raft>(Line {
+            tolerates: "lies",
+            nodes_per_fault: 3,
+            default_nodes: 4,
+            default_port: 6001,
+            words: Words {
+                leader: "primary",
+                follower: "backup",
+                candidate: "changing view",
+                epoch: "view",
+                index: "sequence",
+            },
+        });
+        const BEHAVIOURS: &[Behaviour] = &[
+            Behaviour { name: "wrong-digest", summary: "promises what nobody proposed" },
+            Behaviour { name: "silent", summary: "says nothing" },
+        ];
+        Entry { signs: true, behaviours: BEHAVIOURS, ..RAFT }
+    }
+
+    #[test]
+    fn quorums_share_an_honest_node_and_are_there_in_spite_of_the_faults() {
+        let raft = default_protocol();
+        let table =
+            |entry: &Entry| (1..=7).map(|n| (entry.faults_of(n), entry.quorum(n))).collect::<Vec<_>>();
+        assert_eq!(table(raft), [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (2, 4), (3, 4)]);
+        assert_eq!(table(&lying()), [(0, 1), (0, 2), (0, 2), (1, 3), (1, 4), (1, 4), (2, 5)]);
+    }
+
+    #[test]
+    fn what_is_tolerated_is_said_in_words() {
+        assert_eq!(lying().tolerance(5), "a cluster of 5 nodes tolerates 1 fault");
+        assert_eq!(lying().tolerance(3), "a cluster of 3 nodes tolerates no fault: it takes 4 for one");
+        assert_eq!(default_protocol().tolerance(5), "a cluster of 5 nodes tolerates 2 faults");
+    }
+
+    #[test]
+    fn roles_have_the_protocols_words() {
+        let words = lying().words;
+        assert_eq!(
+            [words.role("leader"), words.role("candidate"), words.role("other")],
+            ["primary", "changing view", "other"]
+        );
     }
 }

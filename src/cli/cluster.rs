@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::fault::targets;
 use super::{CliError, CliResult, Context, interrupted, logging, status, supervisor};
-use crate::cluster::{self, Cluster, ClusterDir, ClusterStatus, Lock, Target, UpOutcome, Wish, remove};
+use crate::cluster::{
+    self, Cluster, ClusterDir, ClusterStatus, Lock, Malicious, Target, UpOutcome, Wish, remove,
+};
 use crate::config::ClusterConfig;
 
 const UP_EXAMPLES: &str = "\
@@ -57,6 +59,9 @@ pub(super) struct WishArgs {
     /// A configuration file; see cluster.toml for what it can say
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Make a node lie to the others, as 4 or 4=equivocate; kept until --malicious none
+    #[arg(long, value_name = "ID[=BEHAVIOUR]", value_delimiter = ',')]
+    pub malicious: Vec<Malicious>,
     /// Run the nodes as tasks of the supervisor, not as processes
     #[arg(long)]
     pub in_process: bool,
@@ -76,6 +81,7 @@ impl WishArgs {
             nodes: self.nodes,
             port: self.port,
             config: self.config.as_ref().map(absolute).transpose()?,
+            malicious: self.malicious.clone(),
         })
     }
 }

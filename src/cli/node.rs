@@ -10,14 +10,19 @@ use clap::Args;
 use tokio::sync::oneshot;
 
 use super::{CliError, CliResult, Context, interrupted, logging};
-use crate::cluster::{DiskFault, Host, NodeStart, node_config};
-use crate::config::ClusterConfig;
+use crate::cluster::malice::unknown_behaviour;
+use crate::cluster::{self, DiskFault, Host, NodeStart, node_config};
+use crate::config::{ClusterConfig, MAKE_KEYS};
+use crate::consensus::Keys;
+use crate::registry::Entry;
 
 /// Arguments of `node`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example, on the host whose address member 2 has:
   consensusctl node --id 2 --config cluster.toml
+
+Where the protocol signs, the node needs its private key: `consensusctl keys generate` makes them.
 
 SIGTERM and Ctrl-C stop it in an orderly way. Logs go to standard error.")]
 pub struct NodeArgs {
@@ -30,9 +35,15 @@ pub struct NodeArgs {
     /// Where its data lies [default: node-ID in the configuration's `data_dir`, or in the state directory]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// The file with its private key [default: the member's `key_file` in the configuration]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Let faults be set on it
     #[arg(long)]
     laboratory: bool,
+    /// Lie to the others in this way; only with --laboratory
+    #[arg(long, value_name = "BEHAVIOUR")]
+    malicious: Option<String>,
     /// Refuse an empty data directory: the node has been in the cluster before
     #[arg(long)]
     existing: bool,
@@ -58,6 +69,8 @@ pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult 
             .hint(format!("its members are {}", ids.join(", ")))
     })?;
     let address = member.address.clone();
+    check_malicious(&args, config.entry())?;
+    let keys = keys(&args, &config)?;
     warn_beyond_loopback(context, &address);
     let data_dir = data_dir(context, &args, &config)?;
     let start = NodeStart {
@@ -67,6 +80,8 @@ pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult 
         laboratory: args.laboratory || args.supervised,
         blocked: args.blocked.into_iter().collect::<BTreeSet<_>>(),
         disk: args.disk_fault,
+        keys,
+        malicious: args.malicious,
     };
     let mut host = Host::start(config.entry(), node_config(&config, start)).await?;
     tracing::info!(node = args.id, %address, "listens");
@@ -87,6 +102,39 @@ pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult 
             Ok(())
         }
     }
+}
+
+/// As what the node signs.
+fn keys(args: &NodeArgs, config: &ClusterConfig) -> CliResult<Keys> {
+    let (protocol, signs) = (config.protocol, config.entry().signs);
+    if !signs {
+        return match &args.key {
+            Some(_) => Err(CliError::usage(format!("{protocol} signs nothing: leave --key away"))),
+            None => Ok(Keys::default()),
+        };
+    }
+    let named = config.member(args.id).and_then(|member| member.key_file.as_ref());
+    let file = args.key.as_ref().or(named).ok_or_else(|| {
+        CliError::usage(format!("a node of {protocol} signs, and node {} has no private key", args.id))
+            .hint(format!("name its file with --key FILE or by `key_file` in the configuration; {MAKE_KEYS}"))
+    })?;
+    Ok(cluster::keys::ring(config, args.id, file)?)
+}
+
+/// Refuses a lie that the protocol does not know, or on a node that is not there to be broken.
+fn check_malicious(args: &NodeArgs, entry: &Entry) -> CliResult {
+    let Some(name) = &args.malicious else { return Ok(()) };
+    if entry.behaviours.is_empty() {
+        let error = format!("{} tolerates crashes only: none of its nodes can be made to lie", entry.name);
+        return Err(CliError::usage(error));
+    }
+    if entry.behaviours.iter().all(|known| known.name != name) {
+        return Err(unknown_behaviour(name, entry).into());
+    }
+    if args.laboratory || args.supervised {
+        return Ok(());
+    }
+    Err(CliError::usage("--malicious is for nodes that are there to be broken: give --laboratory, too"))
 }
 
 /// The one line on standard output; a supervisor reads it to know that the node serves.

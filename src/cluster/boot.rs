@@ -11,7 +11,8 @@ use super::plan::{self, remove_if_there};
 use super::server::Socket;
 use super::supervisor::write_atomically;
 use super::{
-    Attempt, ClusterDir, Error, Info, Lock, Result, Setup, Supervisor, Wish, check_free, reap, wipe,
+    Attempt, ClusterDir, Error, Info, Lock, Result, Setup, Supervisor, Wish, check_free, keys, malice, reap,
+    wipe,
 };
 
 /// How long clients have to read that the cluster is down before the supervisor ends.
@@ -90,14 +91,24 @@ async fn prepare(boot: &Boot, progress: Progress<'_>) -> Result<Setup> {
     }
     // Planned before anything is thrown away: a wish that makes no sense must not cost data.
     let existing = if boot.fresh { None } else { plan::existing(dir)? };
-    let config = boot.wish.plan(dir, existing.as_ref())?;
+    let mut config = boot.wish.plan(dir, existing.as_ref())?;
+    let liars = boot.wish.liars(dir, &config, boot.fresh)?;
+    keys::check(&config, dir, boot.fresh)?;
     check_free(&config.members)?;
     if boot.fresh {
         wipe(dir)?;
     }
+    if config.entry().signs {
+        keys::complete(&mut config, dir)?;
+    }
     write_atomically(&dir.config(), &config.to_toml())?;
+    liars.keep(dir)?;
+    if let Some(warning) = malice::beyond_the_model(config.entry(), config.members.len(), liars.count()) {
+        tracing::warn!("{warning}");
+    }
     Ok(Setup {
         config,
+        liars,
         dir: dir.clone(),
         in_process: boot.in_process,
         program: boot.program.clone(),

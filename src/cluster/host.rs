@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::{DiskFault, Error, Result};
 use crate::api;
 use crate::config::ClusterConfig;
-use crate::consensus::NodeId;
+use crate::consensus::{Keys, NodeId};
 use crate::node::{Member, Node, NodeConfig};
 use crate::registry::Entry;
 use crate::wal::WalOptions;
@@ -30,6 +30,10 @@ pub struct NodeStart {
     pub blocked: BTreeSet<u64>,
     /// What is wrong with its disk.
     pub disk: DiskFault,
+    /// As what it signs; nothing where the protocol does not.
+    pub keys: Keys,
+    /// How it lies to the others. Only for a laboratory.
+    pub malicious: Option<String>,
 }
 
 /// The configuration of one node of a cluster.

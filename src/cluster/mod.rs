@@ -21,6 +21,8 @@
 //! | `children.json` | the processes it has started, by pid and start time |
 //! | `served` | there once the cluster has served: from then on an empty node directory is a loss |
 //! | `node-N/` | a node's data |
+//! | `keys/` | private keys of the members and of this machine's client, where the protocol [signs](keys) |
+//! | `malicious.json` | which nodes [lie](malice), if any do |
 //!
 //! # Invariants
 //!
@@ -41,7 +43,9 @@ mod client;
 mod error;
 mod faults;
 mod host;
+pub mod keys;
 mod lock;
+pub mod malice;
 pub mod member;
 mod operations;
 mod paths;
@@ -61,6 +65,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use faults::{DiskFault, Partition};
 pub use host::{Host, NodeStart, node_config};
 pub use lock::{Attempt, Lock};
+pub use malice::{Liars, Malicious};
 pub use paths::{ClusterDir, StateDir};
 pub use plan::{Wish, reap, remove, wipe};
 pub use ports::{FreePorts, check_free, free_ports, holder};

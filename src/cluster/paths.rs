@@ -122,6 +122,21 @@ impl ClusterDir {
         self.path.join(format!("node-{id}.log"))
     }
 
+    /// The private keys, where the protocol signs.
+    pub fn keys(&self) -> PathBuf {
+        self.path.join("keys")
+    }
+
+    /// The private key of a member or client.
+    pub fn key(&self, id: u64) -> PathBuf {
+        self.keys().join(super::keys::file_name(id))
+    }
+
+    /// Which nodes lie, if any do.
+    pub fn malicious(&self) -> PathBuf {
+        self.path.join("malicious.json")
+    }
+
     /// Where the supervisor listens: in the directory, or if its path is too long for a socket, at a short place that
     /// is derived from it.
     pub fn socket(&self) -> Result<PathBuf> {
@@ -138,12 +153,18 @@ impl ClusterDir {
 
     /// Makes the directory, readable by its owner alone: it holds what clients have stored.
     pub fn create(&self) -> Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.path)
-            .map_err(|error| Error::io(format!("cannot make {}", self.path.display()), &error))
+        create_private(&self.path)
     }
+
+    /// Makes the directory of the private keys.
+    pub(super) fn create_keys(&self) -> Result<()> {
+        create_private(&self.keys())
+    }
+}
+
+fn create_private(path: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| Error::io(format!("cannot make {}", path.display()), &error))
 }
 
 /// A short directory of this user alone. `/tmp` and not `$TMPDIR`, which may be long and differ from shell to shell.

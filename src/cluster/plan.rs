@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::faults::list;
-use super::{Attempt, ClusterDir, Error, Lock, ProcessId, Result};
-use crate::config::{ClusterConfig, ConfigError, MAX_NODES};
+use super::{Attempt, ClusterDir, Error, Liars, Lock, Malicious, ProcessId, Result, keys};
+use crate::config::{ClientConfig, ClusterConfig, ConfigError, FIRST_CLIENT, MAX_NODES};
 use crate::registry::{self, Entry, PROTOCOLS};
 
 /// How long a process may take to be gone after SIGKILL.
@@ -26,6 +26,8 @@ pub struct Wish {
     pub port: Option<u16>,
     /// A configuration file.
     pub config: Option<PathBuf>,
+    /// Which nodes lie; empty if nothing was said.
+    pub malicious: Vec<Malicious>,
 }
 
 impl From<ConfigError> for Error {
@@ -82,6 +84,8 @@ impl Wish {
         }
         config.cluster_id = match existing {
             Some(existing) => {
+                config.take_member_keys(&existing.members);
+                take_local_client(&mut config, existing);
                 config.cluster_id = meant.unwrap_or(existing.cluster_id);
                 check_same_cluster(dir, existing, &config)?;
                 existing.cluster_id
@@ -89,6 +93,25 @@ impl Wish {
             None => meant.unwrap_or_else(random_id),
         };
         Ok(config)
+    }
+
+    /// Who lies in `dir`: as was said, and else as it was before.
+    pub fn liars(&self, dir: &ClusterDir, config: &ClusterConfig, fresh: bool) -> Result<Liars> {
+        if self.malicious.is_empty() {
+            return if fresh { Ok(Liars::default()) } else { Liars::load(dir) };
+        }
+        Liars::choose(&self.malicious, config.entry(), config)
+    }
+}
+
+/// Lets this machine's client keep its key when a file names others or none.
+fn take_local_client(config: &mut ClusterConfig, existing: &ClusterConfig) {
+    let local = |client: &&ClientConfig| client.id == FIRST_CLIENT;
+    if config.clients.iter().any(|client| client.id == FIRST_CLIENT) {
+        return;
+    }
+    if let Some(client) = existing.clients.iter().find(local) {
+        config.clients.insert(0, client.clone());
     }
 }
 
@@ -120,6 +143,14 @@ fn check_same_cluster(dir: &ClusterDir, data: &ClusterConfig, wanted: &ClusterCo
     }
     if has != wants {
         return refused(format!("the nodes {}, not {}", list(&has), list(&wants)));
+    }
+    for (has, wants) in data.members.iter().zip(&wanted.members) {
+        // What a node has signed is in the others' logs, where only its old key checks it.
+        if let (Some(has_key), Some(key)) = (has.public_key, wants.public_key)
+            && has_key != key
+        {
+            return refused(format!("the key {has_key} of node {}, not {key}", has.id));
+        }
     }
     Ok(())
 }
@@ -192,6 +223,7 @@ pub fn wipe(dir: &ClusterDir) -> Result<()> {
         let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.map_err(|error| Error::io(format!("cannot remove {}", path.display()), &error))?;
     }
+    keys::wipe(dir)?;
     remove_if_there(&dir.socket()?)
 }
 
@@ -200,9 +232,8 @@ fn is_ours(name: &str) -> bool {
         name.strip_prefix("node-").is_some_and(|id| !id.is_empty() && id.chars().all(|c| c.is_ascii_digit()))
     };
     let stem = name.strip_suffix(".log").or_else(|| name.strip_suffix(".log.1"));
-    matches!(name, "cluster.toml" | "cluster.toml.tmp" | "children.json" | "children.json.tmp" | "served")
-        || node(name)
-        || stem.is_some_and(node)
+    let fixed = ["cluster.toml", "children.json", "malicious.json", "served"];
+    fixed.contains(&name.strip_suffix(".tmp").unwrap_or(name)) || node(name) || stem.is_some_and(node)
 }
 
 /// Removes a cluster that does not run, with its directory. What a user has put there stays, and the directory with it.

@@ -143,19 +143,19 @@ mod tests {
     fn a_port_in_use_is_reported_with_the_process_that_holds_it() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let error = check_free(&[MemberConfig { id: 2, address: address.clone() }]).unwrap_err();
+        let error = check_free(&[MemberConfig::new(2, address.clone())]).unwrap_err();
         assert!(error.message.starts_with(&format!("node 2: {address} is in use by ")), "{error}");
         if cfg!(target_os = "linux") {
             assert!(error.message.contains(&format!("(pid {})", std::process::id())), "{error}");
         }
         drop(listener);
-        check_free(&[MemberConfig { id: 2, address }]).unwrap();
+        check_free(&[MemberConfig::new(2, address)]).unwrap();
     }
 
     #[test]
     fn an_address_of_another_machine_is_refused_with_what_to_run_there() {
         // 192.0.2.0/24 is reserved for documentation (RFC 5737).
-        let error = check_free(&[MemberConfig { id: 3, address: "192.0.2.1:5001".into() }]).unwrap_err();
+        let error = check_free(&[MemberConfig::new(3, "192.0.2.1:5001")]).unwrap_err();
         assert!(error.message.contains("is not an address of this machine"), "{error}");
         assert!(error.hint.unwrap().contains("node --id 3"));
     }

@@ -10,15 +10,19 @@ use tokio::sync::watch;
 use super::host::NodeStart;
 use super::member::{self, Member, MemberState};
 use super::{
-    ClusterDir, DiskFault, Error, Info, NodeInfo, NodeState, Partition, Phase, ProcessId, Result, node_config,
+    ClusterDir, DiskFault, Error, Info, Liars, NodeInfo, NodeState, Partition, Phase, ProcessId, Result,
+    keys, node_config,
 };
 use crate::config::ClusterConfig;
+use crate::consensus::Keys;
 
 /// What a supervisor is to run.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The cluster.
     pub config: ClusterConfig,
+    /// Which of its nodes lie.
+    pub liars: Liars,
     /// Where everything of it lies.
     pub dir: ClusterDir,
     /// Whether nodes are tasks of the supervisor and not processes.
@@ -104,7 +108,7 @@ impl Supervisor {
 
     /// What it knows of the cluster.
     pub fn info(&self) -> Info {
-        let Setup { config, dir, in_process, .. } = &self.setup;
+        let Setup { config, liars, dir, in_process, .. } = &self.setup;
         let state = self.state();
         let nodes = config.members.iter().filter_map(|member| {
             let slot = state.slots.get(&member.id)?;
@@ -118,6 +122,7 @@ impl Supervisor {
                 log: self.log_of(member.id),
                 data: dir.node_dir(member.id),
                 disk: slot.disk,
+                malicious: liars.behaviour(member.id).map(str::to_owned),
             })
         });
         Info {
@@ -158,6 +163,8 @@ impl Supervisor {
             laboratory: true,
             blocked,
             disk: slot.disk,
+            keys: Keys::default(),
+            malicious: self.setup.liars.behaviour(id).map(str::to_owned),
         };
         let member = self.spawn_member(start)?;
         let watch = member.watch();
@@ -168,20 +175,30 @@ impl Supervisor {
         Ok(())
     }
 
-    fn spawn_member(&self, start: NodeStart) -> Result<Member> {
-        let Setup { config, program, in_process, log, .. } = &self.setup;
+    fn spawn_member(&self, mut start: NodeStart) -> Result<Member> {
+        let Setup { config, dir, program, in_process, log, .. } = &self.setup;
+        let key_file = config.entry().signs.then(|| keys::file_of(config, dir, start.id));
         if *in_process {
+            if let Some(file) = key_file {
+                start.keys = keys::ring(config, start.id, &file)?;
+            }
             return Ok(member::spawn_task(config.entry(), node_config(config, start)));
         }
         let mut args = vec!["node".to_owned(), "--supervised".to_owned()];
         let mut flag = |name: &str, value: String| args.extend([format!("--{name}"), value]);
         flag("id", start.id.to_string());
-        flag("config", self.setup.dir.config().to_string_lossy().into_owned());
+        flag("config", dir.config().to_string_lossy().into_owned());
         flag("data-dir", start.data_dir.to_string_lossy().into_owned());
         flag("disk-fault", start.disk.to_string());
         if !start.blocked.is_empty() {
             let ids: Vec<String> = start.blocked.iter().map(ToString::to_string).collect();
             flag("blocked", ids.join(","));
+        }
+        if let Some(file) = key_file {
+            flag("key", file.to_string_lossy().into_owned());
+        }
+        if let Some(behaviour) = start.malicious {
+            flag("malicious", behaviour);
         }
         if let Some(log) = log {
             flag("log", log.clone());

@@ -86,7 +86,7 @@ fn spawn(boot: &Boot) -> Result<Child> {
     let state_dir = boot.dir.path().parent().unwrap_or(boot.dir.path());
     let mut command = Command::new(&boot.program);
     command.arg("--state-dir").arg(state_dir).args(["supervisor", "--name", boot.dir.name()]);
-    let Wish { protocol, nodes, port, config } = &boot.wish;
+    let Wish { protocol, nodes, port, config, malicious } = &boot.wish;
     if let Some(protocol) = protocol {
         command.args(["--protocol", protocol]);
     }
@@ -98,6 +98,9 @@ fn spawn(boot: &Boot) -> Result<Child> {
     }
     if let Some(config) = config {
         command.arg("--config").arg(config);
+    }
+    for malicious in malicious {
+        command.args(["--malicious", &malicious.to_string()]);
     }
     if let Some(filter) = &boot.log {
         command.args(["--log", filter]);

@@ -185,4 +185,6 @@ pub struct NodeInfo {
     pub data: PathBuf,
     /// What is wrong with its disk, on purpose.
     pub disk: DiskFault,
+    /// How it lies to the others, on purpose.
+    pub malicious: Option<String>,
 }

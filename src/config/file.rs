@@ -10,6 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 
+use super::keys::{FileClient, KeyReader, check_members};
 use super::{ClusterConfig, ConfigError, MAX_NODES, MIN_REQUEST_TIMEOUT_MS, MIN_SEGMENT_BYTES, MemberConfig};
 use crate::registry::{self, Entry, PROTOCOLS};
 
@@ -34,6 +35,8 @@ struct File {
     log: Option<String>,
     #[serde(default)]
     member: Vec<FileMember>,
+    #[serde(default)]
+    client: Vec<FileClient>,
 }
 
 #[derive(Deserialize)]
@@ -41,16 +44,18 @@ struct File {
 struct FileMember {
     id: Spanned<u64>,
     address: Spanned<String>,
+    public_key: Option<Spanned<String>>,
+    key_file: Option<Spanned<PathBuf>>,
 }
 
 /// Something wrong at a place in the text.
-struct Wrong {
-    at: Option<Range<usize>>,
-    message: String,
-    hint: Option<String>,
+pub(super) struct Wrong {
+    pub(super) at: Option<Range<usize>>,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
 }
 
-fn wrong<T>(value: &Spanned<T>, message: impl Into<String>) -> Wrong {
+pub(super) fn wrong<T>(value: &Spanned<T>, message: impl Into<String>) -> Wrong {
     Wrong { at: Some(value.span()), message: message.into(), hint: None }
 }
 
@@ -72,9 +77,13 @@ impl ClusterConfig {
         Self::parse(&text, path, protocol)
     }
 
-    /// Checks the text of a file; `path` is for messages.
+    /// Checks the text of a file at `path`, which messages name and from which key files are found.
     pub fn parse(text: &str, path: &Path, protocol: Option<&'static Entry>) -> Result<Self, ConfigError> {
-        parse(text, protocol).map_err(|wrong| ConfigError {
+        let parsed = parse(text, protocol).map(|mut config| {
+            config.anchor_key_files(path.parent().unwrap_or(Path::new("")));
+            config
+        });
+        parsed.map_err(|wrong| ConfigError {
             file: path.to_owned(),
             line: wrong.at.map(|at| text[..at.start.min(text.len())].matches('\n').count() + 1),
             message: wrong.message,
@@ -98,6 +107,11 @@ impl ClusterConfig {
         let _ = writeln!(text, "log = {}", quoted(&self.log));
         for member in &self.members {
             let _ = writeln!(text, "\n[[member]]\nid = {}\naddress = {}", member.id, quoted(&member.address));
+            text.push_str(&super::keys::lines(member.public_key.as_ref(), member.key_file.as_deref()));
+        }
+        for client in &self.clients {
+            let _ = writeln!(text, "\n[[client]]\nid = {}", client.id);
+            text.push_str(&super::keys::lines(Some(&client.public_key), client.key_file.as_deref()));
         }
         if !self.options.is_empty() {
             let _ = writeln!(text, "\n[{}]\n{}", self.protocol, self.options);
@@ -134,7 +148,10 @@ fn parse(text: &str, wanted: Option<&'static Entry>) -> Result<ClusterConfig, Wr
         }
         config.name.clone_from(name.get_ref());
     }
-    config.members = members(&file, entry)?;
+    let mut keys = KeyReader::new(entry);
+    config.members = members(&file, entry, &mut keys)?;
+    check_members(entry, &config.members).map_err(|message| Wrong { at: None, message, hint: None })?;
+    config.clients = keys.clients(&file.client)?;
     if let Some(timeout) = &file.request_timeout_ms {
         if *timeout.get_ref() < MIN_REQUEST_TIMEOUT_MS {
             let message = format!("request_timeout_ms must be at least {MIN_REQUEST_TIMEOUT_MS}");
@@ -186,7 +203,7 @@ fn names() -> String {
     PROTOCOLS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
 }
 
-fn members(file: &File, entry: &Entry) -> Result<Vec<MemberConfig>, Wrong> {
+fn members(file: &File, entry: &Entry, keys: &mut KeyReader) -> Result<Vec<MemberConfig>, Wrong> {
     if file.member.is_empty() {
         return local_members(file, entry);
     }
@@ -200,7 +217,7 @@ fn members(file: &File, entry: &Entry) -> Result<Vec<MemberConfig>, Wrong> {
     }
     let (mut ids, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     let mut members = Vec::new();
-    for FileMember { id, address } in &file.member {
+    for FileMember { id, address, public_key, key_file } in &file.member {
         if *id.get_ref() == 0 {
             return Err(wrong(id, "ids start at 1"));
         }
@@ -211,7 +228,14 @@ fn members(file: &File, entry: &Entry) -> Result<Vec<MemberConfig>, Wrong> {
         if !addresses.insert(address.get_ref()) {
             return Err(wrong(address, format!("address {} is there twice", address.get_ref())));
         }
-        members.push(MemberConfig { id: *id.get_ref(), address: address.get_ref().clone() });
+        let owner = format!("member {}", id.get_ref());
+        let (public_key, key_file) = keys.key(&owner, public_key.as_ref(), key_file.as_ref())?;
+        members.push(MemberConfig {
+            id: *id.get_ref(),
+            address: address.get_ref().clone(),
+            public_key,
+            key_file,
+        });
     }
     if members.len() > MAX_NODES {
         return Err(Wrong {

@@ -6,20 +6,26 @@
 //!
 //! The members stand there in one of two forms: `nodes`, `host` and `base_port` for a cluster on one machine, or one
 //! `[[member]]` with `id` and `address` each, for a cluster that spans several. Ids count, addresses may change.
+//!
+//! Where the protocol signs, a member also has a `public_key`, and so has each `[[client]]`; the private ones lie in
+//! [key files](key_file), which a member or client may name by `key_file`, relative to the configuration's directory.
 
 mod error;
 mod file;
+pub mod key_file;
+mod keys;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::consensus::PublicKey;
 use crate::registry::{self, Entry};
-
 use crate::wal::WalOptions;
 
 pub use error::ConfigError;
+pub use keys::MAKE_KEYS;
 
 /// The largest cluster: more replicas make every write slower and tolerate no more that matters.
 pub const MAX_NODES: usize = 31;
@@ -31,6 +37,9 @@ pub const MIN_SEGMENT_BYTES: u64 = 2 << 20;
 /// After how long a request that got nowhere is rejected, where nothing else is said.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The lowest id of a client: clients that sign have ids above all members'.
+pub const FIRST_CLIENT: u64 = 1001;
+
 /// A member of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberConfig {
@@ -38,6 +47,28 @@ pub struct MemberConfig {
     pub id: u64,
     /// Where it listens, as `host:port`.
     pub address: String,
+    /// What checks its signatures, where the protocol signs.
+    pub public_key: Option<PublicKey>,
+    /// Where its private key lies, if that was said.
+    pub key_file: Option<PathBuf>,
+}
+
+impl MemberConfig {
+    /// A member without a key.
+    pub fn new(id: u64, address: impl Into<String>) -> Self {
+        Self { id, address: address.into(), public_key: None, key_file: None }
+    }
+}
+
+/// A client that signs its requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// Its id, from [`FIRST_CLIENT`].
+    pub id: u64,
+    /// What checks its signatures.
+    pub public_key: PublicKey,
+    /// Where its private key lies, if that was said.
+    pub key_file: Option<PathBuf>,
 }
 
 /// A cluster: checked, with all defaults filled in.
@@ -51,6 +82,8 @@ pub struct ClusterConfig {
     pub protocol: &'static str,
     /// Its members in ascending order of ids.
     pub members: Vec<MemberConfig>,
+    /// The clients whose signed requests are taken, in ascending order of ids; none where the protocol does not sign.
+    pub clients: Vec<ClientConfig>,
     /// After how long a request that got nowhere is rejected.
     pub request_timeout: Duration,
     /// Length of a segment of the log on disk, in bytes.
@@ -71,6 +104,7 @@ impl ClusterConfig {
             cluster_id: 0,
             protocol: protocol.name,
             members: local_members("127.0.0.1", protocol.default_port, protocol.default_nodes as usize),
+            clients: Vec::new(),
             request_timeout: REQUEST_TIMEOUT,
             segment_bytes: WalOptions::default().segment_bytes,
             data_dir: None,
@@ -103,13 +137,6 @@ impl ClusterConfig {
         // TOML's integers are signed; an id of 63 bits fits.
         u64::from_le_bytes(first) >> 1
     }
-
-    /// Replaces the members by `count` ones on this machine, from `base_port` on.
-    pub fn set_local_members(&mut self, base_port: u16, count: usize) {
-        let host = self.members.first().map_or("127.0.0.1", |first| host_of(&first.address)).to_owned();
-        self.members = local_members(&host, base_port, count);
-        self.cluster_id = self.derived_id();
-    }
 }
 
 fn host_of(address: &str) -> &str {
@@ -117,9 +144,8 @@ fn host_of(address: &str) -> &str {
 }
 
 fn local_members(host: &str, base_port: u16, count: usize) -> Vec<MemberConfig> {
-    (0..count)
-        .map(|i| MemberConfig { id: i as u64 + 1, address: format!("{host}:{}", usize::from(base_port) + i) })
-        .collect()
+    let member = |i| MemberConfig::new(i as u64 + 1, format!("{host}:{}", usize::from(base_port) + i));
+    (0..count).map(member).collect()
 }
 
 /// Whether `name` can be a cluster's name, and thus a directory's.

@@ -1,7 +1,29 @@
 use std::path::Path;
 
 use super::*;
+use crate::consensus::{Scheme, SecretKey};
 use crate::registry::PROTOCOLS;
+use crate::registry::tests::lying;
+
+/// A protocol that signs.
+static SIGNING: Entry = lying();
+
+fn signing(text: &str) -> Result<ClusterConfig, ConfigError> {
+    ClusterConfig::parse(text, Path::new("cluster.toml"), Some(&SIGNING))
+}
+
+/// The text of a public key that some number makes.
+fn key(number: u8) -> String {
+    SecretKey::from_seed(Scheme::Ed25519, [number; 32]).public().to_string()
+}
+
+fn member(id: u64, more: &str) -> String {
+    format!("[[member]]\nid = {id}\naddress = \"a:{id}\"\n{more}\n")
+}
+
+fn client(id: u64, number: u8) -> String {
+    format!("[[client]]\nid = {id}\npublic_key = \"{}\"\n", key(number))
+}
 
 fn parse(text: &str) -> Result<ClusterConfig, ConfigError> {
     ClusterConfig::parse(text, Path::new("cluster.toml"), None)
@@ -96,4 +118,61 @@ fn hosts_derive_the_same_cluster_id_whatever_the_addresses() {
         parse("[[member]]\nid = 2\naddress = \"c:9\"\n[[member]]\nid = 1\naddress = \"a:1\"").unwrap();
     assert_eq!(one.cluster_id, other.cluster_id);
     assert_ne!(one.cluster_id, parse("nodes = 3").unwrap().cluster_id);
+}
+
+#[test]
+fn keys_are_read_back_as_they_are_written() {
+    let text = [
+        member(1, &format!("public_key = \"{}\"\nkey_file = \"keys/node-1.key\"", key(1))),
+        member(2, &format!("public_key = \"{}\"", key(2).to_uppercase())),
+        client(1002, 4),
+        client(1001, 3),
+    ];
+    let config = signing(&text.concat()).unwrap();
+    assert_eq!(config.public_keys().into_keys().collect::<Vec<_>>(), [1, 2, 1001, 1002]);
+    assert_eq!(config.members[1].public_key.unwrap().to_string(), key(2));
+    assert_eq!(signing(&config.to_toml()).unwrap(), config);
+}
+
+#[test]
+fn key_files_are_found_from_the_configuration() {
+    let text = member(1, &format!("public_key = \"{}\"\nkey_file = \"keys/1\"", key(1)));
+    let config = ClusterConfig::parse(&text, Path::new("/etc/lab/cluster.toml"), Some(&SIGNING)).unwrap();
+    assert_eq!(config.members[0].key_file.as_deref(), Some(Path::new("/etc/lab/keys/1")));
+    // What is absolute already stays so wherever it is written to.
+    let again =
+        ClusterConfig::parse(&config.to_toml(), Path::new("/var/x/cluster.toml"), Some(&SIGNING)).unwrap();
+    assert_eq!(again.members, config.members);
+}
+
+#[test]
+fn another_port_keeps_the_keys() {
+    let named = |number| format!("public_key = \"{}\"", key(number));
+    let mut config = signing(&[member(1, &named(1)), member(2, &named(2))].concat()).unwrap();
+    config.set_local_members(7001, 3);
+    let keys: Vec<_> =
+        config.members.iter().map(|member| member.public_key.map(|key| key.to_string())).collect();
+    assert_eq!(keys, [Some(key(1)), Some(key(2)), None]);
+}
+
+#[test]
+fn keys_that_do_not_fit_together_are_refused_with_line_and_reason() {
+    let named = |number| format!("public_key = \"{}\"", key(number));
+    let cases = [
+        (member(1, "public_key = \"12\""), "cluster.toml:4: public_key: a key has 64 hexadecimal digits"),
+        (member(1, &named(1)) + &member(2, &named(1)), "cluster.toml:8: member 2 has the key of member 1"),
+        (member(1, &named(1)) + &client(1001, 1), "client 1001 has the key of member 1"),
+        (member(1, &named(1)) + &member(2, ""), "member 2 has no public_key, and others have"),
+        (member(1, "key_file = \"x\""), "cluster.toml:4: `key_file` without `public_key`"),
+        (member(1, "") + &client(1000, 1), "cluster.toml:6: ids of clients start at 1001"),
+        (client(1001, 1) + &client(1001, 2), "cluster.toml:5: client 1001 is there twice"),
+        (member(1001, &named(1)), "member 1001 of a cluster that signs"),
+    ];
+    for (text, expected) in cases {
+        let message = signing(&text).unwrap_err().to_string();
+        assert!(message.contains(expected), "{text:?} gave {message:?}, not {expected:?}");
+    }
+    let raft = refused(&member(1, &named(1)));
+    assert!(raft.contains("cluster.toml:4: raft signs nothing: leave the keys away"), "{raft}");
+    assert!(refused(&client(1001, 1)).contains("raft signs nothing"));
 }

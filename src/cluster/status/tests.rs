@@ -15,6 +15,7 @@ pub(in crate::cluster) fn node(id: u64, leader: Option<u64>) -> Known {
         log: "node.log".into(),
         data: "node".into(),
         disk: DiskFault::Ok,
+        malicious: None,
     };
     let report = NodeReport {
         id,
