@@ -4,9 +4,8 @@
 //! it, whoever passed it on. A message therefore names its signer itself, and the link over which it came says only whom
 //! to answer.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::consensus::codec::put_bytes;
 use crate::consensus::{Digest, Encode, NodeId, RequestId, Signature, WallTime};
 
 /// The view: which replica is the primary (TOCS §4.1).
