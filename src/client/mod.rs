@@ -35,4 +35,4 @@ mod voters;
 pub use control::{ControlClient, CounterReport, NodeReport, PeerReport, Ping};
 pub use error::Error;
 pub use store::{Client, Consistency, Options};
-pub use voters::{DEFAULT_RETRY, Voter, VoterConfig};
+pub use voters::{DEFAULT_RETRY, VoterConfig};

@@ -42,7 +42,7 @@ use super::any_node::AnyNode;
 use super::attempt::LIMIT;
 use super::store::Options;
 use crate::consensus::{
-    ClientSetup, Decode, Encode, Keys, NodeId, Protocol, PublicKey, SecretKey, VotingClient,
+    ClientSetup, Decode, Encode, Keys, NodeId, Protocol, VotingClient,
 };
 use crate::kv::{Command, Limits, Op, Reply, validate};
 use crate::transport::Received;
@@ -61,32 +61,26 @@ pub const DEFAULT_RETRY: Duration = Duration::from_millis(300);
 pub struct VoterConfig {
     /// The cluster.
     pub cluster_id: u64,
-    /// Its members, with their addresses (`host:port`) and public keys.
-    pub members: Vec<Voter>,
+    /// Its members in ascending order of ids, with their addresses (`host:port`).
+    pub members: Vec<(NodeId, String)>,
     /// The client's id: one above all members'.
     pub id: NodeId,
-    /// The client's secret key, whose public one the replicas know.
-    pub secret: SecretKey,
+    /// The client's secret key, whose public one the replicas know, and the members' public ones.
+    pub keys: Keys,
     /// After how long a request without enough replies is sent again, to all.
     pub retry: Duration,
 }
 
-/// A replica whose word is one of many.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Voter {
-    /// Its id.
-    pub id: NodeId,
-    /// Where it listens.
-    pub address: String,
-    /// What checks its replies.
-    pub key: PublicKey,
-}
-
 impl VoterConfig {
-    fn keys(&self) -> Keys {
-        let own = (self.id, self.secret.public());
-        let public = self.members.iter().map(|member| (member.id, member.key)).chain([own]).collect();
-        Keys::new(self.secret.clone(), public)
+    /// Refuses what could never get an answer.
+    fn check(&self) -> Result<(), Error> {
+        if self.keys.secret().is_none() {
+            return Err(refused(HERE, format!("client {} has no private key", self.id)));
+        }
+        let without = self.members.iter().find(|(id, _)| self.keys.public(*id).is_none());
+        without.map_or(Ok(()), |(id, _)| {
+            Err(refused(HERE, format!("no public key of replica {id} is known: its replies cannot be checked")))
+        })
     }
 }
 
@@ -114,19 +108,20 @@ impl Voters {
         C: VotingClient,
         R: Replicas<C::Protocol>,
     {
+        config.check()?;
         let timeout = options.timeout.min(LIMIT);
         let incarnation = new_life();
         let client = C::new(ClientSetup {
             id: config.id,
             incarnation,
             cluster_id: config.cluster_id,
-            members: config.members.iter().map(|member| member.id).collect(),
-            keys: config.keys(),
+            members: config.members.iter().map(|(id, _)| *id).collect(),
+            keys: config.keys.clone(),
             retry: config.retry,
             request_timeout: timeout,
         });
         let owner = Owner { id: config.id, incarnation, replicas: config.members.len() };
-        let addresses: Vec<&str> = config.members.iter().map(|member| member.address.as_str()).collect();
+        let addresses: Vec<&str> = config.members.iter().map(|(_, address)| address.as_str()).collect();
         let one = AnyNode::new(&addresses, options)?;
         let (orders, taken) = mpsc::channel(MAX_CALLS);
         tokio::spawn(drive(Desk::new(owner, client), replicas, Inboxes { orders: taken, replies }));

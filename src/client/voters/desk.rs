@@ -12,7 +12,7 @@ use crate::consensus::{
 };
 
 /// Who refuses what never left this process.
-pub(super) const HERE: &str = "client";
+pub(super) const HERE: &str = "this client";
 
 /// Why a call had no turn in its time.
 pub(super) const TOO_MANY: &str = "too many calls of this client wait for an answer already";

@@ -10,19 +10,18 @@ use super::driver::MAX_CALLS;
 use super::scripted::{GARBLED, MISTAKEN, Played, REFUSED, Scripted, checked};
 use super::*;
 use crate::consensus::toy::ToyMessage;
-use crate::consensus::{Scheme, Time};
+use crate::consensus::{Scheme, SecretKey, Time};
 use crate::kv::{PutRequest, PutResponse};
 
 const ME: NodeId = NodeId(1001);
 
 fn config() -> VoterConfig {
     let key = |id: u64| SecretKey::from_seed(Scheme::Tag, [id as u8; 32]);
-    let member = |id: u64| Voter { id: NodeId(id), address: "127.0.0.1:1".to_owned(), key: key(id).public() };
     VoterConfig {
         cluster_id: 7,
-        members: (1..=4).map(member).collect(),
+        members: (1..=4).map(|id| (NodeId(id), "127.0.0.1:1".to_owned())).collect(),
         id: ME,
-        secret: key(99),
+        keys: Keys::new(key(99), (1..=4).map(|id| (NodeId(id), key(id).public())).collect()),
         retry: DEFAULT_RETRY,
     }
 }
@@ -37,8 +36,8 @@ fn desk() -> Desk<Scripted> {
         id: ME,
         incarnation: 5,
         cluster_id: config.cluster_id,
-        members: config.members.iter().map(|member| member.id).collect(),
-        keys: config.keys(),
+        members: config.members.iter().map(|(id, _)| *id).collect(),
+        keys: config.keys,
         retry: Duration::from_millis(100),
         request_timeout: Duration::from_secs(5),
     };
