@@ -74,11 +74,8 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Node(args) => node::run(&mut context, args).await,
         Command::Supervisor(args) => supervisor::run(&mut context, args).await,
         Command::Kv(args) => {
-            let mut endpoints = args.endpoints().to_vec();
-            if endpoints.is_empty() {
-                endpoints = context.endpoints().await?;
-            }
-            args.run(&endpoints, context.out).await
+            let door = args.door(&mut context).await?;
+            args.run(&door, context.out).await
         }
         Command::Status(args) => status::run(&mut context, args).await,
         Command::Wait(args) => status::wait(&mut context, args).await,

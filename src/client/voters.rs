@@ -41,9 +41,7 @@ use super::Error;
 use super::any_node::AnyNode;
 use super::attempt::LIMIT;
 use super::store::Options;
-use crate::consensus::{
-    ClientSetup, Decode, Encode, Keys, NodeId, Protocol, VotingClient,
-};
+use crate::consensus::{ClientSetup, Decode, Encode, Keys, NodeId, Protocol, VotingClient};
 use crate::kv::{Command, Limits, Op, Reply, validate};
 use crate::transport::Received;
 
@@ -79,7 +77,10 @@ impl VoterConfig {
         }
         let without = self.members.iter().find(|(id, _)| self.keys.public(*id).is_none());
         without.map_or(Ok(()), |(id, _)| {
-            Err(refused(HERE, format!("no public key of replica {id} is known: its replies cannot be checked")))
+            Err(refused(
+                HERE,
+                format!("no public key of replica {id} is known: its replies cannot be checked"),
+            ))
         })
     }
 }
