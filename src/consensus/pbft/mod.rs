@@ -2,6 +2,8 @@
 //! and Proactive Recovery" (TOCS 2002), in the form with public-key signatures, with their names.
 
 mod certificate;
+mod check;
+mod client;
 mod codec;
 mod message;
 mod new_view;
@@ -12,6 +14,8 @@ mod signing;
 mod sizes;
 mod verified;
 
+pub use check::Checker;
+pub use client::{Client, MAX_COMMANDS, REQUEST_BYTES, REQUEST_SPAN};
 pub use message::*;
 pub use new_view::{Plan, validate};
 pub use options::Options;
