@@ -14,6 +14,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo:rustc-env=CONSENSUSCTL_COMMIT={}", String::from_utf8_lossy(&commit.stdout).trim());
     }
     let descriptors = protox::compile(PROTOS, ["protos"])?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".").btree_map(".").compile_fds(descriptors)?;
     Ok(())
 }

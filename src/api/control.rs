@@ -156,6 +156,8 @@ impl ControlService for Control {
             store_bytes: node.store.bytes,
             pid: std::process::id().into(),
             laboratory: self.node.laboratory(),
+            details: status.details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            malicious: String::new(),
         }))
     }
 

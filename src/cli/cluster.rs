@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::fault::targets;
 use super::{CliError, CliResult, Context, interrupted, logging, status, supervisor};
 use crate::cluster::{
-    self, Cluster, ClusterDir, ClusterStatus, Lock, Malicious, Target, UpOutcome, Wish, remove,
+    self, Cluster, ClusterDir, ClusterStatus, Liars, Lock, Malicious, Target, UpOutcome, Wish, remove,
 };
 use crate::config::ClusterConfig;
 
@@ -20,8 +20,11 @@ Examples:
   consensusctl cluster up --in-process           the nodes as tasks of one process
   consensusctl cluster up --fresh                throw the old data away
   consensusctl cluster up --foreground           stay attached; Ctrl-C ends the cluster
+  consensusctl cluster up --protocol pbft --malicious 4
+                                                 four PBFT replicas on ports 6001-6004, of which one lies
 
-A cluster that was down continues with its data. One that is up stays as it is.";
+A cluster that was down continues with its data, its keys and its liars. One that is up stays as it is. --fresh also makes
+new keys.";
 
 const RESTART_EXAMPLES: &str = "\
 Examples:
@@ -47,13 +50,13 @@ pub enum ClusterCommand {
 /// What a cluster should be made of. What is not said comes from its data, and else from defaults.
 #[derive(Clone, Debug, Args)]
 pub(super) struct WishArgs {
-    /// The protocol [default: raft]
+    /// The protocol: raft, which tolerates crashes, or pbft, which tolerates lies [default: raft]
     #[arg(long)]
     pub protocol: Option<String>,
-    /// How many nodes [default: 5]
+    /// How many nodes [default: 5 for raft, 4 for pbft]
     #[arg(long, value_name = "N")]
     pub nodes: Option<usize>,
-    /// The port of the first node; the others follow [default: 5001]
+    /// The port of the first node; the others follow [default: 5001 for raft, 6001 for pbft]
     #[arg(long, value_name = "BASE")]
     pub port: Option<u16>,
     /// A configuration file; see cluster.toml for what it can say
@@ -107,7 +110,7 @@ pub struct DownArgs {
 /// Arguments of `cluster restart`.
 #[derive(Debug, Args)]
 pub struct RestartArgs {
-    /// Which nodes: ids, `leader`, `follower`, `all`, comma lists [default: all]
+    /// Which nodes: ids, `leader`, `follower` (or `primary`, `backup`), `all`, comma lists [default: all]
     #[arg(value_name = "TARGET", value_parser = targets)]
     targets: Vec<Vec<Target>>,
     /// One after the other, each only when the one before is healthy; leadership is handed over first
@@ -154,6 +157,7 @@ fn show_up(context: &mut Context<'_>, status: &ClusterStatus) -> CliResult {
     if context.out.is_json() {
         return context.out.document(status);
     }
+    let words = status.entry().words;
     let header = ["id", "address", "pid", "state", "role", "log"];
     let rows = status.nodes.iter().map(|node| {
         vec![
@@ -161,12 +165,28 @@ fn show_up(context: &mut Context<'_>, status: &ClusterStatus) -> CliResult {
             node.address.clone(),
             status::or_dash(node.pid.as_ref()),
             node.state.name().to_owned(),
-            status::or_dash(node.role.as_ref()),
+            status::or_dash(node.role.as_deref().map(|role| words.role(role)).as_ref()),
             node.log.display().to_string(),
         ]
     });
     let rows = rows.collect();
-    context.out.table(&header, rows)
+    context.out.table(&header, rows)?;
+    tell_faults(context, status);
+    Ok(())
+}
+
+/// Says what the cluster tolerates, and which of its nodes lie.
+fn tell_faults(context: &mut Context<'_>, status: &ClusterStatus) {
+    let entry = status.entry();
+    context.out.note(&format!("{} ({})", entry.tolerance(status.nodes.len() as u64), entry.tolerates));
+    for node in &status.nodes {
+        if let Some(behaviour) = &node.malicious {
+            context.out.note(&format!("node {} lies: {behaviour}", node.id));
+        }
+    }
+    for warning in &status.warnings {
+        context.out.warn(warning);
+    }
 }
 
 /// Runs the supervisor in this process.
@@ -246,6 +266,8 @@ struct Listed {
     state: &'static str,
     protocol: String,
     nodes: usize,
+    tolerates: u64,
+    malicious: Liars,
     supervisor: Option<u32>,
     directory: PathBuf,
 }
@@ -262,13 +284,15 @@ async fn list(context: &mut Context<'_>) -> CliResult {
         context.out.note(&format!("no clusters in {}", context.state.path().display()));
         return Ok(());
     }
-    let header = ["name", "state", "protocol", "nodes", "supervisor", "directory"];
+    let header = ["name", "state", "protocol", "nodes", "tolerates", "malicious", "supervisor", "directory"];
     let rows = clusters.into_iter().map(|cluster| {
         vec![
             cluster.name,
             cluster.state.to_owned(),
             cluster.protocol,
             cluster.nodes.to_string(),
+            cluster.tolerates.to_string(),
+            status::or_dash(Some(&cluster.malicious).filter(|liars| !liars.is_empty())),
             status::or_dash(cluster.supervisor.as_ref()),
             cluster.directory.display().to_string(),
         ]
@@ -292,7 +316,9 @@ async fn describe(dir: ClusterDir) -> Listed {
         name: dir.name().to_owned(),
         state,
         protocol: config.as_ref().map_or_else(String::new, |config| config.protocol.to_owned()),
+        tolerates: config.as_ref().map_or(0, |config| config.entry().faults_of(config.members.len() as u64)),
         nodes: config.map_or(0, |config| config.members.len()),
+        malicious: Liars::load(&dir).unwrap_or_default(),
         supervisor: holder.map(|holder| holder.pid),
         directory: dir.path().to_owned(),
     }

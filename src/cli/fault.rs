@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, DiskFault, Info, KillSignal, Partition, Target};
 /// Nodes by id or role.
 #[derive(Debug, Args)]
 pub struct TargetArgs {
-    /// Which nodes: ids, `leader`, `follower` (one of them), `all`, comma lists
+    /// Which nodes: ids, `leader` or `primary`, `follower` or `backup` (one of them), `all`, comma lists
     #[arg(value_name = "TARGET", required = true, value_parser = targets)]
     targets: Vec<Vec<Target>>,
 }

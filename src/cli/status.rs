@@ -1,11 +1,12 @@
 //! `status` and `wait`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::{CliResult, Context, interrupted, render_table};
-use crate::cluster::{ClusterStatus, Condition, NodeStatus};
+use crate::cluster::{ClusterStatus, Condition, NodeState, NodeStatus};
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
@@ -27,12 +28,13 @@ pub struct StatusArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Conditions:
-  leader       a node leads and a majority follows it
+  leader       a node leads and a quorum follows it; also `primary`
   healthy      that, and all nodes that should run answer and keep up
   converged    all nodes that should run have executed the same, with equal digests
   applied>=N   all nodes that should run have executed up to index N
 
-A node that was ended by `kill` is not one that should run; a paused or failed one is.
+A node that was ended by `kill` is not one that should run; a paused or failed one is. A node that was made to lie is
+waited for in nothing.
 
 Examples:
   consensusctl wait --until converged
@@ -85,50 +87,64 @@ pub(super) fn show(context: &mut Context<'_>, status: &ClusterStatus) -> CliResu
 }
 
 fn render(status: &ClusterStatus) -> String {
+    let words = status.entry().words;
     let health =
         if status.healthy { "healthy".to_owned() } else { format!("not healthy: {}", status.why.join("; ")) };
-    let leader = status.leader.map_or("no leader".to_owned(), |id| format!("leader {id}"));
-    let header = [
-        "id",
-        "address",
-        "pid",
-        "state",
-        "role",
-        "epoch",
-        "leader",
-        "last",
-        "committed",
-        "applied",
-        "behind",
-        "digest",
-        "why",
-    ];
+    let leader = status.leader.map_or(format!("no {}", words.leader), |id| format!("{} {id}", words.leader));
+    let columns = columns(status);
+    let header: Vec<&str> = columns.iter().map(|(title, _)| title.as_str()).collect();
+    let row = |node: &NodeStatus| columns.iter().map(|(_, cell)| cell(node)).collect();
     let table = render_table(&header, status.nodes.iter().map(row).collect());
-    format!("{} ({}): {leader}, {health}\n\n{table}", status.name, status.protocol)
+    let warnings: String = status.warnings.iter().map(|warning| format!("\n{warning}")).collect();
+    format!("{} ({}): {leader}, {health}{warnings}\n\n{table}", status.name, status.protocol)
 }
 
-fn row(node: &NodeStatus) -> Vec<String> {
-    let state =
-        if node.reachable { node.state.name().to_owned() } else { format!("{}, silent", node.state.name()) };
-    let running = node.state == crate::cluster::NodeState::Running;
-    vec![
-        node.id.to_string(),
-        node.address.clone(),
-        or_dash(node.pid.as_ref()),
-        if running { state } else { node.state.name().to_owned() },
-        or_dash(node.role.as_ref()),
-        or_dash(node.epoch.as_ref()),
-        or_dash(node.leader.as_ref()),
-        or_dash(node.last.as_ref()),
-        or_dash(node.committed.as_ref()),
-        or_dash(node.applied.as_ref()),
-        or_dash(node.behind.as_ref()),
-        or_dash(node.digest.as_ref().map(|digest| digest.chars().take(8).collect::<String>()).as_ref()),
-        node.why.join("; "),
-    ]
+/// A column of the table: its title, and what stands there for a node.
+type Column = (String, Box<dyn Fn(&NodeStatus) -> String>);
+
+/// The columns that this cluster has: some are only there if some node has something to say in them.
+fn columns(status: &ClusterStatus) -> Vec<Column> {
+    fn column(title: &str, cell: impl Fn(&NodeStatus) -> String + 'static) -> Column {
+        (title.to_owned(), Box::new(cell))
+    }
+    let words = status.entry().words;
+    let mut columns = vec![
+        column("id", |node| node.id.to_string()),
+        column("address", |node| node.address.clone()),
+        column("pid", |node| or_dash(node.pid.as_ref())),
+        column("state", state),
+        column("role", move |node| or_dash(node.role.as_deref().map(|role| words.role(role)).as_ref())),
+        column(words.epoch, |node| or_dash(node.epoch.as_ref())),
+        column(words.leader, |node| or_dash(node.leader.as_ref())),
+        column("last", |node| or_dash(node.last.as_ref())),
+        column("committed", |node| or_dash(node.committed.as_ref())),
+        column("applied", |node| or_dash(node.applied.as_ref())),
+        column("behind", |node| or_dash(node.behind.as_ref())),
+        column("digest", |node| {
+            or_dash(node.digest.as_ref().map(|digest| digest.chars().take(8).collect::<String>()).as_ref())
+        }),
+    ];
+    let details: BTreeSet<&String> = status.nodes.iter().flat_map(|node| node.details.keys()).collect();
+    for name in details {
+        let key = name.clone();
+        columns.push(column(&name.replace('_', "-"), move |node| or_dash(node.details.get(&key))));
+    }
+    if status.nodes.iter().any(|node| !node.is_honest()) {
+        columns.push(column("malicious", |node| or_dash(node.malicious.as_ref())));
+    }
+    columns.push(column("why", |node| node.why.join("; ")));
+    columns
+}
+
+fn state(node: &NodeStatus) -> String {
+    let silent = node.state == NodeState::Running && !node.reachable;
+    format!("{}{}", node.state.name(), if silent { ", silent" } else { "" })
 }
 
 /// A value, or a dash where there is none.
 pub(super) fn or_dash(value: Option<&impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! A client of one node's `ControlService`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -88,6 +89,10 @@ pub struct NodeReport {
     pub pid: u64,
     /// Whether faults may be set.
     pub laboratory: bool,
+    /// What only its protocol has, by name, as `low_water_mark`.
+    pub details: BTreeMap<String, u64>,
+    /// How it lies to the others, on purpose.
+    pub malicious: Option<String>,
 }
 
 /// How a leader sees a peer.
@@ -247,6 +252,8 @@ impl From<pb::GetStatusResponse> for NodeReport {
             store_bytes: status.store_bytes,
             pid: status.pid,
             laboratory: status.laboratory,
+            details: status.details,
+            malicious: (!status.malicious.is_empty()).then_some(status.malicious),
         }
     }
 }

@@ -163,9 +163,7 @@ impl Supervisor {
     /// others elect another.
     async fn hand_over(&self, id: u64, progress: Progress<'_>) {
         let status = Surveyor::default().survey(&self.info(), false).await;
-        let Some(node) = status.nodes.iter().find(|node| node.id == id && status.leader == Some(id)) else {
-            return;
-        };
+        let Some(node) = status.node(id).filter(|_| status.leader == Some(id)) else { return };
         let Ok(client) = ControlClient::new(&node.address) else { return };
         match client.with_timeout(CONTROL).transfer_leadership(None).await {
             Ok(leader) => progress(format!("node {id} handed over to node {leader}")),
@@ -179,9 +177,10 @@ impl Supervisor {
         let caught_up = async {
             loop {
                 let status = surveyor.survey(&self.info(), false).await;
-                let node = status.nodes.iter().find(|node| node.id == id);
-                let well =
-                    node.is_some_and(|node| node.reachable && node.why.is_empty() && node.leader.is_some());
+                let well = status.node(id).is_some_and(|node| {
+                    let well = node.why.is_empty() && node.leader.is_some();
+                    node.reachable && (well || !node.is_honest())
+                });
                 if well && status.leader.is_some() {
                     return;
                 }
@@ -199,7 +198,7 @@ impl Supervisor {
     }
 
     /// Waits until a leader has committed all that it held when it was first seen leading, its own no-op included, and
-    /// all of `ids` follow it: then the cluster serves writes and linearizable reads.
+    /// all of `ids` that do not lie follow it: then the cluster serves writes and linearizable reads.
     pub(super) async fn await_leader(&self, ids: &BTreeSet<u64>, limit: Duration) -> Result<ClusterStatus> {
         let mut surveyor = Surveyor::default();
         let mut seen: Option<(u64, Option<u64>, Option<u64>)> = None;
@@ -214,16 +213,17 @@ impl Supervisor {
                 if let Some(node) = failed {
                     return Err(self.start_failed(node.id, &node.why.join(", ")));
                 }
-                let leader = status.nodes.iter().find(|node| status.leader == Some(node.id));
-                if let Some(leader) = leader {
+                if let Some(leader) = status.leader.and_then(|id| status.node(id)) {
                     let (id, epoch) = (leader.id, leader.epoch);
                     let held = seen
                         .filter(|seen| (seen.0, seen.1) == (id, epoch))
                         .map_or(leader.last, |seen| seen.2);
                     seen = Some((id, epoch, held));
-                    let all_follow = status.nodes.iter().filter(|node| ids.contains(&node.id));
-                    let mut all_follow = all_follow.map(|node| node.leader == Some(id));
-                    if leader.committed >= held && all_follow.all(|follows| follows) {
+                    // What a liar says that it holds need never be committed.
+                    let committed = !leader.is_honest() || leader.committed >= held;
+                    let honest =
+                        status.nodes.iter().filter(|node| ids.contains(&node.id) && node.is_honest());
+                    if committed && honest.map(|node| node.leader).all(|follows| follows == Some(id)) {
                         return Ok(status);
                     }
                 }

@@ -1,10 +1,16 @@
 //! How a cluster is: what its supervisor knows and what its nodes say, put together, with reasons.
 //!
-//! **Healthy** means: a leader that a majority follows, every node that should run reachable, and each of them, within
+//! **Healthy** means: a leader that a quorum follows, every node that should run reachable, and each of them, within
 //! two heartbeats, as far as the leader had committed when it was asked, with equal digests at equal index.
 //! **Converged** means that there is a leader which has nothing left to commit or execute, and that all nodes are at
 //! its index with its digest. A node that was ended on purpose is not one that should run, and is left out; a paused,
 //! cut-off or failed one should, and keeps the cluster from being either.
+//!
+//! A node that was made to lie counts neither for nor against anything: quorums are looked for among the others, and
+//! where the leader itself lies, the most advanced of the others stands in for it. So a cluster is healthy when its
+//! honest nodes are well, which is all that the protocol promises.
+
+mod condition;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,8 +18,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::malice::beyond_the_model;
 use super::{DiskFault, Info, NodeInfo, NodeState};
 use crate::client::{ControlClient, NodeReport};
+use crate::registry::{self, Entry};
+
+pub use condition::Condition;
 
 /// How long a healthy node may take to get where the leader was: about two heartbeats.
 const HEALTHY_LAG: Duration = Duration::from_millis(100);
@@ -29,12 +39,16 @@ pub struct ClusterStatus {
     pub name: String,
     /// Its protocol.
     pub protocol: String,
-    /// Who leads: the node that says so and that a majority follows.
+    /// How many faulty nodes its protocol tolerates among so many.
+    pub tolerates: u64,
+    /// Who leads: the node that says so and that a quorum follows.
     pub leader: Option<u64>,
     /// Whether it is healthy.
     pub healthy: bool,
     /// What keeps it from being healthy, in words.
     pub why: Vec<String>,
+    /// What should be known of it besides, in words: that more nodes lie than are tolerated.
+    pub warnings: Vec<String>,
     /// Its nodes, in ascending order of ids.
     pub nodes: Vec<NodeStatus>,
 }
@@ -68,12 +82,55 @@ pub struct NodeStatus {
     pub digest: Option<String>,
     /// The index that the digest is of.
     pub digest_at: Option<u64>,
-    /// How many indices it is behind the highest applied one of all.
+    /// How many indices it is behind the highest applied one of all that are honest.
     pub behind: Option<u64>,
+    /// What only its protocol has, by name, as `low_water_mark`.
+    pub details: BTreeMap<String, u64>,
+    /// How it lies to the others, on purpose.
+    pub malicious: Option<String>,
     /// What keeps it from being healthy, in words.
     pub why: Vec<String>,
     /// Its log file.
     pub log: PathBuf,
+}
+
+impl ClusterStatus {
+    /// What is known of its protocol.
+    pub fn entry(&self) -> &'static Entry {
+        entry_of(&self.protocol)
+    }
+
+    /// The node of this id.
+    pub fn node(&self, id: u64) -> Option<&NodeStatus> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The node to which the others are held: the leader, or if that one lies, the most advanced one that does not.
+    pub fn reference(&self) -> Option<&NodeStatus> {
+        let leader = self.node(self.leader?)?;
+        if leader.is_honest() {
+            return Some(leader);
+        }
+        let honest = self.nodes.iter().filter(|node| node.is_honest() && node.reachable);
+        honest.max_by_key(|node| (node.last, node.applied))
+    }
+}
+
+impl NodeStatus {
+    /// Whether it is not made to lie.
+    pub fn is_honest(&self) -> bool {
+        self.malicious.is_none()
+    }
+
+    /// Whether the cluster is expected to have it, and to be able to rely on it.
+    fn counts(&self) -> bool {
+        self.state != NodeState::Stopped && self.is_honest()
+    }
+}
+
+/// What is known of a protocol; of one that a supervisor of another version runs, what is the default.
+fn entry_of(protocol: &str) -> &'static Entry {
+    registry::find(protocol).unwrap_or_else(registry::default_protocol)
 }
 
 /// Asks nodes how they are. Keeps its connections, so that asking again is cheap.
@@ -87,12 +144,8 @@ impl Surveyor {
     pub async fn survey(&mut self, info: &Info, with_digest: bool) -> ClusterStatus {
         let running = |node: &&NodeInfo| node.state == NodeState::Running;
         let mut answers = self.ask(info.nodes.iter().filter(running), with_digest).await;
-        let goal = committed_by_leader(&answers);
-        let trails = |answer: &Answer| answer.as_ref().is_ok_and(|report| report.applied < goal);
-        let trailing = |answers: &Answers| -> Vec<u64> {
-            answers.iter().filter(|(_, answer)| trails(answer)).map(|(id, _)| *id).collect()
-        };
-        let mut late = trailing(&answers);
+        let goal = committed(info, &answers);
+        let mut late = trailing(info, &answers, goal);
         for _ in 0..HEALTHY_LAG.as_millis() / AGAIN.as_millis() {
             if late.is_empty() {
                 break;
@@ -100,9 +153,9 @@ impl Surveyor {
             tokio::time::sleep(AGAIN).await;
             let again = self.ask(info.nodes.iter().filter(|node| late.contains(&node.id)), with_digest).await;
             answers.extend(again.into_iter().filter(|(_, answer)| answer.is_ok()));
-            late = trailing(&answers);
+            late = trailing(info, &answers, goal);
         }
-        assess(info, &answers, goal)
+        assess(entry_of(&info.protocol), info, &answers, goal)
     }
 
     async fn ask(&mut self, nodes: impl Iterator<Item = &NodeInfo>, with_digest: bool) -> Answers {
@@ -136,35 +189,52 @@ type Answer = Result<NodeReport, String>;
 /// What the nodes said that were asked.
 type Answers = BTreeMap<u64, Answer>;
 
-/// How far the leader says that the cluster has committed; zero without a leader.
-fn committed_by_leader(answers: &Answers) -> u64 {
-    let reports = answers.values().filter_map(|answer| answer.as_ref().ok());
-    let leaders = reports.filter(|report| report.leader == Some(report.id));
-    leaders.max_by_key(|report| report.epoch).map_or(0, |report| report.committed)
+/// How far the leader says that the cluster has committed; zero without a leader. Where the leader lies, how far the
+/// most advanced of the others says.
+fn committed(info: &Info, answers: &Answers) -> u64 {
+    let lies = |id: u64| info.nodes.iter().any(|node| node.id == id && node.malicious.is_some());
+    let reports = || answers.values().filter_map(|answer| answer.as_ref().ok());
+    let leaders = reports().filter(|report| report.leader == Some(report.id));
+    match leaders.max_by_key(|report| report.epoch) {
+        None => 0,
+        Some(leader) if !lies(leader.id) => leader.committed,
+        Some(_) => {
+            reports().filter(|report| !lies(report.id)).map(|report| report.committed).max().unwrap_or(0)
+        }
+    }
+}
+
+/// The honest nodes that have not executed up to `goal`.
+fn trailing(info: &Info, answers: &Answers, goal: u64) -> Vec<u64> {
+    let honest = info.nodes.iter().filter(|node| node.malicious.is_none());
+    let trails = |id: &u64| matches!(answers.get(id), Some(Ok(report)) if report.applied < goal);
+    honest.map(|node| node.id).filter(trails).collect()
 }
 
 /// Puts together what is known. A node that has not applied up to `goal` trails.
-fn assess(info: &Info, answers: &Answers, goal: u64) -> ClusterStatus {
+fn assess(entry: &Entry, info: &Info, answers: &Answers, goal: u64) -> ClusterStatus {
     let node = |node: &NodeInfo| of_node(node.clone(), answers.get(&node.id).cloned());
     let mut nodes: Vec<NodeStatus> = info.nodes.iter().map(node).collect();
-    let highest = nodes.iter().filter_map(|node| node.applied).max();
+    let highest = nodes.iter().filter(|node| node.is_honest()).filter_map(|node| node.applied).max();
     for node in &mut nodes {
-        node.behind = node.applied.and_then(|applied| Some(highest? - applied));
+        node.behind = node.applied.and_then(|applied| Some(highest?.saturating_sub(applied)));
         if node.applied.is_some_and(|applied| applied < goal) {
             node.why.push(format!("{} indices behind", node.behind.unwrap_or_default()));
         }
     }
-    let leader = leader_of(&nodes);
-    explain_nodes(&mut nodes, leader);
+    let liars = nodes.iter().filter(|node| !node.is_honest()).count();
     let mut status = ClusterStatus {
         name: info.name.clone(),
         protocol: info.protocol.clone(),
-        leader,
+        tolerates: entry.faults_of(nodes.len() as u64),
+        leader: leader_of(entry, &nodes),
         healthy: false,
         why: Vec::new(),
+        warnings: beyond_the_model(entry, nodes.len(), liars).into_iter().collect(),
         nodes,
     };
-    status.why = explain_cluster(&status, info);
+    explain_nodes(entry, &mut status);
+    status.why = explain_cluster(entry, &status, info);
     status.healthy = status.why.is_empty();
     status
 }
@@ -186,6 +256,8 @@ fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
         digest: None,
         digest_at: None,
         behind: None,
+        details: BTreeMap::new(),
+        malicious: node.malicious,
         why: Vec::new(),
         log: node.log,
     };
@@ -205,6 +277,8 @@ fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
             status.applied = Some(report.applied);
             status.digest_at = report.digest.is_some().then_some(report.digest_at);
             status.digest = report.digest;
+            status.details = report.details;
+            status.malicious = status.malicious.or(report.malicious);
             why.extend(report.why);
         }
     }
@@ -216,134 +290,67 @@ fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
     status
 }
 
-/// The node that says that it leads, in the highest epoch in which one does, if a majority of all nodes follows it.
-fn leader_of(nodes: &[NodeStatus]) -> Option<u64> {
-    let claims =
-        nodes.iter().filter(|node| node.leader == Some(node.id) && node.role.as_deref() == Some("leader"));
-    let leader = claims.max_by_key(|node| node.epoch)?;
-    let followers =
-        nodes.iter().filter(|node| node.leader == Some(leader.id) && node.epoch == leader.epoch).count();
-    (followers > nodes.len() / 2).then_some(leader.id)
+/// How many honest nodes must agree: a quorum, or where fewer are honest, all of them.
+fn needed(entry: &Entry, nodes: &[NodeStatus]) -> usize {
+    let honest = nodes.iter().filter(|node| node.is_honest()).count();
+    (entry.quorum(nodes.len() as u64) as usize).min(honest).max(1)
 }
 
-fn explain_nodes(nodes: &mut [NodeStatus], leader: Option<u64>) {
-    let leading = leader.and_then(|id| nodes.iter().find(|node| node.id == id)).cloned();
-    for node in nodes.iter_mut() {
-        let Some(leading) = &leading else { break };
-        if !node.reachable || node.id == leading.id {
-            continue;
-        }
-        if node.leader != Some(leading.id) {
+/// The node that says that it leads, in the highest epoch in which one does, if a quorum of all nodes follows it. A liar
+/// that nobody follows is not heard.
+fn leader_of(entry: &Entry, nodes: &[NodeStatus]) -> Option<u64> {
+    let needed = needed(entry, nodes);
+    let is_followed = |leader: &NodeStatus| {
+        let follows = |node: &&NodeStatus| {
+            node.is_honest() && node.leader == Some(leader.id) && node.epoch == leader.epoch
+        };
+        nodes.iter().filter(follows).count() >= needed
+    };
+    let claims =
+        nodes.iter().filter(|node| node.leader == Some(node.id) && node.role.as_deref() == Some("leader"));
+    let heard = claims.filter(|node| node.is_honest() || is_followed(node));
+    heard.max_by_key(|node| node.epoch).filter(|leader| is_followed(leader)).map(|leader| leader.id)
+}
+
+fn explain_nodes(entry: &Entry, status: &mut ClusterStatus) {
+    let Some(leader) = status.leader else { return };
+    let Some(reference) = status.reference().cloned() else { return };
+    let word = entry.words.leader;
+    let whose =
+        if reference.id == leader { format!("the {word}'s") } else { format!("node {}'s", reference.id) };
+    for node in status.nodes.iter_mut().filter(|node| node.reachable && node.id != leader) {
+        if node.leader != Some(leader) {
             let follows = node.leader.map_or("nobody".to_owned(), |id| id.to_string());
-            node.why.push(format!("follows {follows}, not the leader {}", leading.id));
+            node.why.push(format!("follows {follows}, not the {word} {leader}"));
         }
-        let same_index = node.digest_at.is_some() && node.digest_at == leading.digest_at;
-        if same_index && node.digest != leading.digest {
+        let same_index = node.digest_at.is_some() && node.digest_at == reference.digest_at;
+        if same_index && node.digest != reference.digest {
             let at = node.digest_at.unwrap_or_default();
-            node.why.push(format!("its state differs from the leader's at index {at}"));
+            node.why.push(format!("its state differs from {whose} at {} {at}", entry.words.index));
         }
     }
 }
 
-fn explain_cluster(status: &ClusterStatus, info: &Info) -> Vec<String> {
+fn explain_cluster(entry: &Entry, status: &ClusterStatus, info: &Info) -> Vec<String> {
     let mut why = Vec::new();
-    let total = status.nodes.len();
-    let reachable = status.nodes.iter().filter(|node| node.reachable).count();
-    if reachable <= total / 2 {
-        why.push(format!("no quorum: {reachable} of {total} reachable"));
+    let honest: Vec<_> = status.nodes.iter().filter(|node| node.is_honest()).collect();
+    let reachable = honest.iter().filter(|node| node.reachable).count();
+    if reachable < needed(entry, &status.nodes) {
+        let among = if honest.len() < status.nodes.len() { "honest nodes " } else { "" };
+        why.push(format!("no quorum: {reachable} of {} {among}reachable", honest.len()));
     } else if status.leader.is_none() {
-        why.push("no leader that a majority follows".to_owned());
+        why.push(format!("no {} that a quorum follows", entry.words.leader));
     }
     if !info.partition.is_healed() {
         why.push(format!("partitioned: {}", info.partition));
     }
-    for node in status.nodes.iter().filter(|node| node.state != NodeState::Stopped && !node.why.is_empty()) {
+    for node in status.nodes.iter().filter(|node| node.counts() && !node.why.is_empty()) {
         why.push(format!("node {}: {}", node.id, node.why.join(", ")));
     }
-    for node in status.nodes.iter().filter(|node| should_run(node) && !node.reachable && node.why.is_empty())
-    {
+    for node in status.nodes.iter().filter(|node| node.counts() && !node.reachable && node.why.is_empty()) {
         why.push(format!("node {} is not reachable", node.id));
     }
     why
-}
-
-fn should_run(node: &NodeStatus) -> bool {
-    node.state != NodeState::Stopped
-}
-
-/// Something to wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// A node leads and a majority follows it.
-    Leader,
-    /// See the [module](self).
-    Healthy,
-    /// See the [module](self).
-    Converged,
-    /// All nodes that should run have executed up to this index.
-    Applied(u64),
-}
-
-impl std::str::FromStr for Condition {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "leader" => Ok(Self::Leader),
-            "healthy" => Ok(Self::Healthy),
-            "converged" => Ok(Self::Converged),
-            _ => text
-                .strip_prefix("applied>=")
-                .and_then(|index| index.trim().parse().ok())
-                .map(Self::Applied)
-                .ok_or_else(|| {
-                    format!("`{text}` is no condition; known are leader, healthy, converged and applied>=N")
-                }),
-        }
-    }
-}
-
-impl Condition {
-    /// What is still missing; `None` when the condition holds.
-    pub fn missing(self, status: &ClusterStatus) -> Option<String> {
-        let because = |what: &str| {
-            let why =
-                if status.why.is_empty() { String::new() } else { format!(": {}", status.why.join("; ")) };
-            Some(format!("{what}{why}"))
-        };
-        match self {
-            Self::Leader if status.leader.is_none() => because("no leader"),
-            Self::Healthy if !status.healthy => because("not healthy"),
-            Self::Converged => missing_convergence(status),
-            Self::Applied(index) => {
-                let short = |node: &&NodeStatus| should_run(node) && node.applied < Some(index);
-                let nodes: Vec<String> = status.nodes.iter().filter(short).map(applied_of).collect();
-                (!nodes.is_empty()).then(|| format!("not all nodes applied {index}: {}", nodes.join(", ")))
-            }
-            Self::Leader | Self::Healthy => None,
-        }
-    }
-}
-
-fn applied_of(node: &NodeStatus) -> String {
-    match node.applied {
-        Some(applied) => format!("node {} applied {applied}", node.id),
-        None => format!("node {} does not answer", node.id),
-    }
-}
-
-fn missing_convergence(status: &ClusterStatus) -> Option<String> {
-    let leading = status.leader.and_then(|id| status.nodes.iter().find(|node| node.id == id));
-    let Some(leader) = leading else { return Some("not converged: no leader".to_owned()) };
-    let should: Vec<&NodeStatus> = status.nodes.iter().filter(|node| should_run(node)).collect();
-    let there = |node: &&NodeStatus| node.reachable && node.applied == leader.last;
-    if !should.iter().all(there) {
-        let all: Vec<String> = should.into_iter().map(applied_of).collect();
-        let last = leader.last.unwrap_or_default();
-        return Some(format!("not converged: the leader's last index is {last}, {}", all.join(", ")));
-    }
-    let differs = should.iter().find(|node| node.digest != leader.digest);
-    differs.map(|node| format!("digests differ: node {}'s from the leader's", node.id))
 }
 
 #[cfg(test)]

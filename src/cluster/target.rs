@@ -28,7 +28,10 @@ impl FromStr for Target {
             "follower" | "backup" => Ok(Self::Follower),
             "all" => Ok(Self::All),
             _ => text.parse().map(Self::Id).map_err(|_| {
-                format!("`{text}` is no target; targets are an id as 3, `leader`, `follower`, `all`, or a list as 1,2")
+                format!(
+                    "`{text}` is no target; targets are an id as 3, `leader`, `follower`, `all`, or a list as 1,2 (also \
+                     `primary` and `backup`)"
+                )
             }),
         }
     }
@@ -69,7 +72,7 @@ pub fn resolve(targets: &[Target], status: &ClusterStatus) -> Result<BTreeSet<u6
                     .find(|node| {
                         node.id != leader && node.state == NodeState::Running && !ids.contains(&node.id)
                     })
-                    .ok_or_else(|| Error::failed("no follower runs"))?;
+                    .ok_or_else(|| Error::failed(format!("no {} runs", status.entry().words.follower)))?;
                 ids.insert(follower.id);
             }
             Target::All => ids.extend(&all),
@@ -80,8 +83,9 @@ pub fn resolve(targets: &[Target], status: &ClusterStatus) -> Result<BTreeSet<u6
 
 fn no_leader(status: &ClusterStatus) -> Error {
     let why = if status.why.is_empty() { String::new() } else { format!(": {}", status.why.join("; ")) };
+    let word = status.entry().words.leader;
     Error::failed(format!("no node leads the cluster {} now{why}", status.name))
-        .hint("name a node by its id, or wait for a leader: consensusctl wait --until leader")
+        .hint(format!("name a node by its id, or wait for a {word}: consensusctl wait --until {word}"))
 }
 
 #[cfg(test)]
@@ -101,6 +105,7 @@ mod tests {
         assert_eq!(ids("leader", &status).unwrap(), [2]);
         assert_eq!(ids("primary,1", &status).unwrap(), [1, 2]);
         assert_eq!(ids("follower", &status).unwrap(), [5]);
+        assert_eq!(ids("backup", &status).unwrap(), [5]);
         assert_eq!(ids("follower,follower", &status).unwrap(), [4, 5]);
         assert_eq!(ids("all", &status).unwrap(), [1, 2, 3, 4, 5]);
     }

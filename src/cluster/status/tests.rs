@@ -37,6 +37,10 @@ pub(in crate::cluster) fn status_of(nodes: Vec<Known>) -> ClusterStatus {
 }
 
 fn status_under(nodes: Vec<Known>, partition: Partition) -> ClusterStatus {
+    assessed(registry::default_protocol(), nodes, partition)
+}
+
+fn assessed(entry: &Entry, nodes: Vec<Known>, partition: Partition) -> ClusterStatus {
     let info = Info {
         name: "raft".to_owned(),
         protocol: "raft".to_owned(),
@@ -48,8 +52,8 @@ fn status_under(nodes: Vec<Known>, partition: Partition) -> ClusterStatus {
         nodes: nodes.iter().map(|(info, _)| info.clone()).collect(),
     };
     let answers = nodes.into_iter().filter_map(|(info, answer)| Some((info.id, answer?))).collect();
-    let goal = committed_by_leader(&answers);
-    assess(&info, &answers, goal)
+    let goal = committed(&info, &answers);
+    assess(entry, &info, &answers, goal)
 }
 
 fn in_state(id: u64, state: NodeState, why: Option<&str>) -> Known {
@@ -107,7 +111,7 @@ fn a_leader_that_only_a_minority_follows_does_not_lead() {
     let partition = Partition::groups(&all, vec![[1, 2].into()]).unwrap();
     let status = status_under(nodes, partition);
     assert_eq!(status.leader, None);
-    assert_eq!(status.why[0], "no leader that a majority follows");
+    assert_eq!(status.why[0], "no leader that a quorum follows");
     assert_eq!(status.why[1], "partitioned: 1, 2 | 3, 4, 5");
 }
 
@@ -176,4 +180,86 @@ fn a_node_that_does_not_answer_is_unreachable_with_the_reason() {
 #[test]
 fn unknown_conditions_are_refused_with_the_known_ones() {
     assert!("happy".parse::<Condition>().unwrap_err().contains("applied>=N"));
+}
+
+static LYING: Entry = crate::registry::tests::lying();
+
+/// Four nodes of a protocol that tolerates one liar, of which some lie and say that nothing was done.
+fn with_liars(leader: u64, liars: &[u64], change: impl Fn(&mut [Known])) -> ClusterStatus {
+    let mut nodes: Vec<_> = (1..=4).map(|id| node(id, Some(leader))).collect();
+    for liar in liars {
+        let lying = &mut nodes[*liar as usize - 1];
+        lying.0.malicious = Some("silent".to_owned());
+        let said = report(lying);
+        (said.applied, said.committed, said.last, said.digest) = (3, 3, 3, Some("cd".to_owned()));
+    }
+    change(&mut nodes);
+    assessed(&LYING, nodes, Partition::default())
+}
+
+#[test]
+fn a_liar_counts_neither_for_nor_against_the_cluster() {
+    for (leader, liar) in [(1, 4), (1, 1)] {
+        let status = with_liars(leader, &[liar], |_| {});
+        assert_eq!((status.leader, status.healthy, status.tolerates), (Some(leader), true, 1), "{status:#?}");
+        for condition in ["leader", "healthy", "converged", "applied>=10"] {
+            assert!(holds(condition, &status), "{condition} with liar {liar}");
+        }
+        assert_eq!(status.node(liar).unwrap().malicious.as_deref(), Some("silent"));
+        assert_eq!(status.nodes.iter().filter(|node| node.malicious.is_some()).count(), 1);
+        assert!(status.warnings.is_empty());
+    }
+}
+
+#[test]
+fn a_liar_does_not_make_up_for_an_honest_node() {
+    let down = |nodes: &mut [Known]| nodes[1] = in_state(2, NodeState::Failed, Some("killed"));
+    let status = with_liars(1, &[4], down);
+    assert_eq!(status.leader, None, "three of four are a quorum, and only two of them are honest");
+    assert_eq!(status.why[0], "no quorum: 2 of 3 honest nodes reachable");
+    // In a cluster without a liar, three of four suffice.
+    assert_eq!(with_liars(1, &[], down).leader, Some(1));
+}
+
+#[test]
+fn a_liar_that_claims_to_lead_a_later_epoch_is_not_heard_alone() {
+    let claims = |nodes: &mut [Known]| {
+        let said = report(&mut nodes[3]);
+        (said.leader, said.epoch, said.role) = (Some(4), 9, "leader".to_owned());
+    };
+    assert_eq!(with_liars(1, &[4], claims).leader, Some(1));
+    assert_eq!(with_liars(1, &[], claims).leader, None, "an honest node that claims it is believed");
+}
+
+#[test]
+fn honest_nodes_are_compared_with_each_other_when_the_leader_lies() {
+    let differs = |nodes: &mut [Known]| report(&mut nodes[2]).digest = Some("ef".to_owned());
+    let status = with_liars(1, &[1], differs);
+    assert!(!status.healthy && !holds("converged", &status));
+    assert!(status.why.iter().any(|why| why.contains("its state differs from node 4's")), "{:?}", status.why);
+    let trails = |nodes: &mut [Known]| report(&mut nodes[2]).applied = 7;
+    let status = with_liars(1, &[1], trails);
+    assert_eq!(status.why, ["node 3: 3 indices behind"]);
+}
+
+#[test]
+fn more_liars_than_are_tolerated_are_told_and_the_rest_is_judged() {
+    let status = with_liars(1, &[3, 4], |_| {});
+    assert_eq!(status.warnings, ["2 of 4 replicas lie: outside the fault model, which tolerates 1"]);
+    assert_eq!((status.leader, status.healthy), (Some(1), true));
+}
+
+#[test]
+fn what_a_node_says_of_itself_is_shown() {
+    let says = |nodes: &mut [Known]| {
+        let said = report(&mut nodes[1]);
+        said.malicious = Some("equivocate".to_owned());
+        said.details.insert("low_water_mark".to_owned(), 128);
+    };
+    let status = with_liars(1, &[], says);
+    let json = serde_json::to_value(&status).unwrap();
+    assert_eq!(json["nodes"][1]["malicious"], "equivocate");
+    assert_eq!(json["nodes"][1]["details"]["low_water_mark"], 128);
+    assert!(json["nodes"][0]["malicious"].is_null());
+    assert_eq!(json["nodes"][0]["details"], serde_json::json!({}));
 }

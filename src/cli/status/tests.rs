@@ -1,0 +1,49 @@
+use super::*;
+
+fn node(id: u64, malicious: Option<&str>) -> NodeStatus {
+    NodeStatus {
+        id,
+        address: format!("127.0.0.1:{}", 6000 + id),
+        pid: None,
+        state: NodeState::Running,
+        reachable: true,
+        role: Some("leader".to_owned()),
+        epoch: Some(3),
+        leader: Some(1),
+        last: Some(10),
+        committed: Some(10),
+        applied: Some(10),
+        digest: Some("0123456789".to_owned()),
+        digest_at: Some(10),
+        behind: Some(0),
+        details: [("low_water_mark".to_owned(), 8)].into(),
+        malicious: malicious.map(str::to_owned),
+        why: Vec::new(),
+        log: "log".into(),
+    }
+}
+
+fn status(nodes: Vec<NodeStatus>, warnings: Vec<String>) -> ClusterStatus {
+    ClusterStatus {
+        name: "lab".to_owned(),
+        protocol: "raft".to_owned(),
+        tolerates: 0,
+        leader: Some(1),
+        healthy: true,
+        why: Vec::new(),
+        warnings,
+        nodes,
+    }
+}
+
+#[test]
+fn what_only_some_clusters_have_has_a_column_only_there() {
+    let honest = render(&status(vec![node(1, None)], Vec::new()));
+    assert!(honest.starts_with("lab (raft): leader 1, healthy\n\nID "), "{honest}");
+    assert!(honest.contains("LOW-WATER-MARK") && !honest.contains("MALICIOUS"), "{honest}");
+    assert!(honest.contains("TERM  LEADER"), "{honest}");
+    let lying =
+        render(&status(vec![node(1, None), node(2, Some("silent"))], vec!["too many lie".to_owned()]));
+    assert!(lying.contains("healthy\ntoo many lie\n\n"), "{lying}");
+    assert!(lying.contains("MALICIOUS") && lying.contains("silent"), "{lying}");
+}
