@@ -14,7 +14,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use consensusctl::consensus::NodeId;
+use consensusctl::consensus::{Keys, NodeId};
 use consensusctl::kv::{Command, Op, PutRequest};
 use consensusctl::node::{DEFAULT_REQUEST_TIMEOUT, Handle, Member, Node, NodeConfig};
 use consensusctl::wal::{DiskFault, WalOptions};
@@ -53,6 +53,7 @@ impl Cluster {
                 cluster_name: "bench".to_owned(),
                 cluster_id: 1,
                 members: members.clone(),
+                keys: Keys::default(),
                 data_dir: dir.path().join(member.id.to_string()),
                 create: true,
                 laboratory: false,
@@ -61,6 +62,7 @@ impl Cluster {
                 options: toml::Table::new(),
                 blocked: Vec::new(),
                 disk_fault: DiskFault::Ok,
+                misbehaviour: None,
             })
             .expect("the node starts");
             let routes = node.peer_routes();

@@ -12,7 +12,7 @@ use tonic::{Code, Request, Status};
 use super::*;
 use crate::client::{Client, Consistency, ControlClient, Error, Options};
 use crate::consensus::raft::Raft;
-use crate::consensus::{NodeId, RejectReason, Rejection};
+use crate::consensus::{Keys, NodeId, RejectReason, Rejection};
 use crate::kv::{
     CompactionRequest, DeleteRangeRequest, KvError, PutRequest, RangeRequest, TxnOp, TxnOpResponse,
     TxnRequest,
@@ -62,6 +62,7 @@ async fn start_among(others: &[(u64, &str)], laboratory: bool) -> Served {
         members: members
             .map(|(id, address)| Member { id: NodeId(id), address: address.to_owned() })
             .collect(),
+        keys: Keys::default(),
         data_dir: data.path().join("node"),
         create: true,
         laboratory,
@@ -70,6 +71,7 @@ async fn start_among(others: &[(u64, &str)], laboratory: bool) -> Served {
         options: toml::Table::new(),
         blocked: Vec::new(),
         disk_fault: DiskFault::Ok,
+        misbehaviour: None,
     };
     let node = Node::start::<Raft>(config).unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

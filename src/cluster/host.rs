@@ -47,6 +47,7 @@ pub fn node_config(config: &ClusterConfig, start: NodeStart) -> NodeConfig {
         cluster_name: config.name.clone(),
         cluster_id: config.cluster_id,
         members: config.members.iter().map(member).collect(),
+        keys: Keys::default(),
         data_dir: start.data_dir,
         create: start.create,
         laboratory: start.laboratory,
@@ -55,6 +56,7 @@ pub fn node_config(config: &ClusterConfig, start: NodeStart) -> NodeConfig {
         options: config.options.clone(),
         blocked: start.blocked.into_iter().map(NodeId).collect(),
         disk_fault: start.disk.into(),
+        misbehaviour: None,
     }
 }
 

@@ -1,32 +1,67 @@
-//! The stage that owns the snapshots on disk: those that this replica takes, and those that a peer sends.
+//! The stage that owns the snapshots: states of this replica that are kept in memory, those of them that are written to
+//! disk, and snapshots that a peer sends.
 //!
-//! Both are written piece by piece, one piece a [`step`](Archive::step), so that a large snapshot never keeps a peer
+//! The protocol says which state is kept, when one is written, and when it may be forgotten. Keeping means memory: a
+//! kept state shares what has not changed with the store, and holds what the store has overwritten since. How many are
+//! kept is bounded by who releases them, the protocol.
+//!
+//! Snapshots on disk are written piece by piece, one piece a [`step`](Archive::step), so that a large snapshot never keeps a peer
 //! waiting that wants a piece of the one before. A received snapshot is checked piece by piece against its manifest
 //! and the manifest against the digest in its description, so a wrong piece is refused alone and nothing that does not
 //! match reaches the store.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::consensus::{Index, InstallProgress, NodeId, PieceRequest, SnapshotMeta, SnapshotPiece};
-use crate::kv::{Frozen, Restore, Store};
+use crate::consensus::{
+    Digest, Epoch, Index, Install, InstallProgress, NodeId, PieceRequest, SnapshotMeta, SnapshotPiece,
+};
+use crate::kv::{Frozen, Restore, Retention, Store};
 use crate::wal::{SnapshotReader, SnapshotWriter, Snapshots, WalError};
 
 /// What the archive is given.
 #[derive(Debug)]
 pub enum ArchiveWork {
-    /// A snapshot of this replica's state, to be written.
-    Save {
-        /// What it is of.
-        meta: SnapshotMeta,
-        /// The state.
-        frozen: Box<Frozen>,
-    },
+    /// A state of this replica, to be kept in memory until it is released.
+    Keep(Kept),
+    /// The kept state of this index is to be written to disk. One that is not kept has been overtaken by a peer's.
+    Save(Index),
+    /// Kept states below this index are to be forgotten.
+    Release(Index),
+    /// All kept states are to be forgotten: the store that they are of was wrong.
+    Discard,
     /// A piece that is to be read for a peer.
     Read(PieceRequest),
     /// A piece that a peer sent.
-    Receive(SnapshotPiece),
+    Receive(Install),
+}
+
+/// A state that is kept in memory. It shares what it can with the store that went on, so that it costs what was written
+/// since.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The epoch of its last slot.
+    pub epoch: Epoch,
+    /// The members of the cluster as of that slot.
+    pub members: Vec<NodeId>,
+    /// The state.
+    pub frozen: Arc<Frozen>,
+}
+
+impl Kept {
+    /// What it is of. Finds out how many pieces there are, which takes a walk over the state when it is first asked
+    /// for: not on the path of the writes.
+    fn meta(&self) -> SnapshotMeta {
+        SnapshotMeta {
+            index: self.frozen.index(),
+            epoch: self.epoch,
+            members: self.members.clone(),
+            digest: self.frozen.digest(),
+            pieces: self.frozen.pieces(),
+        }
+    }
 }
 
 /// What came of a step.
@@ -44,6 +79,8 @@ pub enum Archived {
         meta: SnapshotMeta,
         /// The store it holds.
         store: Box<Store>,
+        /// It replaces the store even if that has executed further.
+        repair: bool,
     },
     /// The disk is full: the snapshot is given up for now, and [`Archive::retry`] tries it again.
     Full,
@@ -53,10 +90,16 @@ pub enum Archived {
 #[derive(Debug)]
 pub struct Archive {
     snapshots: Snapshots,
+    /// What the store that a snapshot holds remembers of requests.
+    retention: Retention,
     waiting: VecDeque<ArchiveWork>,
+    /// States in memory. Bounded by the protocol, which asks for them one by one and releases them.
+    kept: BTreeMap<Index, Kept>,
+    /// The state that is to be written next, when the one before is written. A newer one takes its place.
+    to_save: Option<Kept>,
     saving: Option<Saving>,
-    /// A snapshot that met a full disk.
-    given_up: Option<(SnapshotMeta, Box<Frozen>)>,
+    /// A state that met a full disk.
+    given_up: Option<Kept>,
     receiving: Option<Receiving>,
     /// The snapshot that pieces were last read from.
     reading: Option<SnapshotReader>,
@@ -65,7 +108,7 @@ pub struct Archive {
 #[derive(Debug)]
 struct Saving {
     meta: SnapshotMeta,
-    frozen: Box<Frozen>,
+    kept: Kept,
     writer: SnapshotWriter,
     next: u32,
 }
@@ -76,14 +119,18 @@ struct Receiving {
     from: NodeId,
     writer: SnapshotWriter,
     restore: Restore,
+    repair: bool,
     next: u32,
 }
 
 impl Archive {
-    pub(super) fn new(snapshots: Snapshots) -> Self {
+    pub(super) fn new(snapshots: Snapshots, retention: Retention) -> Self {
         Self {
             snapshots,
+            retention,
             waiting: VecDeque::new(),
+            kept: BTreeMap::new(),
+            to_save: None,
             saving: None,
             given_up: None,
             receiving: None,
@@ -91,7 +138,7 @@ impl Archive {
         }
     }
 
-    /// Queues work. Bounded by who asks: one own snapshot at a time, and a window of pieces for each peer.
+    /// Queues work. Bounded by who asks: few states at a time, and a window of pieces for each peer.
     pub fn push(&mut self, work: ArchiveWork) {
         self.waiting.push_back(work);
     }
@@ -103,14 +150,13 @@ impl Archive {
 
     /// Whether [`step`](Self::step) has nothing to do.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.saving.is_none()
+        self.waiting.is_empty() && self.saving.is_none() && self.to_save.is_none()
     }
 
-    /// Tries a snapshot again that met a full disk.
+    /// Tries a snapshot again that met a full disk, unless a newer one waits.
     pub fn retry(&mut self) {
-        if let Some((meta, frozen)) = self.given_up.take() {
-            self.waiting.push_back(ArchiveWork::Save { meta, frozen });
-        }
+        let given_up = self.given_up.take();
+        self.to_save = self.to_save.take().or(given_up);
     }
 
     /// Whether a snapshot waits for [`retry`](Self::retry).
@@ -121,34 +167,59 @@ impl Archive {
     /// Does one piece of work: what peers wait for first, then a piece of the own snapshot.
     pub fn step(&mut self) -> Result<Option<Archived>, WalError> {
         match self.waiting.pop_front() {
-            Some(ArchiveWork::Save { meta, frozen }) => self.begin_saving(meta, frozen),
-            Some(ArchiveWork::Read(request)) => self.read(request).map(Some),
-            Some(ArchiveWork::Receive(piece)) => self.receive(piece),
-            None => self.save_piece(),
-        }
-    }
-
-    fn begin_saving(
-        &mut self,
-        meta: SnapshotMeta,
-        frozen: Box<Frozen>,
-    ) -> Result<Option<Archived>, WalError> {
-        self.given_up = None;
-        match self.snapshots.begin(meta.clone()) {
-            Ok(writer) => {
-                self.saving = Some(Saving { meta, frozen, writer, next: 0 });
+            Some(ArchiveWork::Keep(kept)) => {
+                self.kept.insert(kept.frozen.index(), kept);
                 Ok(None)
             }
-            Err(error) => self.give_up(meta, frozen, error),
+            Some(ArchiveWork::Save(index)) => {
+                self.to_save = self.kept.get(&index).cloned().or(self.to_save.take());
+                Ok(None)
+            }
+            Some(ArchiveWork::Release(index)) => {
+                self.kept = self.kept.split_off(&index);
+                Ok(None)
+            }
+            Some(ArchiveWork::Discard) => {
+                self.kept.clear();
+                Ok(None)
+            }
+            Some(ArchiveWork::Read(request)) => self.read(request).map(Some),
+            Some(ArchiveWork::Receive(install)) => self.receive(install),
+            None => self.save(),
         }
     }
 
-    fn save_piece(&mut self) -> Result<Option<Archived>, WalError> {
-        let Some(mut saving) = self.saving.take() else { return Ok(None) };
+    /// Writes a piece of the snapshot that is being written, or begins the next one. One that has begun is finished
+    /// first: or else a slow disk, asked for one after the other, would never finish any.
+    fn save(&mut self) -> Result<Option<Archived>, WalError> {
+        match (self.saving.take(), self.to_save.take()) {
+            (Some(saving), waiting) => {
+                self.to_save = waiting;
+                self.save_piece(saving)
+            }
+            (None, Some(kept)) => self.begin_saving(kept),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn begin_saving(&mut self, kept: Kept) -> Result<Option<Archived>, WalError> {
+        self.given_up = None;
+        let meta = kept.meta();
+        match self.snapshots.begin(meta.clone()) {
+            Ok(writer) => {
+                self.saving = Some(Saving { meta, kept, writer, next: 0 });
+                Ok(None)
+            }
+            Err(error) => self.give_up(kept, error),
+        }
+    }
+
+    fn save_piece(&mut self, mut saving: Saving) -> Result<Option<Archived>, WalError> {
         if saving.next < saving.meta.pieces {
-            let piece = saving.frozen.piece(saving.next).expect("a frozen state has the pieces it counts");
+            let piece =
+                saving.kept.frozen.piece(saving.next).expect("a frozen state has the pieces it counts");
             if let Err(error) = saving.writer.put(saving.next, &piece) {
-                return self.give_up(saving.meta, saving.frozen, error);
+                return self.give_up(saving.kept, error);
             }
             saving.next += 1;
             self.saving = Some(saving);
@@ -156,42 +227,47 @@ impl Archive {
         }
         match saving.writer.finish() {
             Ok(meta) => Ok(Some(Archived::Saved(meta))),
-            Err(error) => self.give_up(saving.meta, saving.frozen, error),
+            Err(error) => self.give_up(saving.kept, error),
         }
     }
 
     /// A full disk is no failure: what is durable stays, and the snapshot is tried again when there is room.
-    fn give_up(
-        &mut self,
-        meta: SnapshotMeta,
-        frozen: Box<Frozen>,
-        error: WalError,
-    ) -> Result<Option<Archived>, WalError> {
+    fn give_up(&mut self, kept: Kept, error: WalError) -> Result<Option<Archived>, WalError> {
         if matches!(error, WalError::StaleSnapshot { .. }) {
             return Ok(None); // A snapshot from a peer has overtaken it.
         }
         if !error.is_full() {
             return Err(error);
         }
-        self.given_up = Some((meta, frozen));
+        self.given_up = Some(kept);
         Ok(Some(Archived::Full))
     }
 
+    /// Reads a piece of a kept state, or else of the newest snapshot on disk.
     fn read(&mut self, request: PieceRequest) -> Result<Archived, WalError> {
-        if self.reading.as_ref().is_none_or(|reader| reader.meta().index != request.index) {
-            self.reading = self.snapshots.reader()?;
-        }
-        let (meta, data) = match &self.reading {
-            Some(reader) if reader.meta().index == request.index => {
-                let known = request.number < reader.meta().pieces;
-                (reader.meta().clone(), if known { Some(reader.piece(request.number)?) } else { None })
-            }
-            _ => (missing(request.index), None),
+        let (meta, data) = match self.kept.get(&request.index) {
+            Some(kept) => (kept.meta(), kept.frozen.piece(request.number)),
+            None => self.read_from_disk(request)?,
         };
         Ok(Archived::Piece(SnapshotPiece { peer: request.to, meta, number: request.number, data }))
     }
 
-    fn receive(&mut self, piece: SnapshotPiece) -> Result<Option<Archived>, WalError> {
+    fn read_from_disk(&mut self, request: PieceRequest) -> Result<(SnapshotMeta, Option<Bytes>), WalError> {
+        if self.reading.as_ref().is_none_or(|reader| reader.meta().index != request.index) {
+            self.reading = self.snapshots.reader()?;
+        }
+        match &self.reading {
+            Some(reader) if reader.meta().index == request.index => {
+                let known = request.number < reader.meta().pieces;
+                let data = if known { Some(reader.piece(request.number)?) } else { None };
+                Ok((reader.meta().clone(), data))
+            }
+            _ => Ok((missing(request.index), None)),
+        }
+    }
+
+    fn receive(&mut self, install: Install) -> Result<Option<Archived>, WalError> {
+        let Install { piece, repair } = install;
         let Some(data) = piece.data else { return Ok(None) };
         // The first piece starts afresh: a leader that sends it again knows nothing of what came before.
         if piece.number == 0 {
@@ -203,6 +279,7 @@ impl Archive {
         match self.receiving.as_mut() {
             Some(receiving) if receiving.meta == piece.meta => {
                 receiving.from = piece.peer;
+                receiving.repair = repair;
                 self.store_piece(piece.number, &data)
             }
             _ => Ok(Some(stored(piece.meta.index, 0))),
@@ -212,8 +289,8 @@ impl Archive {
     fn begin_receiving(&mut self, meta: SnapshotMeta, from: NodeId) -> Result<(), WalError> {
         self.receiving = None;
         let writer = self.snapshots.begin(meta.clone())?;
-        let restore = Restore::new(meta.index, meta.digest);
-        self.receiving = Some(Receiving { meta, from, writer, restore, next: 0 });
+        let restore = Restore::new(self.retention, meta.index, meta.digest);
+        self.receiving = Some(Receiving { meta, from, writer, restore, repair: false, next: 0 });
         Ok(())
     }
 
@@ -240,7 +317,7 @@ impl Archive {
     }
 
     fn finish_receiving(receiving: Receiving) -> Result<Option<Archived>, WalError> {
-        let Receiving { meta, from, writer, restore, .. } = receiving;
+        let Receiving { meta, from, writer, restore, repair, .. } = receiving;
         let store = match restore.finish() {
             Ok(store) => store,
             Err(error) => {
@@ -249,7 +326,7 @@ impl Archive {
             }
         };
         match writer.finish() {
-            Ok(meta) => Ok(Some(Archived::Received { meta, store: Box::new(store) })),
+            Ok(meta) => Ok(Some(Archived::Received { meta, store: Box::new(store), repair })),
             Err(error) => failed(meta.index, error),
         }
     }
@@ -270,11 +347,5 @@ fn failed(index: Index, error: WalError) -> Result<Option<Archived>, WalError> {
 
 /// Describes a snapshot that is not there.
 fn missing(index: Index) -> SnapshotMeta {
-    SnapshotMeta {
-        index,
-        epoch: crate::consensus::Epoch::ZERO,
-        members: Vec::new(),
-        digest: crate::consensus::Digest::default(),
-        pieces: 0,
-    }
+    SnapshotMeta { index, epoch: Epoch::ZERO, members: Vec::new(), digest: Digest::default(), pieces: 0 }
 }

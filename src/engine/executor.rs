@@ -1,13 +1,15 @@
 //! The stage that owns the store.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Ticket;
-use super::archive::ArchiveWork;
+use super::archive::{ArchiveWork, Kept};
 use crate::consensus::{
-    Committed, Digest, Epoch, Index, InstallProgress, NodeId, ReadId, RequestId, SnapshotMeta,
+    Answers, Committed, Digest, Epoch, Index, NodeId, Outcome, Proposal, ReadId, Recall, RequestId,
+    SnapshotMeta,
 };
-use crate::kv::{KvError, Op, Reply, Response, Store};
+use crate::kv::{Answered, KvError, Op, Reply, Response, Store};
 
 /// What the executor is given, in order.
 #[derive(Debug)]
@@ -23,14 +25,18 @@ pub enum ExecutorWork {
         /// The read point.
         at: Index,
     },
-    /// A digest and a snapshot of the state at this index, which is the last one executed.
+    /// A digest is wanted of the state at this index, which is the last one executed, and the state is to be kept.
     Checkpoint(Index),
+    /// What is known of these requests?
+    Recall(Vec<RequestId>),
     /// A snapshot that was received, durable and checked: it replaces the store.
     Replace {
         /// What it is of.
         meta: SnapshotMeta,
         /// The store it holds.
         store: Box<Store>,
+        /// It replaces the store even if that has executed further: what it executed was wrong.
+        repair: bool,
     },
 }
 
@@ -44,12 +50,26 @@ pub struct Executed {
     pub unanswered: Vec<Ticket>,
     /// The store has executed up to here, if it executed anything.
     pub applied: Option<Index>,
-    /// A checkpoint's digest is known.
-    pub checkpointed: Option<SnapshotMeta>,
-    /// Snapshots to write.
+    /// What it answered to each proposal, in order, where the protocol carries the answers.
+    pub outcomes: Vec<(RequestId, Outcome)>,
+    /// What is known of the requests that were asked about, if any were.
+    pub recalled: Vec<(RequestId, Recall)>,
+    /// A checkpoint's digest is known. Tell the protocol only after the archive has what is in `archive`: it may want
+    /// the state saved next.
+    pub checkpointed: Option<(Index, Digest)>,
+    /// States to keep, or to forget.
     pub archive: Vec<ArchiveWork>,
     /// A received snapshot is the state now.
-    pub installed: Option<InstallProgress>,
+    pub installed: Option<Installed>,
+}
+
+/// A received snapshot is the state now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// What it is of.
+    pub meta: SnapshotMeta,
+    /// The store may have gone back to it.
+    pub repair: bool,
 }
 
 /// How the store is.
@@ -69,6 +89,11 @@ pub struct StoreStatus {
 #[derive(Debug)]
 pub struct Executor {
     store: Store,
+    /// Who answers clients: this stage, or the protocol once it knows enough equal answers.
+    answers: Answers,
+    /// A repair took the store back. What was handed out before lies ahead of it and is passed over, until the slot
+    /// comes that follows.
+    repaired: bool,
     /// Whose commands are answered here: this node, in this life.
     origin: (NodeId, u64),
     members: Vec<NodeId>,
@@ -79,8 +104,14 @@ pub struct Executor {
 }
 
 impl Executor {
-    pub(super) fn new(store: Store, origin: (NodeId, u64), members: Vec<NodeId>, epoch: Epoch) -> Self {
-        Self { store, origin, members, epoch, reads: BTreeMap::new() }
+    pub(super) fn new(
+        store: Store,
+        answers: Answers,
+        origin: (NodeId, u64),
+        members: Vec<NodeId>,
+        epoch: Epoch,
+    ) -> Self {
+        Self { store, answers, repaired: false, origin, members, epoch, reads: BTreeMap::new() }
     }
 
     /// Does one piece of work and appends what came of it to `done`.
@@ -94,34 +125,52 @@ impl Executor {
                 self.reads.insert((at, id), op);
             }
             ExecutorWork::Checkpoint(index) => self.checkpoint(index, done),
-            ExecutorWork::Replace { meta, store } => self.replace(meta, *store, done),
+            ExecutorWork::Recall(ids) => {
+                done.recalled.extend(ids.into_iter().map(|id| (id, self.store.recall(id))));
+            }
+            ExecutorWork::Replace { meta, store, repair } => {
+                self.replace(Installed { meta, repair }, *store, done);
+            }
         }
     }
 
     /// Invariant 4: slots that a snapshot has brought already are passed over.
     fn commit(&mut self, slots: &[Committed], done: &mut Executed) {
         for slot in slots {
-            let mut replies = Vec::new();
-            if slot.index > self.store.applied() {
-                self.epoch = slot.epoch;
-                replies = self.store.apply(slot);
+            let next = self.store.applied().next();
+            if self.repaired && slot.index > next {
+                continue; // Handed out before the repair: it will come again, behind those that are missing.
             }
-            self.answer(slot, replies, done);
+            self.repaired &= slot.index != next;
+            let answered = if slot.index < next {
+                slot.proposals.iter().map(|proposal| (proposal.id, self.answered(proposal))).collect()
+            } else {
+                self.epoch = slot.epoch;
+                self.store.apply(slot)
+            };
+            self.answer(answered, done);
         }
         self.moved(done);
     }
 
-    /// Answers this node's own commands of a slot. `replies` are in its order, without those that were not executed.
-    fn answer(&self, slot: &Committed, replies: Vec<(RequestId, Reply)>, done: &mut Executed) {
-        let mut replies = replies.into_iter().peekable();
-        for id in slot.proposals.iter().map(|proposal| proposal.id) {
-            let reply = replies.next_if(|(answered, _)| *answered == id);
-            if (id.origin, id.incarnation) != self.origin {
-                continue;
-            }
-            match reply {
-                Some((_, reply)) => done.answers.push((Ticket::Command(id), reply)),
-                None => done.unanswered.push(Ticket::Command(id)),
+    /// What is known of a proposal whose slot was executed before it came here.
+    fn answered(&self, proposal: &Proposal) -> Answered {
+        match self.store.recall(proposal.id) {
+            Recall::Executed(Outcome::Answered(bytes)) => Answered::Before(bytes),
+            Recall::Executed(Outcome::Forgotten) | Recall::NotExecuted => Answered::Forgotten,
+        }
+    }
+
+    /// Answers this node's own commands of a slot, or tells the protocol the outcome of all.
+    fn answer(&self, answered: Vec<(RequestId, Answered)>, done: &mut Executed) {
+        for (id, answered) in answered {
+            match (self.answers, answered) {
+                (Answers::ByVote, answered) => done.outcomes.push((id, answered.into_outcome())),
+                (Answers::ByNode, _) if (id.origin, id.incarnation) != self.origin => {}
+                (Answers::ByNode, Answered::Now { reply, .. }) => {
+                    done.answers.push((Ticket::Command(id), reply));
+                }
+                (Answers::ByNode, _) => done.unanswered.push(Ticket::Command(id)),
             }
         }
     }
@@ -137,30 +186,33 @@ impl Executor {
     }
 
     fn checkpoint(&mut self, index: Index, done: &mut Executed) {
-        if index < self.store.applied() {
-            return; // A snapshot from a peer has overtaken it.
+        let applied = self.store.applied();
+        if index < applied || (self.repaired && index > applied) {
+            return; // A snapshot from a peer has overtaken it, or taken the store back.
         }
-        assert_eq!(index, self.store.applied(), "a checkpoint is of the last slot executed");
-        let frozen = self.store.freeze();
-        let meta = SnapshotMeta {
-            index,
+        assert_eq!(index, applied, "a checkpoint is of the last slot executed");
+        let frozen = Arc::new(self.store.freeze());
+        done.checkpointed = Some((index, frozen.digest()));
+        done.archive.push(ArchiveWork::Keep(Kept {
             epoch: self.epoch,
             members: self.members.clone(),
-            digest: frozen.digest(),
-            pieces: frozen.pieces(),
-        };
-        done.checkpointed = Some(meta.clone());
-        done.archive.push(ArchiveWork::Save { meta, frozen: Box::new(frozen) });
+            frozen,
+        }));
     }
 
-    /// Invariant 4: a snapshot never takes the store back.
-    fn replace(&mut self, meta: SnapshotMeta, store: Store, done: &mut Executed) {
-        if meta.index > self.store.applied() {
+    /// Invariant 4: a snapshot never takes the store back, unless the store is known to be wrong.
+    fn replace(&mut self, installed: Installed, store: Store, done: &mut Executed) {
+        let Installed { meta, repair } = &installed;
+        if *repair {
+            self.repaired |= meta.index < self.store.applied();
+            done.archive.push(ArchiveWork::Discard);
+        }
+        if *repair || meta.index > self.store.applied() {
             self.epoch = meta.epoch;
             self.members.clone_from(&meta.members);
             self.store = store;
         }
-        done.installed = Some(InstallProgress::Done(meta));
+        done.installed = Some(installed);
         self.moved(done);
     }
 

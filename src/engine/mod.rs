@@ -21,22 +21,27 @@
 //!         │          │  │  Executor   │◄─┘
 //!         │          │  │ (the store) ├──────────────────────────────────────────►
 //!         │          │  └───┬─────────┘  answers
-//!         └──────────┴──────┘ applied, checkpointed
+//!         └──────────┴──────┘ applied with outcomes, recalled, checkpointed
 //! ```
 //!
 //! * [`Sequencer`] owns the protocol. It numbers nothing and decides nothing itself: it encodes records, holds each
 //!   message back until the log is durable as far as the message promises, and routes the rest.
 //! * [`Logger`] owns the log. Everything that waits becomes one batch and one sync.
 //! * [`Executor`] owns the store. It executes what is committed, answers whoever waits here, and serves reads at
-//!   their read point.
-//! * [`Archive`] owns the snapshots, those that this replica takes and those that it receives.
+//!   their read point. Where clients count votes ([`Answers::ByVote`](crate::consensus::Answers::ByVote)) it answers no
+//!   command itself: it tells the protocol every outcome, and the sequencer brings the answer once the protocol has
+//!   enough equal ones.
+//! * [`Archive`] owns the snapshots: the states that are kept in memory from checkpoint to release, those of them that
+//!   are saved to disk, and the snapshots that are received.
 //!
 //! # Invariants
 //!
 //! 1. No message leaves before the log is durable up to its `after` (checked where messages are released).
 //! 2. The protocol hears [`Input::Durable`](crate::consensus::Input::Durable) only for records whose sync has returned.
 //! 3. Record numbers follow each other without a gap, and committed slots likewise.
-//! 4. The executor never executes a slot twice and never goes back, also when a snapshot replaces its store.
+//! 4. The executor never executes a slot twice and never goes back, also when a snapshot replaces its store. The one
+//!    exception is a repair ([`Install::repair`](crate::consensus::Install)): a store that was found to be wrong is
+//!    replaced by an older state that is right, and slots are handed out again from there.
 //! 5. The log forgets nothing that the newest durable snapshot does not cover: what the protocol gives up takes effect
 //!    only once the records of the same output are durable.
 
@@ -46,8 +51,8 @@ mod logger;
 mod recovery;
 mod sequencer;
 
-pub use archive::{Archive, ArchiveWork, Archived};
-pub use executor::{Executed, Executor, ExecutorWork, StoreStatus};
+pub use archive::{Archive, ArchiveWork, Archived, Kept};
+pub use executor::{Executed, Executor, ExecutorWork, Installed, StoreStatus};
 pub use logger::{LogWork, Logged, Logger};
 pub use recovery::{EngineConfig, OpenError, Opened, Recovery, open};
 pub use sequencer::{Effects, Event, Sequencer};

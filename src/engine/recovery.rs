@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::{Archive, Executor, Logger, Sequencer};
 use crate::consensus::{
-    Decode, DecodeError, Epoch, Index, Keys, Lsn, NodeId, Protocol, RecoverError, Recovered, Setup,
-    SnapshotMeta, Time,
+    Decode, DecodeError, Epoch, Index, Keys, Lsn, Misbehaviour, NodeId, Protocol, RecoverError, Recovered,
+    Setup, SnapshotMeta, Time,
 };
-use crate::kv::{Restore, RestoreError, Store};
+use crate::kv::{Restore, RestoreError, Retention, Store};
 use crate::wal::{DataDir, Disk, Identity, Snapshots, TornTail, WalError, WalOptions};
 
 /// What it takes to open a replica.
@@ -37,6 +37,8 @@ pub struct EngineConfig<P: Protocol> {
     pub wal: WalOptions,
     /// The protocol's settings.
     pub options: P::Options,
+    /// What the replica is told to do wrong, in a laboratory.
+    pub misbehaviour: Option<Misbehaviour>,
 }
 
 /// A replica, ready to go.
@@ -99,6 +101,9 @@ pub enum OpenError {
         /// What is wrong.
         source: DecodeError,
     },
+    /// The protocol's replicas cannot be told to do that.
+    #[error("{0}")]
+    Misbehaviour(String),
     /// The log contradicts itself or its snapshot.
     #[error("{}: {source}; see `consensusctl wal inspect {}`", path.display(), path.display())]
     Recover {
@@ -116,7 +121,8 @@ pub fn open<P: Protocol>(disk: Arc<dyn Disk>, config: EngineConfig<P>) -> Result
     let data_dir = DataDir::open(disk, &path, identity, config.wal, config.create)?;
     let incarnation = data_dir.incarnation();
     let snapshots = data_dir.open_snapshots()?;
-    let (snapshot, store) = load(&snapshots, &path)?;
+    let retention = Retention::from(P::ANSWERS);
+    let (snapshot, store) = load(&snapshots, retention, &path)?;
     let (wal, log) = data_dir.open_wal()?;
     let records = decode::<P>(log.records, &path)?;
 
@@ -141,15 +147,16 @@ pub fn open<P: Protocol>(disk: Arc<dyn Disk>, config: EngineConfig<P>) -> Result
     };
     let epoch = snapshot.as_ref().map_or(Epoch::ZERO, |meta| meta.epoch);
     let members = snapshot.as_ref().map_or_else(|| setup.members.clone(), |meta| meta.members.clone());
-    let executor = Executor::new(store, (config.id, incarnation), members, epoch);
+    let executor = Executor::new(store, P::ANSWERS, (config.id, incarnation), members, epoch);
     let recovered = Recovered { snapshot, records, next_lsn: log.next_lsn };
-    let protocol = P::recover(setup, recovered).map_err(|source| OpenError::Recover { path, source })?;
+    let mut protocol = P::recover(setup, recovered).map_err(|source| OpenError::Recover { path, source })?;
+    protocol.misbehave(config.misbehaviour).map_err(OpenError::Misbehaviour)?;
     let applied = executor.store().applied();
     Ok(Opened {
         sequencer: Sequencer::new(protocol, config.now, recovery.last_lsn, applied),
         logger: Logger::new(wal),
         executor,
-        archive: Archive::new(snapshots),
+        archive: Archive::new(snapshots, retention),
         checker,
         data_dir,
         recovery,
@@ -157,11 +164,15 @@ pub fn open<P: Protocol>(disk: Arc<dyn Disk>, config: EngineConfig<P>) -> Result
 }
 
 /// Loads the store from the newest snapshot, checking every piece against the digest.
-fn load(snapshots: &Snapshots, path: &Path) -> Result<(Option<SnapshotMeta>, Store), OpenError> {
-    let Some(reader) = snapshots.reader()? else { return Ok((None, Store::new())) };
+fn load(
+    snapshots: &Snapshots,
+    retention: Retention,
+    path: &Path,
+) -> Result<(Option<SnapshotMeta>, Store), OpenError> {
+    let Some(reader) = snapshots.reader()? else { return Ok((None, Store::keeping(retention))) };
     let meta = reader.meta().clone();
     let damaged = |source| OpenError::Snapshot { index: meta.index, path: path.to_owned(), source };
-    let mut restore = Restore::new(meta.index, meta.digest);
+    let mut restore = Restore::new(retention, meta.index, meta.digest);
     for number in 0..meta.pieces {
         restore.add(number, reader.piece(number)?).map_err(damaged)?;
     }

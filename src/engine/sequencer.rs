@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Ticket;
 use super::archive::ArchiveWork;
-use super::executor::ExecutorWork;
+use super::executor::{ExecutorWork, Installed};
 use super::logger::LogWork;
 use crate::consensus::{
-    Checked, Encode, Index, Input, InstallProgress, Lsn, NodeId, Output, Pressure, Proposal, Protocol,
-    ReadId, Rejection, SnapshotMeta, SnapshotPiece, Status, Time,
+    Checked, Decode, Digest, Encode, Index, Input, InstallProgress, Lsn, NodeId, Outcome, Output, Pressure,
+    Proposal, Protocol, ReadId, Recall, RejectReason, Rejection, RequestId, SnapshotMeta, SnapshotPiece,
+    Status, Time,
 };
 use crate::kv;
 
@@ -39,19 +40,30 @@ pub enum Event<P: Protocol> {
     Durable(Lsn),
     /// The log has room, or none.
     Storage(Pressure),
-    /// The store has executed up to here.
-    Applied(Index),
-    /// A checkpoint has its digest, or its snapshot is durable.
-    Checkpointed {
-        /// What the snapshot is of.
-        meta: SnapshotMeta,
-        /// Whether it is on disk.
-        durable: bool,
+    /// The store has executed.
+    Applied {
+        /// Up to here.
+        index: Index,
+        /// What it answered, where the protocol carries the answers.
+        outcomes: Vec<(RequestId, Outcome)>,
     },
+    /// What the store knows of requests that were asked about.
+    Recalled(Vec<(RequestId, Recall)>),
+    /// A checkpoint has its digest, and the archive keeps its state.
+    Checkpointed {
+        /// Of which index.
+        index: Index,
+        /// The digest.
+        digest: Digest,
+    },
+    /// A state of this replica is on disk as a snapshot.
+    Saved(SnapshotMeta),
     /// A piece that was asked for.
     Piece(SnapshotPiece),
-    /// How far a snapshot that is being received has come.
+    /// How far a snapshot that is being received has come, short of its end.
     Install(InstallProgress),
+    /// A received snapshot is the store's state now.
+    Installed(Installed),
     /// The operator wants another leader.
     TransferLeadership(Option<NodeId>),
 }
@@ -67,7 +79,9 @@ pub struct Effects<P: Protocol> {
     pub execute: Vec<ExecutorWork>,
     /// For the archive.
     pub archive: Vec<ArchiveWork>,
-    /// Clients whose requests get no answer from the store.
+    /// Clients whose requests enough nodes answered alike, where clients count votes.
+    pub answered: Vec<(Ticket, kv::Reply)>,
+    /// Clients whose requests get no answer.
     pub rejected: Vec<(Ticket, Rejection)>,
     /// What happened, for traces.
     pub trace: Vec<crate::consensus::Event>,
@@ -80,6 +94,7 @@ impl<P: Protocol> Default for Effects<P> {
             send: Vec::new(),
             execute: Vec::new(),
             archive: Vec::new(),
+            answered: Vec::new(),
             rejected: Vec::new(),
             trace: Vec::new(),
         }
@@ -162,16 +177,16 @@ impl<P: Protocol> Sequencer<P> {
                 self.room = room;
                 return self.update_pressure(effects);
             }
-            Event::Applied(index) => {
+            Event::Applied { index, outcomes } => {
                 self.unexecuted.settle(index);
-                Input::Applied { index, outcomes: Vec::new() }
+                Input::Applied { index, outcomes }
             }
-            Event::Checkpointed { meta, durable: true } => Input::Saved(meta),
-            Event::Checkpointed { meta, .. } => {
-                Input::Checkpointed { index: meta.index, digest: meta.digest }
-            }
+            Event::Recalled(requests) => Input::Recalled(requests),
+            Event::Checkpointed { index, digest } => Input::Checkpointed { index, digest },
+            Event::Saved(meta) => Input::Saved(meta),
             Event::Piece(piece) => Input::Piece(piece),
-            Event::Install(progress) => self.on_install(progress),
+            Event::Install(progress) => Input::Install(progress),
+            Event::Installed(installed) => self.on_installed(installed),
             Event::TransferLeadership(to) => Input::TransferLeadership(to),
         };
         self.feed(input, effects);
@@ -199,13 +214,17 @@ impl<P: Protocol> Sequencer<P> {
         Input::Durable(lsn)
     }
 
-    /// A snapshot that replaced the store also replaced the slots up to its index.
-    fn on_install(&mut self, progress: InstallProgress) -> Input<P::Message> {
-        if let InstallProgress::Done(meta) = &progress {
+    /// A snapshot that replaced the store also replaced the slots up to its index; one that repaired it, those beyond as
+    /// well: the protocol hands them out again.
+    fn on_installed(&mut self, Installed { meta, repair }: Installed) -> Input<P::Message> {
+        if repair {
+            self.committed = meta.index;
+            self.unexecuted = Backlog::default();
+        } else {
             self.committed = self.committed.max(meta.index);
             self.unexecuted.settle(meta.index);
         }
-        Input::Install(progress)
+        Input::Install(InstallProgress::Done(meta))
     }
 
     fn feed(&mut self, input: Input<P::Message>, effects: &mut Effects<P>) {
@@ -215,6 +234,7 @@ impl<P: Protocol> Sequencer<P> {
         self.take_committed(effects);
         self.take_reads(effects);
         self.take_snapshots(effects);
+        self.take_answers(effects);
         effects.rejected.extend(self.out.rejected.drain(..).map(|(id, why)| (Ticket::Command(id), why)));
         effects.trace.append(&mut self.out.trace);
     }
@@ -275,8 +295,28 @@ impl<P: Protocol> Sequencer<P> {
             assert_eq!(index, self.committed, "a checkpoint is of the last slot that was handed out");
             effects.execute.push(ExecutorWork::Checkpoint(index));
         }
+        effects.archive.extend(self.out.save.take().map(ArchiveWork::Save));
+        effects.archive.extend(self.out.release.take().map(ArchiveWork::Release));
         effects.archive.extend(self.out.pieces.drain(..).map(ArchiveWork::Read));
-        effects.archive.extend(self.out.install.drain(..).map(|install| ArchiveWork::Receive(install.piece)));
+        effects.archive.extend(self.out.install.drain(..).map(ArchiveWork::Receive));
+    }
+
+    /// What enough nodes answered. That they did does not make it a reply: if it is none, all that is known is that the
+    /// command was executed.
+    fn take_answers(&mut self, effects: &mut Effects<P>) {
+        if !self.out.recall.is_empty() {
+            effects.execute.push(ExecutorWork::Recall(std::mem::take(&mut self.out.recall)));
+        }
+        for (id, bytes) in self.out.answers.drain(..) {
+            let ticket = Ticket::Command(id);
+            match kv::Reply::from_bytes(bytes) {
+                Ok(reply) => effects.answered.push((ticket, reply)),
+                Err(_) => {
+                    let (reason, leader) = (RejectReason::TimedOut, None);
+                    effects.rejected.push((ticket, Rejection { reason, never_executed: false, leader }));
+                }
+            }
+        }
     }
 
     /// Tells the protocol when the disk's condition has changed.

@@ -40,6 +40,7 @@ impl Replica {
                 request_timeout: Duration::from_secs(5),
                 wal: WalOptions::with_segment_bytes(16 << 10),
                 options,
+                misbehaviour: None,
             },
         )?;
         Ok(Self { stages, effects: Effects::default(), answers: Vec::new(), now: Time::ZERO, counter: 0 })
@@ -97,10 +98,10 @@ impl Replica {
         self.answers.append(&mut done.answers);
         self.effects.archive.append(&mut done.archive);
         if let Some(index) = done.applied {
-            self.give(Event::Applied(index));
+            self.give(Event::Applied { index, outcomes: done.outcomes });
         }
-        if let Some(meta) = done.checkpointed {
-            self.give(Event::Checkpointed { meta, durable: false });
+        if let Some((index, digest)) = done.checkpointed {
+            self.give(Event::Checkpointed { index, digest });
         }
     }
 
@@ -110,7 +111,7 @@ impl Replica {
         }
         while !self.stages.archive.is_idle() {
             if let Some(Archived::Saved(meta)) = self.stages.archive.step().unwrap() {
-                self.give(Event::Checkpointed { meta, durable: true });
+                self.give(Event::Saved(meta));
             }
         }
     }

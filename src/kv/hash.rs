@@ -31,6 +31,12 @@ pub(super) enum Domain {
     Requests,
     /// The whole state.
     State,
+    /// What one life of an origin had executed.
+    Life,
+    /// All lives of an origin.
+    Origin,
+    /// All sections of requests.
+    RequestSections,
 }
 
 /// Takes a hash. Whoever feeds it sees to it that different content never gives the same bytes: fields of fixed width,

@@ -14,7 +14,7 @@
 //!
 //! ```text
 //! state digest ─┬─ applied index, revision, compacted, counters of sessions
-//!               ├─ request windows
+//!               ├─ requests: one section of ids, or a section for each origin ── life ── replies
 //!               ├─ up to 64 sections of sessions ── session ── replies
 //!               └─ root ── 64 groups ── 64 buckets each ── history of a key: hash chain over its versions
 //! ```
@@ -24,9 +24,19 @@
 //! A command can reach the order twice in two ways, and each has its own guard:
 //!
 //! - **The same proposal twice**: a node forwarded it again because no answer came. It carries the same
-//!   [`RequestId`](crate::consensus::RequestId). For each origin the store keeps which counters of its newest life
-//!   were executed, within [`REQUEST_WINDOW`]. A second arrival has no answer (the first had it), and neither has what
-//!   falls behind the window or comes from an older life: whether it was executed is not known any more, so it is not.
+//!   [`RequestId`](crate::consensus::RequestId). How much the store remembers of those is its [`Retention`]:
+//!   - [`Retention::Ids`], where the node that was asked answers: for each origin which counters of its newest life were
+//!     executed, within [`REQUEST_WINDOW`]. A second arrival has no answer (the first had it), and neither has what
+//!     falls behind the window or comes from an older life: whether it was executed is not known any more, so it is
+//!     not.
+//!   - [`Retention::Replies`], where clients count equal answers: for each origin up to [`REPLY_LIVES`] lives, for each
+//!     of them which of the last [`REPLY_WINDOW`] counters were executed and what they answered. A second arrival is
+//!     answered as the first, byte for byte, also after a restart or a snapshot. Lives are processes that share a
+//!     client's key, and none hurts another: with one life too many the one goes that was idle for longest, and from
+//!     then on no life up to its number is let in anew, because nobody knows what it had executed.
+//!     A reply above [`SESSION_REPLY_BYTES`], and the oldest beyond [`LIFE_REPLY_BYTES`] a life, are remembered as given
+//!     without their bytes. That bounds an origin to 32 MiB of replies and a MiB of ids; there are as many origins as
+//!     clients have keys, because a protocol lets no other's requests into the order.
 //! - **A new proposal for the same command**: a client tried again, perhaps at another node. It carries the same
 //!   [`SessionTag`]. For each session the store keeps, within [`SESSION_WINDOW`], which numbers were executed and what
 //!   they answered; a retry hears the same answer.
@@ -76,8 +86,11 @@ mod error;
 mod execute;
 mod hash;
 mod history;
+mod ids;
 mod interval;
+mod lives;
 mod mvcc;
+mod replies;
 mod reply_codec;
 mod request;
 mod requests;
@@ -92,8 +105,10 @@ mod validate;
 
 pub use codec::MAX_TXN_DEPTH;
 pub use error::{ErrorClass, KvError};
+pub use ids::REQUEST_WINDOW;
+pub use lives::{LIFE_REPLY_BYTES, REPLY_LIVES, REPLY_WINDOW};
 pub use request::*;
-pub use requests::REQUEST_WINDOW;
+pub use requests::{Answered, Retention};
 pub use response::*;
 pub use restore::{Restore, RestoreError};
 pub use session::{MAX_SESSIONS, SESSION_REPLY_BYTES, SESSION_WINDOW};

@@ -1,112 +1,185 @@
-//! Which request ids were executed, so that a proposal that reached the order twice is executed once.
+//! What is remembered of requests that were executed, so that one that reaches the order twice is executed once.
 
-use bytes::{BufMut, BytesMut};
-use imbl::OrdMap;
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
 
 use super::hash::{Domain, Hasher};
-use crate::consensus::{Decode, DecodeError, Digest, Encode, NodeId, Reader, RequestId};
+use super::ids::Ids;
+use super::lives::Lives;
+use super::replies::Known;
+use super::response::Reply;
+use crate::consensus::{Answers, Decode, DecodeError, Digest, Encode, Outcome, Reader, Recall, RequestId};
 
-/// How far behind an origin's newest executed counter another may still come and be executed. More than a node keeps
-/// in flight, since what falls behind is dropped: nobody knows any more whether it was executed.
-pub const REQUEST_WINDOW: u64 = 65_536;
+/// What a store remembers of the requests that it executed. Part of what replicas agree on: all of a cluster keep alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// Their ids: of each origin those of its newest life, within [`REQUEST_WINDOW`](super::REQUEST_WINDOW). Enough
+    /// where the node that was asked answers, and so has answered already.
+    #[default]
+    Ids,
+    /// Their ids and replies: of each origin the lives that were heard of last
+    /// ([`REPLY_LIVES`](super::REPLY_LIVES)), within [`REPLY_WINDOW`](super::REPLY_WINDOW). For clients who ask again
+    /// until enough nodes have answered them.
+    Replies,
+}
+
+impl From<Answers> for Retention {
+    fn from(answers: Answers) -> Self {
+        match answers {
+            Answers::ByNode => Self::Ids,
+            Answers::ByVote => Self::Replies,
+        }
+    }
+}
+
+/// What came of a request in the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It was executed now.
+    Now {
+        /// What it answered.
+        reply: Reply,
+        /// The same in the canonical encoding, where replies are kept: see [`Retention::Replies`].
+        encoded: Option<Bytes>,
+    },
+    /// It was executed before, and answered this, in the canonical encoding.
+    Before(Bytes),
+    /// It was executed before, or may have been; what it answered then is not known.
+    Forgotten,
+}
+
+impl Answered {
+    /// What a replica tells about it.
+    pub fn into_outcome(self) -> Outcome {
+        match self {
+            Self::Now { encoded: Some(bytes), .. } | Self::Before(bytes) => Outcome::Answered(bytes),
+            Self::Now { reply, encoded: None } => Outcome::Answered(reply.to_bytes()),
+            Self::Forgotten => Outcome::Forgotten,
+        }
+    }
+}
 
 /// The executed requests of every origin.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Requests {
-    origins: OrdMap<NodeId, Window>,
-}
-
-/// What one origin had executed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Window {
-    /// The origin's newest life of which something was executed; what older ones proposed is not executed any more.
-    incarnation: u64,
-    /// The executed counters within the window as runs, first to last, that do not touch. Usually one: the gaps are
-    /// proposals that were lost.
-    runs: OrdMap<u64, u64>,
-}
-
-impl Window {
-    /// Notes a counter as executed; `false` if it was before, or may have been.
-    fn admit(&mut self, counter: u64) -> bool {
-        let newest = self.newest();
-        let before = self.runs.get_prev(&counter).map(|(&first, &last)| (first, last));
-        let executed = before.is_some_and(|(_, last)| counter <= last);
-        if executed || too_old(counter, newest) {
-            return false;
-        }
-        let mut run = (counter, counter);
-        if let Some((first, _)) = before.filter(|(_, last)| last + 1 == counter) {
-            run.0 = first;
-        }
-        if let Some(last) = counter.checked_add(1).and_then(|next| self.runs.remove(&next)) {
-            run.1 = last;
-        }
-        self.runs.insert(run.0, run.1);
-        self.forget_old();
-        true
-    }
-
-    fn newest(&self) -> u64 {
-        self.runs.get_max().map_or(0, |(_, last)| *last)
-    }
-
-    /// Drops the runs below the window: what lies there counts as executed anyway.
-    fn forget_old(&mut self) {
-        let newest = self.newest();
-        while let Some((first, _)) = self.runs.get_min().copied().filter(|(_, last)| too_old(*last, newest)) {
-            self.runs.remove(&first);
-        }
-    }
-}
-
-/// Whether a counter is below the window that ends at the newest one.
-fn too_old(counter: u64, newest: u64) -> bool {
-    counter.checked_add(REQUEST_WINDOW).is_some_and(|edge| edge <= newest)
+#[derive(Clone, Debug)]
+pub(super) enum Requests {
+    Ids(Ids),
+    Replies(Lives),
 }
 
 impl Requests {
-    /// Notes a request as executed; `false` if it is not to be executed: it was before, or may have been.
-    pub(super) fn admit(&mut self, id: RequestId) -> bool {
-        let window = self.origins.entry(id.origin).or_default();
-        if id.incarnation < window.incarnation {
-            return false;
+    pub(super) fn new(retention: Retention) -> Self {
+        match retention {
+            Retention::Ids => Self::Ids(Ids::default()),
+            Retention::Replies => Self::Replies(Lives::default()),
         }
-        if id.incarnation > window.incarnation {
-            *window = Window { incarnation: id.incarnation, runs: OrdMap::new() };
-        }
-        window.admit(id.counter)
     }
 
-    pub(super) fn digest(&self) -> Digest {
-        Hasher::new(Domain::Requests).bytes(&self.to_bytes()).finish()
+    pub(super) fn retention(&self) -> Retention {
+        match self {
+            Self::Ids(_) => Retention::Ids,
+            Self::Replies(_) => Retention::Replies,
+        }
     }
-}
 
-impl Encode for Requests {
-    fn encode(&self, buf: &mut BytesMut) {
-        buf.put_u32_le(self.origins.len() as u32);
-        for (origin, window) in &self.origins {
-            origin.encode(buf);
-            buf.put_u64_le(window.incarnation);
-            buf.put_u32_le(window.runs.len() as u32);
-            for (first, last) in &window.runs {
-                buf.put_u64_le(*first);
-                buf.put_u64_le(*last);
+    /// What is known of a request.
+    pub(super) fn recall(&self, id: RequestId) -> Recall {
+        let known = match self {
+            Self::Ids(ids) if ids.has(id) => Known::Lost,
+            Self::Ids(_) => Known::New,
+            Self::Replies(lives) => lives.find(id),
+        };
+        match known {
+            Known::New => Recall::NotExecuted,
+            Known::Reply(reply) => Recall::Executed(Outcome::Answered(reply)),
+            Known::Lost | Known::TooOld => Recall::Executed(Outcome::Forgotten),
+        }
+    }
+
+    /// What to answer to a request that is not to be executed: it was before, or may have been.
+    pub(super) fn answer(&self, id: RequestId) -> Option<Answered> {
+        match self.recall(id) {
+            Recall::NotExecuted => None,
+            Recall::Executed(Outcome::Answered(reply)) => Some(Answered::Before(reply)),
+            Recall::Executed(Outcome::Forgotten) => Some(Answered::Forgotten),
+        }
+    }
+
+    /// Notes a request as executed, and keeps its reply if replies are kept.
+    pub(super) fn executed(&mut self, id: RequestId, reply: Reply) -> Answered {
+        match self {
+            Self::Ids(ids) => {
+                assert!(ids.admit(id), "what is executed was not executed before");
+                Answered::Now { reply, encoded: None }
+            }
+            Self::Replies(lives) => {
+                let encoded = reply.to_bytes();
+                lives.executed(id, encoded.clone());
+                Answered::Now { reply, encoded: Some(encoded) }
             }
         }
     }
+
+    /// The digests of the sections that a snapshot has of this, by their numbers.
+    pub(super) fn section_digests(&mut self) -> BTreeMap<u32, Digest> {
+        match self {
+            Self::Ids(ids) => BTreeMap::from([(0, ids_digest(ids))]),
+            Self::Replies(lives) => lives.section_digests(),
+        }
+    }
+
+    /// Encodes one section.
+    pub(super) fn encode_section(&self, number: u32, buf: &mut BytesMut) {
+        match self {
+            Self::Ids(ids) => ids.encode(buf),
+            Self::Replies(lives) => lives.encode_section(number, buf),
+        }
+    }
+
+    /// Takes one section of a snapshot, and answers its digest as it would be in [`Self::section_digests`].
+    pub(super) fn decode_section(
+        retention: Retention,
+        reader: &mut Reader,
+    ) -> Result<(Self, Digest), DecodeError> {
+        match retention {
+            Retention::Ids => {
+                let ids = Ids::decode(reader)?;
+                let digest = ids_digest(&ids);
+                Ok((Self::Ids(ids), digest))
+            }
+            Retention::Replies => {
+                let (lives, digest) = Lives::decode_section(reader)?;
+                Ok((Self::Replies(lives), digest))
+            }
+        }
+    }
+
+    /// Adds a section whose digest was found to be right.
+    pub(super) fn restore_section(&mut self, section: Self) {
+        match (self, section) {
+            (Self::Replies(lives), Self::Replies(section)) => lives.restore_section(section),
+            (requests, section) => *requests = section,
+        }
+    }
+
+    /// About how many bytes each section takes in a snapshot.
+    pub(super) fn weights(&self) -> BTreeMap<u32, usize> {
+        match self {
+            Self::Ids(ids) => BTreeMap::from([(0, ids.to_bytes().len())]),
+            Self::Replies(lives) => lives.weights(),
+        }
+    }
 }
 
-impl Decode for Requests {
-    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let mut origins = OrdMap::new();
-        for _ in 0..reader.u32()? {
-            let (origin, incarnation) = (NodeId::decode(reader)?, reader.u64()?);
-            let count = reader.u32()?;
-            let runs = (0..count).map(|_| Ok((reader.u64()?, reader.u64()?))).collect::<Result<_, _>>()?;
-            origins.insert(origin, Window { incarnation, runs });
-        }
-        Ok(Self { origins })
-    }
+fn ids_digest(ids: &Ids) -> Digest {
+    Hasher::new(Domain::Requests).bytes(&ids.to_bytes()).finish()
+}
+
+/// The digest over all sections.
+pub(super) fn digest_from_requests(sections: &BTreeMap<u32, Digest>) -> Digest {
+    let hasher = Hasher::new(Domain::RequestSections);
+    sections
+        .iter()
+        .fold(hasher, |hasher, (number, digest)| hasher.u64(u64::from(*number)).digest(digest))
+        .finish()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::requests::Requests;
+use super::requests::{Requests, Retention};
 use super::session::Sessions;
 use super::snapshot::{Manifest, Section};
 use super::store::Store;
@@ -76,9 +76,9 @@ enum Content {
 }
 
 impl Restore {
-    /// Starts to restore the state of `index` with the given digest.
-    pub fn new(index: Index, digest: Digest) -> Self {
-        Self { index, digest, store: Store::new(), missing: None, present: BTreeMap::new() }
+    /// Starts to restore the state of `index` with the given digest, of a store that keeps so much of requests.
+    pub fn new(retention: Retention, index: Index, digest: Digest) -> Self {
+        Self { index, digest, store: Store::keeping(retention), missing: None, present: BTreeMap::new() }
     }
 
     /// Takes a piece. After an error nothing has changed, and the piece may be fetched from elsewhere.
@@ -87,8 +87,8 @@ impl Restore {
             return self.add_manifest(piece);
         }
         let Some(missing) = &self.missing else { return Err(RestoreError::NoManifest { piece: number }) };
-        let sections =
-            decode_piece(piece).map_err(|error| RestoreError::Malformed { piece: number, error })?;
+        let sections = decode_piece(self.store.requests.retention(), piece)
+            .map_err(|error| RestoreError::Malformed { piece: number, error })?;
         for (section, digest, _) in &sections {
             if missing.get(section).or_else(|| self.present.get(section)) != Some(digest) {
                 return Err(RestoreError::WrongPiece { piece: number });
@@ -126,7 +126,7 @@ impl Restore {
 
     fn install(&mut self, content: Content) {
         match content {
-            Content::Requests(requests) => self.store.requests = requests,
+            Content::Requests(section) => self.store.requests.restore_section(section),
             Content::Sessions(section) => self.store.sessions.restore_section(section),
             Content::Bucket(number, bucket) => self.store.mvcc.tree.set_bucket(number, bucket),
         }
@@ -146,10 +146,11 @@ impl Restore {
 }
 
 /// Decodes a piece and computes the digest of each of its sections.
-fn decode_piece(piece: Bytes) -> Result<Vec<(Section, Digest, Content)>, DecodeError> {
+fn decode_piece(retention: Retention, piece: Bytes) -> Result<Vec<(Section, Digest, Content)>, DecodeError> {
     let mut reader = Reader::new(piece);
     let count = reader.u32()?;
-    let sections = (0..count).map(|_| decode_section(&mut reader)).collect::<Result<Vec<_>, _>>()?;
+    let sections =
+        (0..count).map(|_| decode_section(retention, &mut reader)).collect::<Result<Vec<_>, _>>()?;
     if sections.is_empty() {
         return Err(DecodeError::Invalid { what: "the number of sections in a piece", value: 0 });
     }
@@ -157,12 +158,15 @@ fn decode_piece(piece: Bytes) -> Result<Vec<(Section, Digest, Content)>, DecodeE
     Ok(sections)
 }
 
-fn decode_section(reader: &mut Reader) -> Result<(Section, Digest, Content), DecodeError> {
+fn decode_section(
+    retention: Retention,
+    reader: &mut Reader,
+) -> Result<(Section, Digest, Content), DecodeError> {
     let section = Section::decode(reader)?;
     let (digest, content) = match section {
-        Section::Requests => {
-            let requests = Requests::decode(reader)?;
-            (requests.digest(), Content::Requests(requests))
+        Section::Requests(_) => {
+            let (requests, digest) = Requests::decode_section(retention, reader)?;
+            (digest, Content::Requests(requests))
         }
         Section::Sessions(_) => {
             let (sessions, digest) = Sessions::decode_section(reader)?;

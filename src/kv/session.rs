@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use imbl::OrdMap;
 
-use super::codec::own;
 use super::error::KvError;
 use super::hash::{Domain, Hasher};
+use super::replies::{Known, Replies, Room};
 use super::request::SessionTag;
 use super::response::Reply;
-use crate::consensus::{Decode, DecodeError, Digest, Encode, Reader, put_bytes};
+use crate::consensus::{Decode, DecodeError, Digest, Encode, Reader};
 
 /// How many sessions are kept. With one more, the one whose last use lies furthest back in the log expires.
 pub const MAX_SESSIONS: usize = 10_000;
@@ -22,6 +22,9 @@ pub const SESSION_WINDOW: u64 = 256;
 /// How many bytes of encoded replies a session keeps; the oldest go first. Enough for a window of plain writes, and
 /// small enough for all sessions together: 160 MB at the very worst.
 pub const SESSION_REPLY_BYTES: usize = 16 * 1024;
+
+/// What a session keeps.
+const ROOM: Room = Room { numbers: SESSION_WINDOW, each: SESSION_REPLY_BYTES, all: SESSION_REPLY_BYTES };
 
 /// In how many sections a snapshot holds the sessions.
 pub(super) const SECTIONS: u64 = 64;
@@ -42,9 +45,7 @@ pub(super) struct Sessions {
 #[derive(Clone, Debug)]
 struct Session {
     last_use: u64,
-    /// The executed numbers within the window with their encoded replies; `None` for one that is not kept.
-    replies: OrdMap<u64, Option<Bytes>>,
-    reply_bytes: usize,
+    replies: Replies,
     /// `None` while it is to be computed anew.
     digest: Option<Digest>,
 }
@@ -62,7 +63,7 @@ impl Sessions {
     pub(super) fn open(&mut self) -> u64 {
         self.opened += 1;
         self.uses += 1;
-        let session = Session { last_use: self.uses, replies: OrdMap::new(), reply_bytes: 0, digest: None };
+        let session = Session { last_use: self.uses, replies: Replies::default(), digest: None };
         self.table.insert(self.opened, session);
         self.by_use.insert(self.uses, self.opened);
         if self.table.len() > MAX_SESSIONS
@@ -88,7 +89,7 @@ impl Sessions {
     /// Keeps the reply of a command that was executed.
     pub(super) fn executed(&mut self, tag: SessionTag, reply: &Reply) {
         if let Some(session) = self.table.get_mut(&tag.session) {
-            session.executed(tag.sequence, reply.to_bytes());
+            session.replies.executed(tag.sequence, reply.to_bytes(), ROOM);
         }
     }
 
@@ -147,8 +148,7 @@ impl Sessions {
     pub(super) fn weights(&self) -> BTreeMap<u8, usize> {
         let mut weights = BTreeMap::new();
         for (id, session) in &self.table {
-            *weights.entry(section_of(*id)).or_default() +=
-                32 + session.reply_bytes + 16 * session.replies.len();
+            *weights.entry(section_of(*id)).or_default() += 32 + session.replies.weight();
         }
         weights
     }
@@ -171,43 +171,18 @@ pub(super) fn digest_from_sections(sections: &BTreeMap<u8, Digest>) -> Digest {
 }
 
 impl Session {
-    fn floor(&self) -> u64 {
-        self.replies.get_max().map_or(0, |(newest, _)| newest.saturating_sub(SESSION_WINDOW))
-    }
-
     fn admit(&self, sequence: u64) -> Result<Admission, KvError> {
-        match self.replies.get(&sequence) {
-            Some(Some(reply)) => {
-                let reply = Reply::from_bytes(reply.clone()).expect("a kept reply was encoded by this store");
+        match self.replies.find(sequence, ROOM) {
+            Known::Reply(reply) => {
+                let reply = Reply::from_bytes(reply).expect("a kept reply was encoded by this store");
                 Ok(Admission::Again(reply))
             }
-            Some(None) => Err(KvError::SessionReplyLost),
-            None if sequence <= self.floor() => Err(KvError::SessionSequenceTooOld),
-            None => Ok(Admission::Execute),
+            Known::Lost => Err(KvError::SessionReplyLost),
+            Known::TooOld => Err(KvError::SessionSequenceTooOld),
+            // Sequence numbers start at 1.
+            Known::New if sequence == 0 => Err(KvError::SessionSequenceTooOld),
+            Known::New => Ok(Admission::Execute),
         }
-    }
-
-    fn executed(&mut self, sequence: u64, reply: Bytes) {
-        let reply = Some(reply).filter(|reply| reply.len() <= SESSION_REPLY_BYTES);
-        self.reply_bytes += reply.as_ref().map_or(0, Bytes::len);
-        self.replies.insert(sequence, reply);
-        let floor = self.floor();
-        while let Some((oldest, reply)) =
-            self.replies.get_min().cloned().filter(|(oldest, _)| *oldest <= floor)
-        {
-            self.reply_bytes -= reply.map_or(0, |reply| reply.len());
-            self.replies.remove(&oldest);
-        }
-        while self.reply_bytes > SESSION_REPLY_BYTES {
-            self.forget_oldest_reply();
-        }
-    }
-
-    fn forget_oldest_reply(&mut self) {
-        let oldest = self.replies.iter().find(|(_, reply)| reply.is_some()).map(|(sequence, _)| *sequence);
-        let oldest = oldest.expect("reply_bytes is the sum over the replies that are kept");
-        let reply = self.replies.insert(oldest, None).flatten();
-        self.reply_bytes -= reply.map_or(0, |reply| reply.len());
     }
 
     fn compute_digest(&self, id: u64) -> Digest {
@@ -218,27 +193,12 @@ impl Session {
 impl Encode for Session {
     fn encode(&self, buf: &mut BytesMut) {
         buf.put_u64_le(self.last_use);
-        buf.put_u32_le(self.replies.len() as u32);
-        for (sequence, reply) in &self.replies {
-            buf.put_u64_le(*sequence);
-            buf.put_u8(reply.is_some().into());
-            if let Some(reply) = reply {
-                put_bytes(buf, reply);
-            }
-        }
+        self.replies.encode(buf);
     }
 }
 
 impl Decode for Session {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let last_use = reader.u64()?;
-        let (mut replies, mut reply_bytes) = (OrdMap::new(), 0);
-        for _ in 0..reader.u32()? {
-            let sequence = reader.u64()?;
-            let reply = if reader.bool()? { Some(own(&reader.bytes()?)) } else { None };
-            reply_bytes += reply.as_ref().map_or(0, Bytes::len);
-            replies.insert(sequence, reply);
-        }
-        Ok(Self { last_use, replies, reply_bytes, digest: None })
+        Ok(Self { last_use: reader.u64()?, replies: Replies::decode(reader)?, digest: None })
     }
 }

@@ -1,13 +1,14 @@
 //! [`Frozen`]: a state cut into pieces, and what a piece looks like.
 //!
-//! The state consists of *sections*: the request windows, up to 64 sections of sessions, and every bucket of keys that
-//! is not empty. Piece 0 is the manifest, which lists the digest of each section and from which the state digest
+//! The state consists of *sections*: the requests of each origin (or of all, where only their ids are kept), up to 64
+//! sections of sessions, and every bucket of keys that is not empty. Piece 0 is the manifest, which lists the digest of each section and from which the state digest
 //! follows. Every further piece holds some sections, so that it can be checked against the manifest by itself, in any
 //! order and from any source.
 //!
 //! ```text
 //! piece 0    u32 format | u64 applied | i64 revision | i64 compacted | u64 sessions opened | u64 session uses
-//!            | requests: digest | sections of sessions: list of (u8 number, digest) | buckets: list of (u32 number, digest)
+//!            | sections of requests: list of (u32 number, digest) | sections of sessions: list of (u8 number, digest)
+//!            | buckets: list of (u32 number, digest)
 //! piece n    u32 number of sections | (section | content) for each
 //! section    u8 kind (0 requests, 1 sessions, 2 bucket) | u32 number
 //! ```
@@ -26,7 +27,7 @@ use super::tree::{BUCKETS, digest_from_buckets};
 use crate::consensus::{Decode, DecodeError, Digest, Encode, Index, Reader};
 
 /// The version of the pieces' format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// About how large a piece is made: large enough that few round trips move a store, small enough for a message. One
 /// section is never split: a bucket with more than this makes a piece of its own.
@@ -57,7 +58,7 @@ impl Frozen {
         self.digest
     }
 
-    /// How many pieces there are: at least two. The same state has the same pieces on every replica.
+    /// How many pieces there are. The same state has the same pieces on every replica.
     pub fn pieces(&self) -> u32 {
         self.layout().len() as u32 + 1
     }
@@ -79,7 +80,7 @@ impl Frozen {
 
     fn encode_section(&self, section: Section, buf: &mut BytesMut) {
         match section {
-            Section::Requests => self.store.requests.encode(buf),
+            Section::Requests(number) => self.store.requests.encode_section(number, buf),
             Section::Sessions(number) => self.store.sessions.encode_section(number, buf),
             Section::Bucket(number) => {
                 let histories = self.store.mvcc.tree.bucket(number as usize).histories();
@@ -92,7 +93,7 @@ impl Frozen {
     fn manifest(&self) -> Manifest {
         let digest = |number: u32| (number, *self.store.mvcc.tree.bucket(number as usize).digest());
         Manifest {
-            summary: self.store.summary(self.store.sessions.clone().section_digests()),
+            summary: self.store.clone().summary(),
             buckets: (0..BUCKETS as u32).map(digest).filter(|(_, digest)| *digest != EMPTY).collect(),
         }
     }
@@ -108,14 +109,17 @@ impl Frozen {
                 piece.push(section);
                 bytes += weight;
             }
-            pieces.push(piece);
+            if !piece.is_empty() {
+                pieces.push(piece);
+            }
             pieces
         })
     }
 
     /// All sections in order, each with about how many bytes it takes.
     fn weights(&self) -> Vec<(Section, usize)> {
-        let requests = (Section::Requests, self.store.requests.to_bytes().len());
+        let requests = self.store.requests.weights().into_iter();
+        let requests = requests.map(|(number, weight)| (Section::Requests(number), weight));
         let sessions = self.store.sessions.weights().into_iter();
         let buckets = (0..BUCKETS as u32).filter_map(|number| {
             let histories = self.store.mvcc.tree.bucket(number as usize).histories();
@@ -123,15 +127,15 @@ impl Frozen {
             (weight > 0).then_some((Section::Bucket(number), weight))
         });
         let sessions = sessions.map(|(number, weight)| (Section::Sessions(number), weight));
-        std::iter::once(requests).chain(sessions).chain(buckets).collect()
+        requests.chain(sessions).chain(buckets).collect()
     }
 }
 
 /// A part of the state that is checked as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Section {
-    /// The request windows.
-    Requests,
+    /// Requests that were executed: all, or those of one origin.
+    Requests(u32),
     /// Some of the sessions.
     Sessions(u8),
     /// Some of the keys.
@@ -141,7 +145,7 @@ pub(super) enum Section {
 impl Encode for Section {
     fn encode(&self, buf: &mut BytesMut) {
         let (kind, number) = match *self {
-            Self::Requests => (0, 0),
+            Self::Requests(number) => (0, number),
             Self::Sessions(number) => (1, u32::from(number)),
             Self::Bucket(number) => (2, number),
         };
@@ -153,10 +157,10 @@ impl Encode for Section {
 impl Decode for Section {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         match (reader.u8()?, reader.u32()?) {
-            (0, 0) => Ok(Self::Requests),
+            (0, number) => Ok(Self::Requests(number)),
             (1, number) if u64::from(number) < session::SECTIONS => Ok(Self::Sessions(number as u8)),
             (2, number) if (number as usize) < BUCKETS => Ok(Self::Bucket(number)),
-            (0..=2, number) => Err(invalid("the number of a section", number)),
+            (1..=2, number) => Err(invalid("the number of a section", number)),
             (kind, _) => Err(invalid("the kind of a section", kind)),
         }
     }
@@ -185,7 +189,9 @@ impl Manifest {
         let sessions =
             self.summary.sessions.iter().map(|(number, digest)| (Section::Sessions(*number), *digest));
         let buckets = self.buckets.iter().map(|(number, digest)| (Section::Bucket(*number), *digest));
-        std::iter::once((Section::Requests, self.summary.requests)).chain(sessions).chain(buckets).collect()
+        let requests =
+            self.summary.requests.iter().map(|(number, digest)| (Section::Requests(*number), *digest));
+        requests.chain(sessions).chain(buckets).collect()
     }
 }
 
@@ -198,7 +204,11 @@ impl Encode for Manifest {
         buf.put_i64_le(summary.compacted);
         buf.put_u64_le(summary.sessions_opened);
         buf.put_u64_le(summary.session_uses);
-        summary.requests.encode(buf);
+        buf.put_u32_le(summary.requests.len() as u32);
+        for (number, digest) in &summary.requests {
+            buf.put_u32_le(*number);
+            digest.encode(buf);
+        }
         buf.put_u32_le(summary.sessions.len() as u32);
         for (number, digest) in &summary.sessions {
             buf.put_u8(*number);
@@ -224,7 +234,7 @@ impl Decode for Manifest {
             compacted: i64(reader)?,
             sessions_opened: reader.u64()?,
             session_uses: reader.u64()?,
-            requests: Digest::decode(reader)?,
+            requests: numbered(reader, |reader| Ok((reader.u32()?, Digest::decode(reader)?)))?,
             sessions: numbered(reader, |reader| Ok((reader.u8()?, Digest::decode(reader)?)))?,
         };
         let buckets: BTreeMap<u32, _> =

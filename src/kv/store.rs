@@ -9,13 +9,13 @@ use super::execute;
 use super::hash::{Domain, Hasher};
 use super::mvcc::Mvcc;
 use super::request::{Command, Op, RangeRequest, TxnRequest};
-use super::requests::Requests;
+use super::requests::{Answered, Requests, Retention, digest_from_requests};
 use super::response::{OpenSessionResponse, RangeResponse, Reply, Response};
 use super::session::{Admission, Sessions, digest_from_sections};
 use super::snapshot::Frozen;
 use super::txn;
 use super::validate::check;
-use crate::consensus::{Committed, Decode, Digest, Index, RequestId};
+use crate::consensus::{Committed, Decode, Digest, Index, Proposal, Recall, RequestId};
 
 /// The state that the cluster replicates; see [the module](super).
 ///
@@ -36,13 +36,18 @@ impl Default for Store {
 }
 
 impl Store {
-    /// An empty store: nothing applied, at revision 1.
+    /// An empty store: nothing applied, at revision 1. It remembers the ids of requests and not their replies.
     pub fn new() -> Self {
+        Self::keeping(Retention::default())
+    }
+
+    /// An empty store that remembers so much of requests.
+    pub fn keeping(retention: Retention) -> Self {
         Self {
             applied: Index::ZERO,
             mvcc: Mvcc::new(),
             sessions: Sessions::default(),
-            requests: Requests::default(),
+            requests: Requests::new(retention),
         }
     }
 
@@ -66,24 +71,32 @@ impl Store {
         self.mvcc.tree.bytes()
     }
 
-    /// Executes the commands of one slot, in order, and answers each that was executed or refused. A request id that
-    /// was seen before has no answer: it had one.
+    /// Executes the commands of one slot, in order, and says of each what came of it. A request id that was seen before
+    /// is not executed again.
     ///
     /// Never fails: any bytes have a defined effect, the same on every replica.
-    pub fn apply(&mut self, committed: &Committed) -> Vec<(RequestId, Reply)> {
+    pub fn apply(&mut self, committed: &Committed) -> Vec<(RequestId, Answered)> {
         assert_eq!(
             committed.index,
             self.applied.next(),
             "invariant 1: slots are executed in order, each once"
         );
         self.applied = committed.index;
-        let mut replies = Vec::with_capacity(committed.proposals.len());
-        for proposal in &committed.proposals {
-            if self.requests.admit(proposal.id) {
-                replies.push((proposal.id, self.apply_command(&proposal.command)));
-            }
+        let apply = |proposal: &Proposal| (proposal.id, self.apply_request(proposal));
+        committed.proposals.iter().map(apply).collect()
+    }
+
+    fn apply_request(&mut self, proposal: &Proposal) -> Answered {
+        if let Some(answered) = self.requests.answer(proposal.id) {
+            return answered;
         }
-        replies
+        let reply = self.apply_command(&proposal.command);
+        self.requests.executed(proposal.id, reply)
+    }
+
+    /// What is known of a request: whether it was executed, and what it answered if that is kept.
+    pub fn recall(&self, id: RequestId) -> Recall {
+        self.requests.recall(id)
     }
 
     fn apply_command(&mut self, command: &Bytes) -> Reply {
@@ -145,20 +158,19 @@ impl Store {
     /// hashed again.
     pub fn digest(&mut self) -> Digest {
         let tree = self.mvcc.tree.rehash();
-        let sessions = self.sessions.section_digests();
-        self.summary(sessions).digest(&tree)
+        self.summary().digest(&tree)
     }
 
-    /// What the state digest covers besides the keys.
-    pub(super) fn summary(&self, sessions: BTreeMap<u8, Digest>) -> Summary {
+    /// What the state digest covers besides the keys. Hashes what changed since it was last asked for.
+    pub(super) fn summary(&mut self) -> Summary {
         Summary {
             applied: self.applied,
             revision: self.mvcc.revision,
             compacted: self.mvcc.compacted,
             sessions_opened: self.sessions.opened,
             session_uses: self.sessions.uses,
-            requests: self.requests.digest(),
-            sessions,
+            requests: self.requests.section_digests(),
+            sessions: self.sessions.section_digests(),
         }
     }
 
@@ -179,7 +191,7 @@ pub(super) struct Summary {
     pub(super) compacted: i64,
     pub(super) sessions_opened: u64,
     pub(super) session_uses: u64,
-    pub(super) requests: Digest,
+    pub(super) requests: BTreeMap<u32, Digest>,
     pub(super) sessions: BTreeMap<u8, Digest>,
 }
 
@@ -192,7 +204,7 @@ impl Summary {
             .u64(self.compacted as u64)
             .u64(self.sessions_opened)
             .u64(self.session_uses)
-            .digest(&self.requests)
+            .digest(&digest_from_requests(&self.requests))
             .digest(&digest_from_sections(&self.sessions))
             .digest(tree)
             .finish()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::consensus::NodeId;
+use crate::consensus::{Keys, Misbehaviour, NodeId};
 use crate::wal::{DiskFault, WalOptions};
 
 /// After how long a request that got nowhere is rejected, by default. etcd's own is five seconds and two election
@@ -30,6 +30,9 @@ pub struct NodeConfig {
     pub cluster_id: u64,
     /// All members, in ascending order of ids.
     pub members: Vec<Member>,
+    /// The node's secret key, and everybody's public one: those above the members' ids are clients. Empty where the
+    /// protocol signs nothing.
+    pub keys: Keys,
     /// Where the node's data lies.
     pub data_dir: PathBuf,
     /// Whether an empty data directory may be initialised.
@@ -46,6 +49,8 @@ pub struct NodeConfig {
     pub blocked: Vec<NodeId>,
     /// The disk's fault before it is opened.
     pub disk_fault: DiskFault,
+    /// What the replica is told to do wrong.
+    pub misbehaviour: Option<Misbehaviour>,
 }
 
 impl NodeConfig {

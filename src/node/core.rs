@@ -13,10 +13,10 @@ use super::counters::Counters;
 use super::handle::{Answer, NodeError};
 use super::threads::{ToArchive, ToLog, ToStore};
 use crate::consensus::{
-    self, Committed, Index, InstallProgress, Lsn, NodeId, Pressure, Proposal, Protocol, ReadId, SnapshotMeta,
-    SnapshotPiece, Status,
+    self, Answers, Committed, Digest, Index, InstallProgress, Lsn, NodeId, Outcome, Pressure, Proposal,
+    Protocol, ReadId, Recall, RequestId, SnapshotMeta, SnapshotPiece, Status,
 };
-use crate::engine::{Effects, Event, ExecutorWork, Sequencer, Ticket};
+use crate::engine::{Effects, Event, ExecutorWork, Installed, Sequencer, Ticket};
 use crate::kv;
 use crate::transport::{Gate, LinkCounters, Links, Received, Wire};
 
@@ -40,10 +40,13 @@ pub(super) enum Request {
 pub(super) enum Report {
     Durable(Lsn),
     Storage(Pressure),
-    Applied(Index),
-    Checkpointed { meta: SnapshotMeta, durable: bool },
+    Applied { index: Index, outcomes: Vec<(RequestId, Outcome)> },
+    Recalled(Vec<(RequestId, Recall)>),
+    Checkpointed { index: Index, digest: Digest },
+    Saved(SnapshotMeta),
     Piece(SnapshotPiece),
     Install(InstallProgress),
+    Installed(Installed),
 }
 
 impl<P: Protocol> From<Report> for Event<P> {
@@ -51,10 +54,13 @@ impl<P: Protocol> From<Report> for Event<P> {
         match report {
             Report::Durable(lsn) => Self::Durable(lsn),
             Report::Storage(room) => Self::Storage(room),
-            Report::Applied(index) => Self::Applied(index),
-            Report::Checkpointed { meta, durable } => Self::Checkpointed { meta, durable },
+            Report::Applied { index, outcomes } => Self::Applied { index, outcomes },
+            Report::Recalled(requests) => Self::Recalled(requests),
+            Report::Checkpointed { index, digest } => Self::Checkpointed { index, digest },
+            Report::Saved(meta) => Self::Saved(meta),
             Report::Piece(piece) => Self::Piece(piece),
             Report::Install(progress) => Self::Install(progress),
+            Report::Installed(installed) => Self::Installed(installed),
         }
     }
 }
@@ -182,6 +188,13 @@ impl<P: Wire> Core<P> {
         for work in self.effects.archive.drain(..) {
             self.work.archive.send(ToArchive::Work(work)).map_err(|_| Gone)?;
         }
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        for (ticket, reply) in self.effects.answered.drain(..) {
+            if let Some(channel) = self.waiting.remove(&ticket) {
+                // The client may have gone away.
+                let _ = channel.send(Ok(Answer { reply, epoch }));
+            }
+        }
         for (ticket, rejection) in self.effects.rejected.drain(..) {
             if let Some(reply) = self.waiting.remove(&ticket) {
                 // The client may have gone away.
@@ -192,10 +205,12 @@ impl<P: Wire> Core<P> {
         Ok(())
     }
 
-    /// Takes the channels of those who wait for this work, to travel with it.
+    /// Takes the channels of those who wait for this work, to travel with it. Where clients count votes, those of
+    /// commands stay: it is the protocol that answers them.
     fn waiters(&mut self, work: &ExecutorWork) -> Vec<(Ticket, Reply)> {
         let mut take = |ticket| self.waiting.remove(&ticket).map(|reply| (ticket, reply));
         match work {
+            ExecutorWork::Commit(_) if P::ANSWERS == Answers::ByVote => Vec::new(),
             ExecutorWork::Commit(slots) => {
                 let mine =
                     |proposal: &&Proposal| (proposal.id.origin, proposal.id.incarnation) == self.origin;
@@ -203,7 +218,9 @@ impl<P: Wire> Core<P> {
                 proposals.filter_map(|proposal| take(Ticket::Command(proposal.id))).collect()
             }
             ExecutorWork::Read { id, .. } => take(Ticket::Read(*id)).into_iter().collect(),
-            ExecutorWork::Checkpoint(_) | ExecutorWork::Replace { .. } => Vec::new(),
+            ExecutorWork::Checkpoint(_) | ExecutorWork::Recall(_) | ExecutorWork::Replace { .. } => {
+                Vec::new()
+            }
         }
     }
 

@@ -11,7 +11,9 @@ use super::config::Member;
 use super::core::Request;
 use super::counters::{Counters, CountersSnapshot};
 use super::threads::ToStore;
-use crate::consensus::{Digest, Index, NodeId, Proposal, ReadId, RejectReason, Rejection, RequestId, Status};
+use crate::consensus::{
+    Answers, Digest, Index, NodeId, Proposal, ReadId, RejectReason, Rejection, RequestId, Status,
+};
 use crate::engine::{ExecutorWork, StoreStatus};
 use crate::kv;
 use crate::transport::{LinkCounters, LinkFaults};
@@ -33,6 +35,8 @@ pub struct Handle {
 pub(super) struct Shared {
     pub(super) id: NodeId,
     pub(super) protocol: &'static str,
+    pub(super) answers: Answers,
+    pub(super) misbehaviour: Option<String>,
     pub(super) cluster_name: String,
     pub(super) cluster_id: u64,
     pub(super) members: Vec<Member>,
@@ -84,6 +88,8 @@ pub struct NodeStatus {
     pub links: LinkCounters,
     /// Peers that a partition blocks.
     pub blocked: Vec<NodeId>,
+    /// The name of what the replica was told to do wrong.
+    pub misbehaviour: Option<String>,
 }
 
 impl NodeStatus {
@@ -142,7 +148,11 @@ impl Handle {
     }
 
     /// Reads linearizably: sees every write that was acknowledged by any node before the call. `op` must not write.
+    /// Where clients count votes, the read takes its place in the order, as a command that changes nothing.
     pub async fn read(&self, op: kv::Op) -> Result<Answer, NodeError> {
+        if self.shared.answers == Answers::ByVote {
+            return self.execute(&kv::Command { session: None, op }).await;
+        }
         let _permit = self.admit()?;
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Read(self.next_read(), op, reply))?;
@@ -193,8 +203,16 @@ impl Handle {
             let list: Vec<_> = blocked.iter().map(ToString::to_string).collect();
             status.why.insert(0, format!("partitioned from {}", list.join(", ")));
         }
+        let misbehaviour = self.shared.misbehaviour.clone();
         status.why.extend(self.shared.counters.slow_sync(self.shared.clock.now()));
-        Ok(NodeStatus { status, store, counters: self.shared.counters.snapshot(), links, blocked })
+        Ok(NodeStatus {
+            status,
+            store,
+            counters: self.shared.counters.snapshot(),
+            links,
+            blocked,
+            misbehaviour,
+        })
     }
 
     /// Asks the replica, if it leads, to hand over to `to`, or to whom it chooses. Returns when it has been asked; the

@@ -14,7 +14,7 @@ use super::core::{Core, Inbound, Inputs, Work};
 use super::counters::Counters;
 use super::handle::{Handle, MAX_REQUESTS, Shared};
 use super::threads::{self, Common, ToArchive, ToLog, ToStore};
-use crate::consensus::{Keys, NodeId};
+use crate::consensus::NodeId;
 use crate::engine::{self, Archive, EngineConfig, Executor, Logger, OpenError, Opened};
 use crate::transport::{BadAddress, Gate, LinkFaults, LinkSetup, Links, Wire};
 use crate::wal::{DataDir, DiskFault, DiskFaults, RealDisk, WalOptions};
@@ -116,6 +116,8 @@ impl Node {
         let shared = Shared {
             id: config.id,
             protocol: P::NAME,
+            answers: P::ANSWERS,
+            misbehaviour: config.misbehaviour.map(|misbehaviour| misbehaviour.behaviour),
             cluster_name: config.cluster_name,
             cluster_id: config.cluster_id,
             members: config.members,
@@ -227,7 +229,7 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
     let opened = engine::open::<P>(
         disk.wrap(Arc::new(RealDisk)),
         EngineConfig {
-            keys: Keys::default(),
+            keys: config.keys.clone(),
             id: config.id,
             cluster_id: config.cluster_id,
             members: config.members.iter().map(|member| member.id).collect(),
@@ -239,6 +241,7 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
             // What salts the log's checksums must be nothing that a client can know.
             wal: WalOptions { salt: rand::random(), ..config.wal },
             options,
+            misbehaviour: config.misbehaviour.clone(),
         },
     )?;
     let recovery = &opened.recovery;

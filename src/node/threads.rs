@@ -213,14 +213,18 @@ fn hand_on(
         // An archive that is gone has said why.
         let _ = archive.send(ToArchive::Work(work));
     }
-    if let Some(progress) = done.installed.take() {
-        common.report(Report::Install(progress));
+    if let Some(installed) = done.installed.take() {
+        common.report(Report::Installed(installed));
     }
     if let Some(index) = done.applied.take() {
-        common.report(Report::Applied(index));
+        common.report(Report::Applied { index, outcomes: std::mem::take(&mut done.outcomes) });
     }
-    if let Some(meta) = done.checkpointed.take() {
-        common.report(Report::Checkpointed { meta, durable: false });
+    if !done.recalled.is_empty() {
+        common.report(Report::Recalled(std::mem::take(&mut done.recalled)));
+    }
+    // The archive has the state by now.
+    if let Some((index, digest)) = done.checkpointed.take() {
+        common.report(Report::Checkpointed { index, digest });
     }
 }
 
@@ -285,13 +289,13 @@ fn report_archived(common: &Common, archived: Archived, store: &Sender<ToStore>)
     match archived {
         Archived::Saved(meta) => {
             tracing::info!("snapshot of index {} is durable: {} pieces", meta.index, meta.pieces);
-            common.report(Report::Checkpointed { meta, durable: true });
+            common.report(Report::Saved(meta));
         }
         Archived::Piece(piece) => common.report(Report::Piece(piece)),
         Archived::Progress(progress) => common.report(Report::Install(progress)),
-        Archived::Received { meta, store: content } => {
+        Archived::Received { meta, store: content, repair } => {
             tracing::info!("received the snapshot of index {}: {} pieces", meta.index, meta.pieces);
-            let work = ExecutorWork::Replace { meta, store: content };
+            let work = ExecutorWork::Replace { meta, store: content, repair };
             // A store thread that is gone leaves nobody to replace.
             let _ = store.send(ToStore::Work { work, replies: Vec::new() });
         }

@@ -13,6 +13,7 @@ use super::stages::encoded;
 use super::workload::Workload;
 use super::world::World;
 use crate::check::{Call, Consistency, Outcome, Ticket};
+use crate::consensus::Answers;
 use crate::kv::{Command, KvError, Op, Reply, Response, SessionTag};
 
 /// A client.
@@ -125,8 +126,10 @@ impl<P: Simulated> World<P> {
         let caller = Caller { client: c, attempt: client.attempt };
         let ask = match (current.consistency, current.reads()) {
             (Consistency::Serializable, _) => Ask::Serializable(current.op.clone()),
-            // Some reads go through the order, as those of clients that know no better.
-            (_, true) if !client.dice.chance(50) => Ask::Linearizable(current.op.clone()),
+            // Some reads go through the order, as those of clients that know no better; where clients count votes, all.
+            (_, true) if P::ANSWERS == Answers::ByNode && !client.dice.chance(50) => {
+                Ask::Linearizable(current.op.clone())
+            }
             _ => Ask::Command(encoded(&Command { session: current.tag, op: current.op.clone() })),
         };
         let (node, patience) = (client.node, client.patience.0);

@@ -249,6 +249,11 @@ impl<P: Simulated> World<P> {
             }
             self.give_archive(n, work);
         }
+        for (ticket, reply) in effects.answered.drain(..) {
+            if let Some(caller) = self.replica(n).waiting.remove(&ticket) {
+                self.answer(n, caller, Answer::Reply(reply));
+            }
+        }
         for (ticket, rejection) in effects.rejected.drain(..) {
             if let Ticket::Read(id) = ticket {
                 self.replica(n).asked_at.remove(&id);
@@ -278,7 +283,7 @@ impl<P: Simulated> World<P> {
                 let committed = self.replica(n).asked_at.remove(id).unwrap_or_default();
                 Agreement::read_point(node, *at, committed)
             }
-            ExecutorWork::Checkpoint(_) | ExecutorWork::Replace { .. } => Ok(()),
+            ExecutorWork::Checkpoint(_) | ExecutorWork::Recall(_) | ExecutorWork::Replace { .. } => Ok(()),
         }
     }
 
@@ -438,9 +443,9 @@ impl<P: Simulated> World<P> {
             self.give_archive(n, work);
         }
         let id = self.nodes[n].id;
-        if let Some(progress) = done.installed.take() {
-            self.stats.installs += u64::from(matches!(progress, InstallProgress::Done(_)));
-            self.report(n, Event::Install(progress));
+        if let Some(installed) = done.installed.take() {
+            self.stats.installs += 1;
+            self.report(n, Event::Installed(installed));
         }
         if let Some(index) = done.applied.take() {
             let replica = self.replica(n);
@@ -450,11 +455,14 @@ impl<P: Simulated> World<P> {
             if let Some(digest) = digest.flatten() {
                 self.agreement.digest(id, index, digest)?;
             }
-            self.report(n, Event::Applied(index));
+            self.report(n, Event::Applied { index, outcomes: std::mem::take(&mut done.outcomes) });
         }
-        if let Some(meta) = done.checkpointed.take() {
-            self.agreement.digest(id, meta.index, meta.digest)?;
-            self.report(n, Event::Checkpointed { meta, durable: false });
+        if !done.recalled.is_empty() {
+            self.report(n, Event::Recalled(std::mem::take(&mut done.recalled)));
+        }
+        if let Some((index, digest)) = done.checkpointed.take() {
+            self.agreement.digest(id, index, digest)?;
+            self.report(n, Event::Checkpointed { index, digest });
         }
         Ok(())
     }
@@ -516,14 +524,14 @@ impl<P: Simulated> World<P> {
                 self.stats.snapshots += 1;
                 self.watch.snapshot(id, &meta);
                 self.tell(n, || format!("snapshot of index {} is durable", meta.index));
-                self.report(n, Event::Checkpointed { meta, durable: true });
+                self.report(n, Event::Saved(meta));
             }
             Archived::Piece(piece) => self.report(n, Event::Piece(piece)),
             Archived::Progress(progress) => self.report(n, Event::Install(progress)),
-            Archived::Received { meta, store } => {
+            Archived::Received { meta, store, repair } => {
                 self.watch.snapshot(id, &meta);
                 self.tell(n, || format!("received the snapshot of index {}", meta.index));
-                self.give_store(n, ExecutorWork::Replace { meta, store });
+                self.give_store(n, ExecutorWork::Replace { meta, store, repair });
             }
             Archived::Full => self.later(n, FULL_DISK_RETRY, Step::Retry),
         }
@@ -551,10 +559,15 @@ impl<P: Simulated> World<P> {
             }
             Event::Timeout => "timeout".to_owned(),
             Event::Durable(lsn) => format!("hears that record {lsn} is durable"),
-            Event::Applied(index) => format!("executed up to {index}"),
-            Event::Checkpointed { meta, durable } => {
-                format!("checkpoint of index {}{}", meta.index, if *durable { ", durable" } else { "" })
+            Event::Applied { index, .. } => format!("executed up to {index}"),
+            Event::Recalled(requests) => {
+                let ids: Vec<_> = requests.iter().map(|(id, _)| id.to_string()).collect();
+                format!("hears what is known of commands {}", ids.join(", "))
             }
+            Event::Checkpointed { index, digest } => {
+                format!("checkpoint of index {index}: {}", digest.short())
+            }
+            Event::Saved(meta) => format!("hears that the snapshot of index {} is durable", meta.index),
             Event::Storage(room) => format!("the disk is {room:?}"),
             Event::Piece(piece) => format!("read piece {} of snapshot {}", piece.number, piece.meta.index),
             Event::Install(progress) => match progress {
@@ -564,6 +577,10 @@ impl<P: Simulated> World<P> {
                 InstallProgress::Done(meta) => format!("installed the snapshot of index {}", meta.index),
                 InstallProgress::Failed { index, why } => format!("cannot install snapshot {index}: {why}"),
             },
+            Event::Installed(installed) => {
+                let again = if installed.repair { ", to repair the store" } else { "" };
+                format!("installed the snapshot of index {}{again}", installed.meta.index)
+            }
             Event::TransferLeadership(to) => format!("is to hand over to {to:?}"),
         };
         self.trace.push(self.now, &self.nodes[n].name, &text);

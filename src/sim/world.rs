@@ -257,6 +257,7 @@ impl<P: Simulated> World<P> {
             request_timeout: REQUEST_TIMEOUT,
             wal: WalOptions { salt: salt.0, ..self.wal },
             options: self.settings.clone(),
+            misbehaviour: None,
         };
         match engine::open(Arc::new(node.disk.clone()), config) {
             Ok(opened) => self.started(n, opened),

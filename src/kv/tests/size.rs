@@ -25,7 +25,7 @@ fn bytes_follow_puts_deletes_and_compactions() {
 
     let restored = {
         let frozen = store.freeze();
-        let mut restore = Restore::new(frozen.index(), frozen.digest());
+        let mut restore = Restore::new(Retention::Ids, frozen.index(), frozen.digest());
         for number in 0..frozen.pieces() {
             restore.add(number, frozen.piece(number).unwrap()).unwrap();
         }

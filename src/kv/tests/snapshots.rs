@@ -26,7 +26,7 @@ fn pieces(frozen: &Frozen) -> Vec<Bytes> {
 }
 
 fn restore(frozen: &Frozen, pieces: &[Bytes]) -> Result<Store, RestoreError> {
-    let mut restore = Restore::new(frozen.index(), frozen.digest());
+    let mut restore = Restore::new(Retention::Ids, frozen.index(), frozen.digest());
     for (number, piece) in (0..).zip(pieces) {
         restore.add(number, piece.clone())?;
     }
@@ -66,7 +66,7 @@ proptest! {
         damaged[place] ^= change;
         let good = std::mem::replace(&mut pieces[number], damaged.into());
 
-        let mut restore = Restore::new(frozen.index(), frozen.digest());
+        let mut restore = Restore::new(Retention::Ids, frozen.index(), frozen.digest());
         for (number, piece) in (0..).zip(&pieces[..number]) {
             restore.add(number, piece.clone()).unwrap();
         }
@@ -124,7 +124,7 @@ fn pieces_come_in_any_order_behind_the_manifest_and_more_than_once() {
         store.execute(&Op::Put(put(&number.to_string(), &"v".repeat(1000)))).unwrap();
     }
     let frozen = store.freeze();
-    let mut restore = Restore::new(frozen.index(), frozen.digest());
+    let mut restore = Restore::new(Retention::Ids, frozen.index(), frozen.digest());
     let last = frozen.pieces() - 1;
     let piece = |number| frozen.piece(number).unwrap();
     assert_eq!(restore.add(last, piece(last)), Err(RestoreError::NoManifest { piece: last }));
@@ -138,13 +138,13 @@ fn pieces_come_in_any_order_behind_the_manifest_and_more_than_once() {
 fn what_is_missing_or_of_another_state_is_refused() {
     let frozen = store_with(&[("a", "1")]).freeze();
     let other = store_with(&[("a", "2")]).freeze();
-    let mut restore = Restore::new(frozen.index(), frozen.digest());
+    let mut restore = Restore::new(Retention::Ids, frozen.index(), frozen.digest());
     assert!(matches!(restore.add(0, other.piece(0).unwrap()), Err(RestoreError::WrongManifest { .. })));
     restore.add(0, frozen.piece(0).unwrap()).unwrap();
     assert_eq!(restore.add(1, other.piece(1).unwrap()), Err(RestoreError::WrongPiece { piece: 1 }));
     assert_eq!(restore.finish().unwrap_err(), RestoreError::Incomplete { sections: 2 });
 
-    let mut at_another_index = Restore::new(Index(5), frozen.digest());
+    let mut at_another_index = Restore::new(Retention::Ids, Index(5), frozen.digest());
     at_another_index.add(0, frozen.piece(0).unwrap()).unwrap_err();
-    Restore::new(Index(0), Digest::default()).finish().unwrap_err();
+    Restore::new(Retention::Ids, Index(0), Digest::default()).finish().unwrap_err();
 }

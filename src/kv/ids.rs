@@ -1,0 +1,119 @@
+//! [`Ids`]: which request ids were executed, without what they answered.
+
+use bytes::{BufMut, BytesMut};
+use imbl::OrdMap;
+
+use crate::consensus::{Decode, DecodeError, Encode, NodeId, Reader, RequestId};
+
+/// How far behind an origin's newest executed counter another may still come and be executed. More than a node keeps
+/// in flight, since what falls behind is dropped: nobody knows any more whether it was executed.
+pub const REQUEST_WINDOW: u64 = 65_536;
+
+/// The executed requests of every origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ids {
+    origins: OrdMap<NodeId, Window>,
+}
+
+/// What one origin had executed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Window {
+    /// The origin's newest life of which something was executed; what older ones proposed is not executed any more.
+    incarnation: u64,
+    /// The executed counters within the window as runs, first to last, that do not touch. Usually one: the gaps are
+    /// proposals that were lost.
+    runs: OrdMap<u64, u64>,
+}
+
+impl Window {
+    /// Whether a counter was executed before, or may have been.
+    fn has(&self, counter: u64) -> bool {
+        let before = self.runs.get_prev(&counter);
+        before.is_some_and(|(_, last)| counter <= *last) || too_old(counter, self.newest())
+    }
+
+    /// Notes a counter as executed; `false` if it was before, or may have been.
+    fn admit(&mut self, counter: u64) -> bool {
+        if self.has(counter) {
+            return false;
+        }
+        let before = self.runs.get_prev(&counter).map(|(&first, &last)| (first, last));
+        let mut run = (counter, counter);
+        if let Some((first, _)) = before.filter(|(_, last)| last + 1 == counter) {
+            run.0 = first;
+        }
+        if let Some(last) = counter.checked_add(1).and_then(|next| self.runs.remove(&next)) {
+            run.1 = last;
+        }
+        self.runs.insert(run.0, run.1);
+        self.forget_old();
+        true
+    }
+
+    fn newest(&self) -> u64 {
+        self.runs.get_max().map_or(0, |(_, last)| *last)
+    }
+
+    /// Drops the runs below the window: what lies there counts as executed anyway.
+    fn forget_old(&mut self) {
+        let newest = self.newest();
+        while let Some((first, _)) = self.runs.get_min().copied().filter(|(_, last)| too_old(*last, newest)) {
+            self.runs.remove(&first);
+        }
+    }
+}
+
+/// Whether a counter is below the window that ends at the newest one.
+fn too_old(counter: u64, newest: u64) -> bool {
+    counter.checked_add(REQUEST_WINDOW).is_some_and(|edge| edge <= newest)
+}
+
+impl Ids {
+    /// Notes a request as executed; `false` if it is not to be executed: it was before, or may have been.
+    pub(super) fn admit(&mut self, id: RequestId) -> bool {
+        let window = self.origins.entry(id.origin).or_default();
+        if id.incarnation < window.incarnation {
+            return false;
+        }
+        if id.incarnation > window.incarnation {
+            *window = Window { incarnation: id.incarnation, runs: OrdMap::new() };
+        }
+        window.admit(id.counter)
+    }
+
+    /// Whether a request was executed before, or may have been.
+    pub(super) fn has(&self, id: RequestId) -> bool {
+        self.origins.get(&id.origin).is_some_and(|window| {
+            id.incarnation < window.incarnation
+                || (id.incarnation == window.incarnation && window.has(id.counter))
+        })
+    }
+}
+
+impl Encode for Ids {
+    fn encode(&self, buf: &mut BytesMut) {
+        buf.put_u32_le(self.origins.len() as u32);
+        for (origin, window) in &self.origins {
+            origin.encode(buf);
+            buf.put_u64_le(window.incarnation);
+            buf.put_u32_le(window.runs.len() as u32);
+            for (first, last) in &window.runs {
+                buf.put_u64_le(*first);
+                buf.put_u64_le(*last);
+            }
+        }
+    }
+}
+
+impl Decode for Ids {
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let mut origins = OrdMap::new();
+        for _ in 0..reader.u32()? {
+            let (origin, incarnation) = (NodeId::decode(reader)?, reader.u64()?);
+            let count = reader.u32()?;
+            let runs = (0..count).map(|_| Ok((reader.u64()?, reader.u64()?))).collect::<Result<_, _>>()?;
+            origins.insert(origin, Window { incarnation, runs });
+        }
+        Ok(Self { origins })
+    }
+}
