@@ -65,6 +65,8 @@ pub struct VoterConfig {
     pub id: NodeId,
     /// The client's secret key, whose public one the replicas know, and the members' public ones.
     pub keys: Keys,
+    /// How many replicas must answer alike: one more than may lie. While fewer are reached, nothing is asked.
+    pub votes: usize,
     /// After how long a request without enough replies is sent again, to all.
     pub retry: Duration,
 }
@@ -121,7 +123,7 @@ impl Voters {
             retry: config.retry,
             request_timeout: timeout,
         });
-        let owner = Owner { id: config.id, incarnation, replicas: config.members.len() };
+        let owner = Owner { id: config.id, incarnation, replicas: config.members.len(), votes: config.votes };
         let addresses: Vec<&str> = config.members.iter().map(|(_, address)| address.as_str()).collect();
         let one = AnyNode::new(&addresses, options)?;
         let (orders, taken) = mpsc::channel(MAX_CALLS);

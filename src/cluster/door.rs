@@ -37,13 +37,15 @@ impl Door {
     /// clients have neither.
     pub fn open(config: &ClusterConfig, id: u64, file: &Path) -> Result<Self> {
         let addresses = config.members.iter().map(|member| member.address.clone()).collect();
-        let Some(connect) = config.entry().connect else { return Ok(Self::to_any_node(addresses)) };
+        let entry = config.entry();
+        let Some(connect) = entry.connect else { return Ok(Self::to_any_node(addresses)) };
         let members = config.members.iter().map(|member| (NodeId(member.id), member.address.clone()));
         let voters = VoterConfig {
             cluster_id: config.cluster_id,
             members: members.collect(),
             id: NodeId(id),
             keys: keys::ring(config, id, file)?,
+            votes: entry.faults_of(config.members.len() as u64) as usize + 1,
             retry: retry_of(config),
         };
         Ok(Self { addresses, voters: Some((connect, voters)) })

@@ -43,9 +43,6 @@ pub trait VotingClient: Sized + Send + 'static {
     /// The deadline may have come. An early one does nothing.
     fn on_timeout(&mut self, now: Time, out: &mut ClientOutput<Self::Protocol>);
 
-    /// How many replicas must answer alike: with fewer there is no use in asking.
-    fn votes(&self) -> usize;
-
     /// When something is to be sent again or given up.
     fn deadline(&self) -> Option<Time>;
 }

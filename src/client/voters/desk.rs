@@ -39,6 +39,8 @@ pub(super) struct Owner {
     pub(super) incarnation: u64,
     /// How many replicas the cluster has.
     pub(super) replicas: usize,
+    /// How many of them must answer alike.
+    pub(super) votes: usize,
 }
 
 /// A call that has its number.
@@ -124,7 +126,7 @@ impl<C: VotingClient> Desk<C> {
         reached: usize,
     ) -> Vec<(NodeId, <C::Protocol as Protocol>::Message)> {
         self.expire(now, reached, |asked| asked.is_none());
-        if reached >= self.client.votes() {
+        if reached >= self.owner.votes {
             self.hand_on(now);
         }
         if self.client.deadline().is_some_and(|deadline| deadline <= now) {
@@ -164,7 +166,7 @@ impl<C: VotingClient> Desk<C> {
         let due: Vec<u64> =
             due.map(|(_, counter)| *counter).filter(|counter| meant(asked(*counter))).collect();
         for counter in due {
-            let (replicas, votes) = (self.owner.replicas, self.client.votes());
+            let Owner { replicas, votes, .. } = self.owner;
             if self.waiting.remove(&counter).is_some() {
                 self.tell(counter, |_| Err(not_asked(reached, replicas, votes)));
             } else {

@@ -103,10 +103,6 @@ impl VotingClient for Scripted {
         }
     }
 
-    fn votes(&self) -> usize {
-        VOTES
-    }
-
     fn deadline(&self) -> Option<Time> {
         self.due
     }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::desk::{Call, Verdict};
 use super::driver::MAX_CALLS;
-use super::scripted::{GARBLED, MISTAKEN, Played, REFUSED, Scripted, checked};
+use super::scripted::{GARBLED, MISTAKEN, Played, REFUSED, Scripted, VOTES, checked};
 use super::*;
 use crate::consensus::toy::ToyMessage;
 use crate::consensus::{Scheme, SecretKey, Time};
@@ -22,6 +22,7 @@ fn config() -> VoterConfig {
         members: (1..=4).map(|id| (NodeId(id), "127.0.0.1:1".to_owned())).collect(),
         id: ME,
         keys: Keys::new(key(99), (1..=4).map(|id| (NodeId(id), key(id).public())).collect()),
+        votes: VOTES,
         retry: DEFAULT_RETRY,
     }
 }
@@ -41,7 +42,7 @@ fn desk() -> Desk<Scripted> {
         retry: Duration::from_millis(100),
         request_timeout: Duration::from_secs(5),
     };
-    Desk::new(Owner { id: ME, incarnation: 5, replicas: 4 }, Scripted::new(setup))
+    Desk::new(Owner { id: ME, incarnation: 5, replicas: 4, votes: VOTES }, Scripted::new(setup))
 }
 
 fn call(desk: &mut Desk<Scripted>, deadline: Time) -> oneshot::Receiver<Verdict> {
