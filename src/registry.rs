@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use crate::client::{self, Client, VoterConfig};
 use crate::consensus::raft::Raft;
 use crate::consensus::{Answers, Behaviour, Decode, NodeId, Protocol, Role};
 use crate::node::{Node, NodeConfig, StartError};
@@ -31,6 +32,8 @@ pub struct Entry {
     pub signs: bool,
     /// What a node can be told to do wrong; none where only crashes are tolerated. The first is the default.
     pub behaviours: &'static [Behaviour],
+    /// Makes a client that signs what it asks and counts votes; `None` where any node is believed.
+    pub connect: Option<Connect>,
     /// Starts a node. Must be called within a tokio runtime.
     pub start: fn(NodeConfig) -> Result<Node, StartError>,
     /// Checks the protocol's section of the configuration.
@@ -42,6 +45,9 @@ pub struct Entry {
     /// How it is simulated.
     pub simulation: Simulation,
 }
+
+/// Makes a client that counts votes. Must be called within a tokio runtime.
+pub type Connect = fn(VoterConfig, client::Options) -> Result<Client, client::Error>;
 
 /// How a protocol is simulated.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +99,7 @@ struct Line {
     default_nodes: u64,
     default_port: u16,
     words: Words,
+    connect: Option<Connect>,
 }
 
 /// All protocols.
@@ -108,6 +115,7 @@ pub static PROTOCOLS: &[Entry] = &[entry::<Raft>(Line {
         epoch: "term",
         index: "index",
     },
+    connect: None,
 })];
 
 impl Entry {
@@ -166,6 +174,7 @@ const fn entry<P: Wire + Simulated>(line: Line) -> Entry {
         words: line.words,
         signs: matches!(P::ANSWERS, Answers::ByVote),
         behaviours: P::BEHAVIOURS,
+        connect: line.connect,
         start: Node::start::<P>,
         check_options: check_options::<P>,
         default_options: default_options::<P>,
@@ -215,6 +224,7 @@ pub(crate) mod tests {
                 epoch: "view",
                 index: "sequence",
             },
+            connect: None,
         });
         const BEHAVIOURS: &[Behaviour] = &[
             Behaviour { name: "wrong-digest", summary: "promises what nobody proposed" },
