@@ -6,8 +6,9 @@
 
 use bytes::Bytes;
 
+use crate::client::{self, Client, VoterConfig};
 use crate::consensus::raft::Raft;
-use crate::consensus::{Answers, Behaviour, Decode, Protocol, Role};
+use crate::consensus::{Answers, Behaviour, Decode, NodeId, Protocol, Role};
 use crate::node::{Node, NodeConfig, StartError};
 use crate::sim::{self, Outcome, Report, RunOptions, Shrunk, Simulated, Sweep};
 use crate::transport::Wire;
@@ -31,6 +32,8 @@ pub struct Entry {
     pub signs: bool,
     /// What a node can be told to do wrong; none where only crashes are tolerated. The first is the default.
     pub behaviours: &'static [Behaviour],
+    /// Makes a client that signs what it asks and counts votes; `None` where any node is believed.
+    pub connect: Option<Connect>,
     /// Starts a node. Must be called within a tokio runtime.
     pub start: fn(NodeConfig) -> Result<Node, StartError>,
     /// Checks the protocol's section of the configuration.
@@ -43,6 +46,9 @@ pub struct Entry {
     pub simulation: Simulation,
 }
 
+/// Makes a client that counts votes. Must be called within a tokio runtime.
+pub type Connect = fn(VoterConfig, client::Options) -> Result<Client, client::Error>;
+
 /// How a protocol is simulated.
 #[derive(Clone, Copy, Debug)]
 pub struct Simulation {
@@ -50,6 +56,8 @@ pub struct Simulation {
     pub run: fn(&RunOptions) -> Report,
     /// Runs many.
     pub sweep: fn(&Sweep, &(dyn Fn(u64) + Sync)) -> Outcome,
+    /// Refuses liars that there cannot be: see [`sim::check_liars`]. The number is that of the nodes, if it is said.
+    pub check_liars: fn(&[(NodeId, String)], Option<usize>) -> Result<(), String>,
     /// Finds the faults that a failure takes.
     pub shrink: fn(&RunOptions, &Report) -> Shrunk,
 }
@@ -92,6 +100,7 @@ struct Line {
     default_nodes: u64,
     default_port: u16,
     words: Words,
+    connect: Option<Connect>,
 }
 
 /// All protocols.
@@ -107,6 +116,7 @@ pub static PROTOCOLS: &[Entry] = &[entry::<Raft>(Line {
         epoch: "term",
         index: "index",
     },
+    connect: None,
 })];
 
 impl Entry {
@@ -165,11 +175,17 @@ const fn entry<P: Wire + Simulated>(line: Line) -> Entry {
         words: line.words,
         signs: matches!(P::ANSWERS, Answers::ByVote),
         behaviours: P::BEHAVIOURS,
+        connect: line.connect,
         start: Node::start::<P>,
         check_options: check_options::<P>,
         default_options: default_options::<P>,
         render_record: render_record::<P>,
-        simulation: Simulation { run: sim::run::<P>, sweep: sim::sweep::<P>, shrink: sim::shrink::<P> },
+        simulation: Simulation {
+            run: sim::run::<P>,
+            sweep: sim::sweep::<P>,
+            check_liars: sim::check_liars::<P>,
+            shrink: sim::shrink::<P>,
+        },
     }
 }
 
@@ -209,6 +225,7 @@ pub(crate) mod tests {
                 epoch: "view",
                 index: "sequence",
             },
+            connect: None,
         });
         const BEHAVIOURS: &[Behaviour] = &[
             Behaviour { name: "wrong-digest", summary: "promises what nobody proposed" },

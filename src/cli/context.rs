@@ -40,12 +40,6 @@ impl<'a> Context<'a> {
     pub fn dir(&self) -> CliResult<ClusterDir> {
         Ok(self.state.choose(self.name.as_deref())?)
     }
-
-    /// Where the nodes of the chosen cluster listen.
-    pub async fn endpoints(&self) -> CliResult<Vec<String>> {
-        let info = self.cluster().await?.info().await?;
-        Ok(info.nodes.into_iter().map(|node| node.address).collect())
-    }
 }
 
 /// Waits for Ctrl-C or SIGTERM. From the moment this is called (not awaited) they no longer end the process.

@@ -5,6 +5,7 @@
 //! `value_base64` instead.
 
 mod print;
+mod reach;
 mod txn_text;
 
 use std::ffi::OsString;
@@ -15,8 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 
-use super::{CliError, CliResult, Exit, Output};
+use self::reach::ReachArgs;
+use super::{CliError, CliResult, Context, Exit, Output};
 use crate::client::{Client, Consistency, ControlClient, Error, Options};
+use crate::cluster::Door;
 use crate::kv::{DeleteRangeRequest, PutRequest, RangeRequest};
 
 /// How much of standard input `kv txn` reads: more than a request may have.
@@ -25,6 +28,14 @@ const MAX_TXN_TEXT: u64 = 8 << 20;
 /// How long a node may take to say why it does not serve.
 const REASON_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// What there must be for a cluster to serve.
+const QUORUM: &str = "enough nodes must run and reach each other: more than half of them, or more than two thirds where \
+                      nodes may lie; see `consensusctl status`";
+
+/// Said of what a single node answers in a cluster whose nodes may lie.
+const ONE_REPLICAS_WORD: &str =
+    "note: a serializable read is one replica's word: it may be old, and it may be a lie";
+
 /// `kv …`.
 #[derive(Args, Clone, Debug)]
 #[command(
@@ -32,9 +43,8 @@ const REASON_TIMEOUT: Duration = Duration::from_millis(500);
                         5 no node was reached."
 )]
 pub struct KvArgs {
-    /// Nodes to talk to, as host:port, separated by commas; else those of the cluster that runs on this machine
-    #[arg(long, global = true, value_name = "ADDRESS", value_delimiter = ',')]
-    endpoints: Vec<String>,
+    #[command(flatten)]
+    reach: ReachArgs,
     /// How long to try before giving up
     #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -87,36 +97,39 @@ enum KvCommand {
 }
 
 impl KvArgs {
-    /// The nodes that the user named; none to ask for those of the cluster on this machine.
-    pub fn endpoints(&self) -> &[String] {
-        &self.endpoints
+    /// The way into the cluster that the user means.
+    pub async fn door(&self, context: &mut Context<'_>) -> CliResult<Door> {
+        self.reach.door(context).await
     }
 
-    /// Carries out the command on the cluster whose nodes are at `endpoints`.
-    pub async fn run(self, endpoints: &[String], out: &mut Output) -> CliResult {
-        match self.attempt(endpoints, out).await {
+    /// Carries out the command on the cluster behind `door`.
+    pub async fn run(self, door: &Door, out: &mut Output) -> CliResult {
+        match self.attempt(door, out).await {
             Err(error) if matches!(error.exit, Exit::Unknown | Exit::Unreachable) => {
-                Err(with_reasons(error, &reasons(endpoints).await))
+                Err(with_reasons(error, &reasons(door.addresses()).await))
             }
             ended => ended,
         }
     }
 
-    async fn attempt(self, endpoints: &[String], out: &mut Output) -> CliResult {
+    async fn attempt(self, door: &Door, out: &mut Output) -> CliResult {
         match self.command {
             KvCommand::Put { key, value } => {
-                let client = connect(endpoints, self.timeout).await?;
+                let client = connect(door, self.timeout).await?;
                 let put = PutRequest { key: bytes(key), value: bytes(value), ..Default::default() };
                 print::put(out, &client.put(put).await.map_err(explain)?)
             }
             KvCommand::Get { key, prefix, serializable, revision } => {
-                let client = connect(endpoints, self.timeout).await?;
+                let client = connect(door, self.timeout).await?;
                 let consistency =
                     if serializable { Consistency::Serializable } else { Consistency::Linearizable };
+                if serializable && door.counts_votes() {
+                    out.note(ONE_REPLICAS_WORD);
+                }
                 get(&client, bytes(key), prefix, revision, consistency, out).await
             }
             KvCommand::Del { key, prefix } => {
-                let client = connect(endpoints, self.timeout).await?;
+                let client = connect(door, self.timeout).await?;
                 let (key, range_end) = span(bytes(key), prefix);
                 let delete = DeleteRangeRequest { key, range_end, prev_kv: false };
                 print::deleted(out, &client.delete(delete).await.map_err(explain)?)
@@ -124,7 +137,7 @@ impl KvArgs {
             KvCommand::Txn => {
                 // Read and understood before anyone is asked: a mistake must not depend on the cluster.
                 let txn = txn_text::parse(&standard_input()?)?;
-                let client = connect(endpoints, self.timeout).await?;
+                let client = connect(door, self.timeout).await?;
                 print::txn(out, &client.txn(txn).await.map_err(explain)?)
             }
         }
@@ -154,9 +167,9 @@ async fn get(
     print::one(out, kv, found.revision)
 }
 
-async fn connect(endpoints: &[String], timeout: Duration) -> CliResult<Client> {
+async fn connect(door: &Door, timeout: Duration) -> CliResult<Client> {
     let options = Options { timeout, ..Default::default() };
-    Client::connect(endpoints, options).await.map_err(|error| match error {
+    door.connect(options).await.map_err(|error| match error {
         // Nothing was sent yet: the only thing that can be wrong is an address.
         Error::Refused { message, .. } => CliError::usage(message),
         other => explain(other),
@@ -220,7 +233,7 @@ fn with_reasons(error: CliError, reasons: &[String]) -> CliError {
     match error.exit {
         Exit::Unreachable => {
             CliError::failed(format!("nothing was done: the nodes answer but do not serve\n  {said}"))
-                .hint("more than half of the nodes must run and reach each other: see `consensusctl status`")
+                .hint(QUORUM)
         }
         _ => CliError { message: format!("{}\n  {said}", error.message), ..error },
     }
@@ -243,13 +256,14 @@ fn explain(error: Error) -> CliError {
 
 fn hint_for(message: &str) -> Option<&'static str> {
     let known = [
-        ("no leader", "more than half of the nodes must run and reach each other: see `consensusctl status`"),
-        ("timed out", "more than half of the nodes must run and reach each other: see `consensusctl status`"),
+        ("no leader", QUORUM),
+        ("timed out", QUORUM),
         ("space exceeded", "make room on the node's disk; it goes on by itself"),
         (
             "has been compacted",
             "revisions before the last compaction are gone; leave out --revision for the newest",
         ),
+        ("could be reached", QUORUM),
         ("too large", "a request may have 1.5 MiB"),
     ];
     known.into_iter().find(|(part, _)| message.contains(part)).map(|(_, hint)| hint)

@@ -76,11 +76,8 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Supervisor(args) => supervisor::run(&mut context, args).await,
         Command::Keys(command) => keys::run(&mut context, &command),
         Command::Kv(args) => {
-            let mut endpoints = args.endpoints().to_vec();
-            if endpoints.is_empty() {
-                endpoints = context.endpoints().await?;
-            }
-            args.run(&endpoints, context.out).await
+            let door = args.door(&mut context).await?;
+            args.run(&door, context.out).await
         }
         Command::Status(args) => status::run(&mut context, args).await,
         Command::Wait(args) => status::wait(&mut context, args).await,

@@ -184,7 +184,7 @@ async fn a_hint_at_the_leader_is_followed() {
     let (_, third) = Double::start(3, 1, []).await;
     let client = Client::connect(&[first, second_address, third], without_sessions()).await.unwrap();
     // Whether the search met node 3 before the leader answered is a matter of luck: let it answer now.
-    client.nodes().learn(2, NodeId(3));
+    client.any_node().nodes().learn(2, NodeId(3));
     assert_eq!(client.put(a_put()).await.unwrap().revision, 3);
     assert_eq!(second.seen().len(), 0);
 }

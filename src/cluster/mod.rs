@@ -40,6 +40,7 @@
 
 mod boot;
 mod client;
+mod door;
 mod error;
 mod faults;
 mod host;
@@ -61,6 +62,7 @@ pub mod wire;
 
 pub use boot::{Boot, run};
 pub use client::Cluster;
+pub use door::Door;
 pub use error::{Error, ErrorKind, Result};
 pub use faults::{DiskFault, Partition};
 pub use host::{Host, NodeStart, node_config};

@@ -97,7 +97,7 @@ async fn kv(endpoint: &str, format: Format, args: &[&str]) -> Result<String, Cli
     let facts = Facts::default();
     let mut out = Output::to(format, Box::new(facts.clone()), Box::new(io::sink()));
     let line = CommandLine::try_parse_from([&["kv"], args].concat()).unwrap();
-    line.kv.run(&[endpoint.to_owned()], &mut out).await?;
+    line.kv.run(&Door::to_any_node(vec![endpoint.to_owned()]), &mut out).await?;
     let facts = facts.0.lock().unwrap().clone();
     Ok(String::from_utf8(facts).unwrap())
 }

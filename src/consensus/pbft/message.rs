@@ -4,9 +4,8 @@
 //! it, whoever passed it on. A message therefore names its signer itself, and the link over which it came says only whom
 //! to answer.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::consensus::codec::put_bytes;
 use crate::consensus::{Digest, Encode, NodeId, RequestId, Signature, WallTime};
 
 /// The view: which replica is the primary (TOCS §4.1).
@@ -18,7 +17,7 @@ pub struct View(pub u64);
 pub struct Sequence(pub u64);
 
 /// A content and its signature, made by the replica or client that the content names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed<T> {
     /// What is signed.
     pub body: T,

@@ -1,0 +1,40 @@
+//! What replicas say, counted.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use super::super::message::View;
+use crate::consensus::{Digest, NodeId};
+
+/// The results of one command, by replica. Only their digests, so that a liar's long ones take no room.
+#[derive(Debug, Default)]
+pub(super) struct Votes(BTreeMap<NodeId, Option<Digest>>);
+
+impl Votes {
+    /// Counts a replica's result in place of what it said before, and returns how many replicas say the same.
+    pub(super) fn insert(&mut self, replica: NodeId, result: Option<&Bytes>) -> usize {
+        let vote = result.map(|bytes| Digest(Sha256::digest(bytes).into()));
+        self.0.insert(replica, vote);
+        self.0.values().filter(|other| **other == vote).count()
+    }
+}
+
+/// The highest view that each replica claimed to be in.
+#[derive(Debug, Default)]
+pub(super) struct Views(BTreeMap<NodeId, View>);
+
+impl Views {
+    pub(super) fn insert(&mut self, replica: NodeId, view: View) {
+        let known = self.0.entry(replica).or_default();
+        *known = view.max(*known);
+    }
+
+    /// The highest view that as many replicas as `weak` have reached, one of which is honest.
+    pub(super) fn confirmed(&self, weak: usize) -> View {
+        let mut views: Vec<View> = self.0.values().copied().collect();
+        views.sort_unstable_by(|a, b| b.cmp(a));
+        views.get(weak - 1).copied().unwrap_or_default()
+    }
+}

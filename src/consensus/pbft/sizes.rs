@@ -1,0 +1,97 @@
+//! What messages are called and how much room they take.
+
+use super::message::{Batch, Message, NewView, Prepared, Reply, Request, Signed, Stable, ViewChange};
+
+/// About what a statement's fixed fields and its signature take.
+const STATEMENT_BYTES: usize = 160;
+/// About what a command takes besides its own bytes.
+const COMMAND_BYTES: usize = 16;
+
+impl Request {
+    /// Bytes of its commands.
+    pub fn command_bytes(&self) -> usize {
+        self.commands.iter().map(|(_, command)| command.len()).sum()
+    }
+}
+
+impl Signed<Request> {
+    /// About how many bytes it takes, in memory, on disk or on the network.
+    pub fn size(&self) -> usize {
+        STATEMENT_BYTES + self.body.commands.len() * COMMAND_BYTES + self.body.command_bytes()
+    }
+}
+
+impl Batch {
+    /// About how many bytes it takes, in memory, on disk or on the network.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(Signed::<Request>::size).sum()
+    }
+
+    /// How many commands it holds.
+    pub fn commands(&self) -> usize {
+        self.0.iter().map(|request| request.body.commands.len()).sum()
+    }
+}
+
+fn prepared_size(prepared: &Prepared) -> usize {
+    STATEMENT_BYTES * (1 + prepared.prepares.len())
+}
+
+fn stable_size(stable: &Stable) -> usize {
+    STATEMENT_BYTES * stable.checkpoints.len()
+}
+
+fn view_change_size(view_change: &ViewChange) -> usize {
+    let prepared: usize = view_change.prepared.iter().map(prepared_size).sum();
+    STATEMENT_BYTES + stable_size(&view_change.stable) + prepared
+}
+
+fn new_view_size(new_view: &NewView) -> usize {
+    let view_changes: usize = new_view.view_changes.iter().map(|signed| view_change_size(&signed.body)).sum();
+    view_changes + STATEMENT_BYTES * (1 + new_view.pre_prepares.len())
+}
+
+fn reply_size(reply: &Reply) -> usize {
+    let result = |result: &Option<bytes::Bytes>| result.as_ref().map_or(0, bytes::Bytes::len);
+    reply.results.iter().map(|(_, bytes)| COMMAND_BYTES + result(bytes)).sum()
+}
+
+impl crate::consensus::Message for Message {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "Request",
+            Self::PrePrepare { .. } => "PrePrepare",
+            Self::Prepare(_) => "Prepare",
+            Self::Commit(_) => "Commit",
+            Self::Reply(_) => "Reply",
+            Self::Checkpoint(_) => "Checkpoint",
+            Self::Stable(_) => "Stable",
+            Self::ViewChange(_) => "ViewChange",
+            Self::NewView(_) => "NewView",
+            Self::Status(_) => "Status",
+            Self::FetchBatch(_) => "FetchBatch",
+            Self::Batch { .. } => "Batch",
+            Self::FetchState(_) => "FetchState",
+            Self::State(_) => "State",
+        }
+    }
+
+    fn size(&self) -> usize {
+        STATEMENT_BYTES
+            + match self {
+                Self::Request(request) => request.size(),
+                Self::PrePrepare { batch, .. } | Self::Batch { batch, .. } => batch.size(),
+                Self::Reply(reply) => reply_size(&reply.body),
+                Self::Stable(stable) => stable_size(stable),
+                Self::ViewChange(signed) => view_change_size(&signed.body),
+                Self::NewView(signed) => new_view_size(&signed.body),
+                Self::State(state) => state.data.as_ref().map_or(0, bytes::Bytes::len),
+                Self::Prepare(_)
+                | Self::Commit(_)
+                | Self::Checkpoint(_)
+                | Self::Status(_)
+                | Self::FetchBatch(_)
+                | Self::FetchState(_) => 0,
+            }
+    }
+}
