@@ -1,25 +1,39 @@
-//! [`Pbft`]: the protocol as the rest of the crate knows it.
+//! [`Pbft`]: the protocol as the rest of the crate knows it: the honest replica, and around it, if it is told to lie, the
+//! adversary.
 
+use super::adversary::{Adversary, BEHAVIOURS};
 use super::check::Checker;
-use super::message::Message;
+use super::message::{Message, View};
 use super::options::Options;
 use super::record::Record;
 use super::recover;
 use super::replica::Replica;
 use crate::consensus::{
-    Answers, Checked, Input, NodeId, Output, Protocol, RecoverError, Recovered, Refused, Setup, Status, Time,
+    Answers, Behaviour, Checked, Input, Misbehaviour, NodeId, Output, Protocol, RecoverError, Recovered,
+    Refused, Setup, Status, Time,
 };
 
-/// A PBFT replica.
+/// A PBFT replica, which may be told to lie.
 #[derive(Debug)]
 pub struct Pbft {
     replica: Replica,
+    adversary: Option<Adversary>,
 }
 
 impl Pbft {
     /// The honest replica.
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// The view that it is in, or wants to enter.
+    pub fn view(&self) -> View {
+        self.replica.view
+    }
+
+    /// Whether it is the primary of a view that is installed.
+    pub fn is_primary(&self) -> bool {
+        self.replica.is_primary()
     }
 }
 
@@ -31,9 +45,10 @@ impl Protocol for Pbft {
 
     const NAME: &'static str = "pbft";
     const ANSWERS: Answers = Answers::ByVote;
+    const BEHAVIOURS: &'static [Behaviour] = BEHAVIOURS;
 
     fn recover(setup: Setup<Self>, recovered: Recovered<Record>) -> Result<Self, RecoverError> {
-        Ok(Self { replica: recover::recover(&setup, recovered)? })
+        Ok(Self { replica: recover::recover(&setup, recovered)?, adversary: None })
     }
 
     fn check_options(options: &Options) -> Result<(), String> {
@@ -49,7 +64,16 @@ impl Protocol for Pbft {
     }
 
     fn handle(&mut self, now: Time, input: Input<Message>, out: &mut Output<Self>) {
+        let Some(adversary) = &mut self.adversary else { return self.replica.handle(now, input, out) };
+        let before = out.messages.len();
+        let mut asides = Vec::new();
+        if let Input::Message { from, message } = &input {
+            adversary.overhear(*from, message.get(), &mut asides);
+        }
         self.replica.handle(now, input, out);
+        let honest = out.messages.split_off(before);
+        adversary.tamper(honest, &mut out.messages);
+        out.messages.append(&mut asides);
     }
 
     fn deadline(&self) -> Option<Time> {
@@ -58,5 +82,13 @@ impl Protocol for Pbft {
 
     fn status(&self) -> Status {
         self.replica.status()
+    }
+
+    fn misbehave(&mut self, misbehaviour: Option<Misbehaviour>) -> Result<(), String> {
+        let adversary = |misbehaviour: Misbehaviour| {
+            Adversary::new(&misbehaviour, self.replica.signer.clone(), self.replica.quorum.clone())
+        };
+        self.adversary = misbehaviour.map(adversary).transpose()?;
+        Ok(())
     }
 }
