@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::Command;
 
-const PROTOS: &[&str] = &["raft.proto", "control.proto", "session.proto", "etcd/rpc.proto"];
+const PROTOS: &[&str] = &["raft.proto", "pbft.proto", "control.proto", "session.proto", "etcd/rpc.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=protos");

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::client::{self, Client, VoterConfig};
 use crate::consensus::raft::Raft;
-use crate::consensus::{Answers, Behaviour, Decode, Protocol, Role};
+use crate::consensus::{Answers, Behaviour, Decode, NodeId, Protocol, Role};
 use crate::node::{Node, NodeConfig, StartError};
 use crate::sim::{self, Outcome, Report, RunOptions, Shrunk, Simulated, Sweep};
 use crate::transport::Wire;
@@ -56,6 +56,8 @@ pub struct Simulation {
     pub run: fn(&RunOptions) -> Report,
     /// Runs many.
     pub sweep: fn(&Sweep, &(dyn Fn(u64) + Sync)) -> Outcome,
+    /// Refuses liars that there cannot be: see [`sim::check_liars`]. The number is that of the nodes, if it is said.
+    pub check_liars: fn(&[(NodeId, String)], Option<usize>) -> Result<(), String>,
     /// Finds the faults that a failure takes.
     pub shrink: fn(&RunOptions, &Report) -> Shrunk,
 }
@@ -177,7 +179,12 @@ const fn entry<P: Wire + Simulated>(line: Line) -> Entry {
         check_options: check_options::<P>,
         default_options: default_options::<P>,
         render_record: render_record::<P>,
-        simulation: Simulation { run: sim::run::<P>, sweep: sim::sweep::<P>, shrink: sim::shrink::<P> },
+        simulation: Simulation {
+            run: sim::run::<P>,
+            sweep: sim::sweep::<P>,
+            check_liars: sim::check_liars::<P>,
+            shrink: sim::shrink::<P>,
+        },
     }
 }
 

@@ -17,6 +17,7 @@ fn layers() -> Vec<String> {
 const EXCEPTIONS: &[(&str, &str)] = &[
     // A protocol's wire conversions lie in its folder and meet the trait of the transport.
     ("src/consensus/raft/wire", "transport"),
+    ("src/consensus/pbft/wire", "transport"),
     ("src/consensus/toy", "transport"),
     // What a protocol brings for the simulator lies in its folder too.
     ("src/consensus/raft/simulated", "sim"),

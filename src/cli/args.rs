@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{Format, check, cluster, fault, kv, logs, node, sim, status, supervisor, test, wal};
+use super::{Format, check, cluster, fault, keys, kv, logs, node, sim, status, supervisor, test, wal};
 
 const TOUR: &str = "\
 A minute's tour:
@@ -16,10 +16,13 @@ A minute's tour:
   consensusctl cluster restart                 bring all nodes back
   consensusctl wait --until converged          all replicas equal again
   consensusctl cluster down                    nothing is left running; the data stays
+  consensusctl cluster up --protocol pbft --malicious 4
+                                               four PBFT replicas on ports 6001-6004; one lies, in vain
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 verdict violated, 4 outcome or verdict unknown, 5 cluster not reachable.";
 
-/// Runs Raft clusters of a replicated key-value store, breaks them on purpose, and shows why they behave as they do.
+/// Runs Raft and PBFT clusters of a replicated key-value store, breaks them on purpose, and shows why they behave as they
+/// do.
 #[derive(Debug, Parser)]
 #[command(name = "consensusctl", version, after_help = TOUR, max_term_width = 110)]
 pub struct Cli {
@@ -66,6 +69,9 @@ pub enum Command {
     #[command(hide = true)]
     /// Runs a cluster's supervisor; `cluster up` starts it
     Supervisor(supervisor::SupervisorArgs),
+    /// Makes keys for clusters over several hosts, where the protocol signs
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Reads and writes the store
     Kv(kv::KvArgs),
     /// Shows how a cluster is, and why

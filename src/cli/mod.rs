@@ -10,6 +10,7 @@ mod context;
 mod error;
 mod exit;
 mod fault;
+mod keys;
 mod kv;
 mod logging;
 mod logs;
@@ -73,6 +74,7 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Cluster(command) => cluster::run(&mut context, command).await,
         Command::Node(args) => node::run(&mut context, args).await,
         Command::Supervisor(args) => supervisor::run(&mut context, args).await,
+        Command::Keys(command) => keys::run(&mut context, &command),
         Command::Kv(args) => {
             let door = args.door(&mut context).await?;
             args.run(&door, context.out).await

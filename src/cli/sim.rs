@@ -1,5 +1,6 @@
 //! `consensusctl sim`: runs of the simulator.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
@@ -8,8 +9,11 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::{CliError, CliResult, Exit, Output};
+use crate::consensus::{NodeId, Scheme};
 use crate::registry;
-use crate::sim::{FaultMix, Report, RunOptions, Shrunk, Stats, Sweep, Tracing};
+use crate::sim::{
+    Cast, Failure, FaultMix, Outcome, Report, RunOptions, Shrunk, Stats, Sweep, Tracing, parse_liar,
+};
 
 /// Run simulated clusters on faults drawn from seeds, and check that they kept their promises.
 ///
@@ -38,9 +42,17 @@ pub struct SimArgs {
     /// Run this seed alone; with `--seeds`, the first of them.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// How many nodes a cluster has.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=15))]
-    pub nodes: u8,
+    /// How many nodes a cluster has [default: 5 for raft; 4 to 7 for pbft, drawn from the seed].
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=15))]
+    pub nodes: Option<u8>,
+    /// Which nodes lie, and how: `ID=BEHAVIOUR`, once for each; `none` for an honest cluster [default: at most one, drawn
+    /// from the seed]. More than the protocol tolerates may well break its promises: all seeds are run then, and those
+    /// that did are counted.
+    #[arg(long, value_name = "ID=BEHAVIOUR", value_parser = parse_liars)]
+    pub malicious: Vec<Liar>,
+    /// How messages are signed, where the protocol signs them: `tag` is a cheap keyed hash, `ed25519` the real thing.
+    #[arg(long, value_name = "SCHEME", default_value = "tag", value_parser = parse_scheme)]
+    pub signatures: Scheme,
     /// How many clients.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
     pub clients: u8,
@@ -68,6 +80,21 @@ pub struct SimArgs {
     pub history: Option<PathBuf>,
 }
 
+/// A node and its behaviour, or nobody.
+type Liar = Option<(NodeId, String)>;
+
+fn parse_liars(text: &str) -> Result<Liar, String> {
+    if text == "none" { Ok(None) } else { parse_liar(text).map(Some) }
+}
+
+fn parse_scheme(text: &str) -> Result<Scheme, String> {
+    match text {
+        "tag" => Ok(Scheme::Tag),
+        "ed25519" => Ok(Scheme::Ed25519),
+        _ => Err("one of tag, ed25519".to_owned()),
+    }
+}
+
 /// What is printed with `--output json`.
 #[derive(Debug, Serialize)]
 struct Summary<'a> {
@@ -79,6 +106,8 @@ struct Summary<'a> {
     factor: f64,
     jobs: usize,
     stats: &'a Stats,
+    /// How many runs broke which promise. More than one run only where more nodes lie than the protocol tolerates.
+    violations: &'a BTreeMap<&'static str, u64>,
     unknown: &'a [(u64, String)],
     failure: Option<FailureReport>,
 }
@@ -87,6 +116,9 @@ struct Summary<'a> {
 #[derive(Debug, Serialize)]
 struct FailureReport {
     seed: u64,
+    /// Who took part, and who of them lied.
+    cast: String,
+    outside_the_fault_model: bool,
     /// Of the sources that this binary was built from, if they were a checkout.
     commit: &'static str,
     invariant: &'static str,
@@ -107,6 +139,9 @@ pub(super) fn run(args: &SimArgs, out: &mut Output) -> CliResult {
             .hint(format!("one of {}", names.join(", ")))
     })?;
     let options = options(args);
+    let liars = options.malicious.as_deref().unwrap_or_default();
+    (entry.simulation.check_liars)(liars, options.nodes)
+        .map_err(|why| CliError::usage(format!("--malicious: {why}")))?;
     if args.trace || args.history.is_some() {
         return run_one(args, &options, entry, out);
     }
@@ -134,6 +169,7 @@ pub(super) fn run(args: &SimArgs, out: &mut Output) -> CliResult {
         factor: simulated / took.max(1e-9),
         jobs: jobs.min(seeds as usize),
         stats: &outcome.stats,
+        violations: &outcome.violations,
         unknown: &outcome.unknown,
         failure,
     };
@@ -141,7 +177,7 @@ pub(super) fn run(args: &SimArgs, out: &mut Output) -> CliResult {
     match summary.failure {
         Some(failure) => Err(CliError::new(
             Exit::Violated,
-            format!("seed {} broke a promise: {}", failure.seed, failure.invariant),
+            broken(&failure, &outcome),
         )
         .hint(failure.replay)),
         None => match outcome.unknown.first() {
@@ -158,10 +194,26 @@ pub(super) fn run(args: &SimArgs, out: &mut Output) -> CliResult {
     }
 }
 
+/// What was broken, and whether it might be.
+fn broken(failure: &FailureReport, outcome: &Outcome) -> String {
+    if !failure.outside_the_fault_model {
+        return format!("seed {} broke a promise: {}", failure.seed, failure.invariant);
+    }
+    let counts: Vec<_> =
+        outcome.violations.iter().map(|(invariant, count)| format!("{invariant} by {count}")).collect();
+    let counts = counts.join(", ");
+    format!(
+        "{} violated, as it may be outside the fault model: of {} seeds, {counts}",
+        failure.invariant, outcome.runs
+    )
+}
+
 fn options(args: &SimArgs) -> RunOptions {
     RunOptions {
         seed: args.seed.unwrap_or(1),
-        nodes: args.nodes.into(),
+        nodes: args.nodes.map(usize::from),
+        malicious: (!args.malicious.is_empty()).then(|| args.malicious.iter().flatten().cloned().collect()),
+        signatures: args.signatures,
         clients: args.clients.into(),
         rate: args.rate,
         time_us: args.time.as_micros() as u64,
@@ -182,26 +234,31 @@ fn run_one(args: &SimArgs, options: &RunOptions, entry: &registry::Entry, out: &
             || -> std::io::Result<()> { report.history.write(BufWriter::new(File::create(path)?)).map(drop) };
         write().map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
     }
-    out.note(&format!("digest {:016x}", report.digest));
+    out.note(&format!("{}; digest {:016x}", report.cast, report.digest));
     match (&report.failure, &report.unknown) {
-        (Some(failure), _) => Err(CliError::new(
-            Exit::Violated,
-            format!("at {:.6} s: {}: {}", failure.at as f64 / 1e6, failure.invariant, failure.detail),
-        )),
+        (Some(failure), _) => Err(CliError::new(Exit::Violated, told(failure, &report.cast))),
         (None, Some(why)) => Err(CliError::unknown(why.clone())),
         (None, None) => Ok(()),
     }
 }
 
+fn told(failure: &Failure, cast: &Cast) -> String {
+    let outside =
+        if cast.outside_the_fault_model { " violated, as it may be outside the fault model" } else { "" };
+    format!("at {:.6} s: {}{outside}: {}", failure.at as f64 / 1e6, failure.invariant, failure.detail)
+}
+
 fn report_failure(protocol: &str, shrunk: &Shrunk) -> FailureReport {
-    let Report { seed, schedule, trace, failure, .. } = &shrunk.report;
-    let failure = failure.clone().unwrap_or_else(|| crate::sim::Failure {
+    let Report { seed, cast, schedule, trace, failure, .. } = &shrunk.report;
+    let failure = failure.clone().unwrap_or_else(|| Failure {
         invariant: "not-repeatable",
         detail: "the run did not fail again: that is a bug of the simulator".to_owned(),
         at: 0,
     });
     FailureReport {
         seed: *seed,
+        cast: cast.to_string(),
+        outside_the_fault_model: cast.outside_the_fault_model,
         commit: option_env!("CONSENSUSCTL_COMMIT").unwrap_or("unknown"),
         invariant: failure.invariant,
         detail: failure.detail,
@@ -219,8 +276,9 @@ fn print(out: &mut Output, summary: &Summary<'_>) -> CliResult {
     }
     if let Some(failure) = &summary.failure {
         out.line(&format!(
-            "the last steps of seed {}, with {} of its {} faults:",
+            "the last steps of seed {} ({}), with {} of its {} faults:",
             failure.seed,
+            failure.cast,
             failure.faults.len(),
             failure.faults_before
         ))?;
@@ -257,6 +315,7 @@ fn print(out: &mut Output, summary: &Summary<'_>) -> CliResult {
         ("  duplicated", stats.messages_duplicated),
         ("  delayed", stats.messages_delayed),
         ("  reordered", stats.messages_reordered),
+        ("  lies refused", stats.lies_refused),
         ("snapshots", stats.snapshots),
         ("  installed", stats.installs),
         ("client operations", stats.operations),
@@ -267,6 +326,12 @@ fn print(out: &mut Output, summary: &Summary<'_>) -> CliResult {
         ("digests compared", stats.digests_compared),
     ];
     rows.extend(counts.map(|(what, count)| vec![what.to_owned(), count.to_string()]));
+    rows.extend(
+        summary
+            .violations
+            .iter()
+            .map(|(name, count)| vec![format!("violations of {name}"), count.to_string()]),
+    );
     rows.push(vec!["faults injected".to_owned(), stats.injected.values().sum::<u64>().to_string()]);
     rows.extend(stats.injected.iter().map(|(fault, count)| vec![format!("  {fault}"), count.to_string()]));
     out.table(&["what", "count"], rows)?;

@@ -6,9 +6,9 @@ use super::dice::Dice;
 use super::event::{Step, What};
 use super::faults::Fault;
 use super::network::is_partition;
-use super::node::{Blow, Doom, Standing};
+use super::node::{Blow, Doom, Standing, WrongState};
 use super::schedule::{Injection, Target};
-use super::simulated::{Checked, Simulated};
+use super::simulated::{Checked, Simulated, Watch as _};
 use super::world::{DATA_DIR, World};
 use crate::consensus::NodeId;
 use crate::engine::Event;
@@ -107,6 +107,7 @@ impl<P: Simulated> World<P> {
                 Ok(true)
             }
             Fault::Rot => Ok(self.begin_rot(n, away, dice)),
+            Fault::WrongState => Ok(self.begin_wrong_state(n)),
             Fault::Transfer => self.transfer(dice),
             // Crashes of nodes that are down.
             _ => Ok(false),
@@ -145,15 +146,29 @@ impl<P: Simulated> World<P> {
 
     /// Rot strikes only as many nodes as may be lost for good.
     fn begin_rot(&mut self, n: usize, away: u64, dice: &mut Dice) -> bool {
-        let lost =
-            self.nodes.iter().filter(|node| node.standing != Standing::Serves || node.rot.is_some()).count();
-        if lost >= (self.nodes.len() - 1) / 2 || self.nodes[n].replica.is_none() {
+        if self.spare() == 0 || self.nodes[n].replica.is_none() || self.nodes[n].lies {
             return false;
         }
         self.nodes[n].rot = Some(dice.any());
         let blow = blow(Fault::TornWrites, away, dice);
         self.crash(n, &blow);
         true
+    }
+
+    /// A state may be damaged in memory where others can tell, and only of as many nodes as may be faulty.
+    fn begin_wrong_state(&mut self, n: usize) -> bool {
+        if P::LIES.is_empty() || self.spare() == 0 || self.nodes[n].is_faulty() {
+            return false;
+        }
+        self.nodes[n].wrong_state = WrongState::Due;
+        self.watch.struck(self.nodes[n].id);
+        true
+    }
+
+    /// How many nodes more may be faulty for good, beside those that are.
+    fn spare(&self) -> usize {
+        let faulty = self.nodes.iter().filter(|node| node.is_faulty()).count();
+        P::tolerates(self.nodes.len()).saturating_sub(faulty)
     }
 
     /// Flips bits where the disk was durable and the node has to notice: anywhere in the newest snapshot, or in the log
@@ -279,14 +294,12 @@ impl<P: Simulated> World<P> {
 
     /// In some runs as many nodes stay down or cut off as may be, for whatever reason they were lost.
     fn leave_some_away(&mut self, dice: &mut Dice) {
-        let gone = |node: &super::node::Node<P>| node.standing != Standing::Serves || node.rot.is_some();
-        let lost = self.nodes.iter().filter(|node| gone(node)).count();
-        let spare = ((self.nodes.len() - 1) / 2).saturating_sub(lost);
-        if spare == 0 || self.options.faults.weights().iter().all(|weight| *weight == 0) || !dice.chance(500)
-        {
+        let spare = self.spare();
+        if spare == 0 || self.options.faults.is_none() || !dice.chance(500) {
             return;
         }
-        let mut order: Vec<usize> = (0..self.nodes.len()).filter(|n| !gone(&self.nodes[*n])).collect();
+        let mut order: Vec<usize> =
+            self.gateways.iter().copied().filter(|n| !self.nodes[*n].is_faulty()).collect();
         dice.shuffle(&mut order);
         for n in order.into_iter().take(dice.between(1, spare as u64) as usize) {
             if dice.chance(500) {

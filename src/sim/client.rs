@@ -64,7 +64,7 @@ impl Current {
 }
 
 impl Client {
-    pub(super) fn new(number: usize, mut dice: Dice, options: &RunOptions) -> Self {
+    pub(super) fn new(number: usize, mut dice: Dice, options: &RunOptions, gateways: &[usize]) -> Self {
         let per_client = 1_000_000 * options.clients as u64 / options.rate.max(1);
         Self {
             number,
@@ -73,7 +73,7 @@ impl Client {
             sequence: 0,
             pause: per_client,
             patience: (dice.between(150_000, 1_500_000), dice.between(500_000, 4_000_000)),
-            node: dice.below(options.nodes as u64) as usize,
+            node: *dice.pick(gateways),
             attempt: 0,
             current: None,
             served: false,
@@ -158,8 +158,10 @@ impl<P: Simulated> World<P> {
             }
             Answer::Rejected(rejection) => {
                 current.maybe |= !rejection.never_executed;
-                if let Some(leader) = rejection.leader {
-                    client.node = leader.prev().0 as usize;
+                if let Some(leader) = rejection.leader.map(|leader| leader.prev().0 as usize)
+                    && self.gateways.contains(&leader)
+                {
+                    client.node = leader;
                 }
                 self.try_elsewhere(caller.client, "rejected");
             }
@@ -215,19 +217,19 @@ impl<P: Simulated> World<P> {
 
     /// Tries another node if that can do no harm and there is time; else the call ends without a reply.
     fn try_elsewhere(&mut self, c: usize, why: &str) {
-        let (nodes, now) = (self.nodes.len() as u64, self.now);
+        let (gateways, now) = (&self.gateways, self.now);
         let client = &mut self.clients[c];
         let Some(current) = client.current.as_ref() else { return };
         client.attempt += 1;
         if current.repeatable() && now < current.until {
             if client.dice.chance(700) {
-                client.node = client.dice.below(nodes) as usize;
+                client.node = *client.dice.pick(gateways);
             }
             let pause = client.dice.between(1000, 100_000);
             self.queue.at(now + pause, What::Client(c));
             return;
         }
-        client.node = client.dice.below(nodes) as usize;
+        client.node = *client.dice.pick(gateways);
         if current.maybe && !current.reads() {
             self.stats.unknown += 1;
             self.end(c, None, Outcome::Unknown(why.to_owned()));

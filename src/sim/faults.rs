@@ -58,11 +58,14 @@ pub enum Fault {
     Rot,
     /// The operator moves the leadership.
     Transfer,
+    /// The digest of a node's state at one checkpoint is wrong, as if the state were damaged in memory. Only where the
+    /// protocol tolerates lies: the others can tell, and the node must notice and repair itself.
+    WrongState,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Loss,
         Self::Delay,
         Self::Duplicate,
@@ -89,6 +92,7 @@ impl Fault {
         Self::FullDisk,
         Self::Rot,
         Self::Transfer,
+        Self::WrongState,
     ];
 
     /// The fault's name on the command line and in reports.
@@ -120,6 +124,7 @@ impl Fault {
             Self::FullDisk => "full-disk",
             Self::Rot => "rot",
             Self::Transfer => "transfer",
+            Self::WrongState => "wrong-state",
         }
     }
 
@@ -131,7 +136,7 @@ impl Fault {
                 "partitions"
             }
             Self::Kill | Self::PowerLoss | Self::TornWrites | Self::MidWrite | Self::Blackout => "crashes",
-            Self::Pause | Self::ClockRate | Self::ClockJump | Self::Transfer => "nodes",
+            Self::Pause | Self::ClockRate | Self::ClockJump | Self::Transfer | Self::WrongState => "nodes",
             Self::SlowSync
             | Self::StallSync
             | Self::FailSync
@@ -211,9 +216,15 @@ impl FaultMix {
         self.weights[fault as usize] > 0
     }
 
-    /// The weights, in the order of [`Fault::ALL`].
-    pub fn weights(&self) -> &[u32] {
-        &self.weights
+    /// The faults that a protocol can be exposed to, which tolerates lies or does not, and their weights.
+    pub(super) fn of_interest(&self, lies: bool) -> Vec<(Fault, u32)> {
+        let weighted = Fault::ALL.into_iter().zip(self.weights);
+        weighted.filter(|(fault, _)| lies || *fault != Fault::WrongState).collect()
+    }
+
+    /// Whether there are no faults at all.
+    pub fn is_none(&self) -> bool {
+        self.weights.iter().all(|weight| *weight == 0)
     }
 }
 

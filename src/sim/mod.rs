@@ -14,6 +14,7 @@
 //!
 //! | what | where |
 //! |---|---|
+//! | who takes part, and who of them lies | `cast` |
 //! | the event queue and the loop | `event`, `world` |
 //! | what carries results between stages | `stages` |
 //! | the faults by name; a run's plan of them; how they strike | `faults`, `schedule`, `chaos`, `network` |
@@ -50,6 +51,7 @@
 //! - Clocks that go back: a node's clock never does, by contract.
 
 mod agreement;
+mod cast;
 mod chaos;
 mod client;
 mod dice;
@@ -71,6 +73,7 @@ mod workload;
 mod world;
 
 pub use agreement::Fingerprint;
+pub use cast::{Cast, check_liars, parse_liar};
 pub use dice::Dice;
 pub use faults::{Fault, FaultMix};
 pub use run::{Failure, Report, RunOptions, run};

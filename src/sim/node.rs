@@ -83,6 +83,17 @@ pub(super) enum Standing {
     Retired,
 }
 
+/// Whether a node's state was damaged in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WrongState {
+    /// Never.
+    Sound,
+    /// The digest of its next checkpoint will be wrong.
+    Due,
+    /// One was: it counts as faulty to the end of the run.
+    Struck,
+}
+
 /// A crash that is to come.
 #[derive(Clone, Debug)]
 pub(super) struct Doom {
@@ -105,6 +116,8 @@ pub(super) struct Blow {
 pub(super) struct Node<P: Simulated> {
     pub(super) id: NodeId,
     pub(super) name: String,
+    /// It was told to lie: no promise binds it.
+    pub(super) lies: bool,
     pub(super) disk: FaultyDisk,
     pub(super) clock: Clock,
     /// How often it has crashed: what belongs to an earlier life reaches no later one.
@@ -117,6 +130,8 @@ pub(super) struct Node<P: Simulated> {
     pub(super) rot: Option<u64>,
     /// Bytes were damaged since the last start.
     pub(super) rotten: bool,
+    /// A digest of its state is wrong.
+    pub(super) wrong_state: WrongState,
     /// The disk is full.
     pub(super) full: bool,
     /// By how many faults it is paused.
@@ -135,10 +150,11 @@ pub(super) struct Node<P: Simulated> {
 }
 
 impl<P: Simulated> Node<P> {
-    pub(super) fn new(id: NodeId, shows: u64) -> Self {
+    pub(super) fn new(id: NodeId, shows: u64, lies: bool) -> Self {
         Self {
             id,
             name: format!("n{id}"),
+            lies,
             disk: FaultyDisk::new(),
             clock: Clock::new(shows),
             life: 0,
@@ -147,6 +163,7 @@ impl<P: Simulated> Node<P> {
             initialised: false,
             rot: None,
             rotten: false,
+            wrong_state: WrongState::Sound,
             full: false,
             paused: 0,
             stash: Vec::new(),
@@ -156,6 +173,16 @@ impl<P: Simulated> Node<P> {
             stalled: 0,
             highest_lsn: Lsn::ZERO,
         }
+    }
+
+    /// Whether it counts among those that the protocol tolerates, for as long as the run lasts.
+    pub(super) fn is_faulty(&self) -> bool {
+        self.lies || self.is_lost() || self.wrong_state != WrongState::Sound
+    }
+
+    /// Whether it is gone for good, or will find so when it starts.
+    pub(super) fn is_lost(&self) -> bool {
+        self.standing != Standing::Serves || self.rot.is_some()
     }
 
     /// Whether it is up, and has been since that life began.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
+use super::cast::Cast;
 use super::faults::FaultMix;
 use super::schedule::Injection;
 use super::simulated::{Checked, Simulated, Violation};
@@ -11,6 +12,7 @@ use super::stats::Stats;
 use super::trace::{Trace, Tracing};
 use super::world::World;
 use crate::check::{Header, History, Limits, Verdict};
+use crate::consensus::{NodeId, Scheme};
 
 /// How much may be spent on the verdict on a history: steps, so that the verdict is the same on any machine.
 const CHECK_STEPS: u64 = 3_000_000;
@@ -20,8 +22,12 @@ const CHECK_STEPS: u64 = 3_000_000;
 pub struct RunOptions {
     /// Everything that is drawn is drawn from this.
     pub seed: u64,
-    /// How many nodes.
-    pub nodes: usize,
+    /// How many nodes; drawn from the seed if it is not said.
+    pub nodes: Option<usize>,
+    /// Which nodes lie, and how; drawn from the seed if it is not said.
+    pub malicious: Option<Vec<(NodeId, String)>>,
+    /// How messages are signed, where the protocol signs them.
+    pub signatures: Scheme,
     /// How many clients.
     pub clients: usize,
     /// About how many operations all clients begin in a second.
@@ -40,7 +46,9 @@ impl Default for RunOptions {
     fn default() -> Self {
         Self {
             seed: 1,
-            nodes: 5,
+            nodes: None,
+            malicious: None,
+            signatures: Scheme::Tag,
             clients: 5,
             rate: 50,
             time_us: 60_000_000,
@@ -57,14 +65,30 @@ impl RunOptions {
         self.time_us / 3 * 2
     }
 
-    pub(super) fn header(&self, protocol: &str) -> Header {
-        let about = format!("{} nodes, {} clients, faults {}", self.nodes, self.clients, self.faults);
+    pub(super) fn header(&self, protocol: &str, cast: &Cast) -> Header {
+        let about = format!("{cast}, {} clients, faults {}", self.clients, self.faults);
         let source = format!("sim --seed {}", self.seed);
         Header { protocol: protocol.to_owned(), source, started: String::new(), about }
     }
 
+    /// With those who took part named, instead of drawn.
+    #[must_use]
+    pub fn with<P: Simulated>(&self, cast: &Cast) -> Self {
+        let malicious = (!P::LIES.is_empty()).then(|| cast.malicious.clone());
+        Self { nodes: Some(cast.nodes), malicious, ..self.clone() }
+    }
+
     /// The command that repeats the run.
     pub fn command(&self, protocol: &str) -> String {
+        let nodes = self.nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
+        let malicious = self.malicious.as_ref().map_or_else(String::new, |liars| match liars.as_slice() {
+            [] => " --malicious none".to_owned(),
+            liars => liars.iter().map(|(id, behaviour)| format!(" --malicious {id}={behaviour}")).collect(),
+        });
+        let signatures = match self.signatures {
+            Scheme::Tag => "",
+            Scheme::Ed25519 => " --signatures ed25519",
+        };
         let faults = if self.faults == FaultMix::default() {
             String::new()
         } else {
@@ -75,9 +99,8 @@ impl RunOptions {
             format!(" --keep={}", list.join(","))
         });
         format!(
-            "consensusctl sim --protocol {protocol} --seed {} --nodes {} --clients {} --rate {} --time {}ms{faults}{keep}",
+            "consensusctl sim --protocol {protocol} --seed {}{nodes}{malicious}{signatures} --clients {} --rate {} --time {}ms{faults}{keep}",
             self.seed,
-            self.nodes,
             self.clients,
             self.rate,
             self.time_us / 1000
@@ -90,6 +113,8 @@ impl RunOptions {
 pub struct Report {
     /// Its seed.
     pub seed: u64,
+    /// Who took part.
+    pub cast: Cast,
     /// A digest of everything that happened: equal for equal runs, on any machine.
     pub digest: u64,
     /// What happened, in numbers.
@@ -127,9 +152,10 @@ pub fn run<P: Simulated>(options: &RunOptions) -> Report {
         at: world.now,
     });
     let stats = world.stats();
-    let World { trace: mut told, schedule, recorder, digest, now, .. } = world;
+    let World { trace: mut told, schedule, recorder, digest, now, cast, .. } = world;
     let mut report = Report {
         seed: options.seed,
+        cast,
         digest: digest.0,
         stats,
         failure,

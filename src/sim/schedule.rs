@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::dice::Dice;
-use super::faults::{Fault, FaultMix};
+use super::faults::Fault;
 
 /// One fault at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,19 +50,20 @@ impl fmt::Display for Target {
 
 /// Draws the faults of a run of so many nodes, for the time until `end` in microseconds. Some runs are calm and some
 /// are wild: bugs hide in both.
-pub(super) fn draw(dice: &mut Dice, mix: &FaultMix, nodes: usize, end: u64) -> Vec<Injection> {
+pub(super) fn draw(dice: &mut Dice, faults: &[(Fault, u32)], nodes: usize, end: u64) -> Vec<Injection> {
     let gap_ms = *dice.pick(&[200, 500, 500, 1000, 1000, 2000]);
     // A run in which only some kinds of faults occur goes deeper into those.
     let narrow = dice.chance(400);
-    let weights: Vec<u32> =
-        mix.weights().iter().map(|weight| if narrow && dice.chance(600) { 0 } else { *weight }).collect();
-    let weights = if weights.iter().all(|weight| *weight == 0) { mix.weights().to_vec() } else { weights };
+    let all: Vec<u32> = faults.iter().map(|(_, weight)| *weight).collect();
+    let some: Vec<u32> =
+        all.iter().map(|weight| if narrow && dice.chance(600) { 0 } else { *weight }).collect();
+    let weights = if some.iter().all(|weight| *weight == 0) { all } else { some };
     let mut injections = Vec::new();
     let mut at = 500_000;
     while at < end {
         at += dice.between(1, 2 * gap_ms * 1000);
         let Some(drawn) = dice.weighted(&weights) else { break };
-        let fault = Fault::ALL[drawn];
+        let (fault, _) = faults[drawn];
         let target =
             if dice.chance(450) { Target::Leader } else { Target::Node(dice.below(nodes as u64) as usize) };
         let lasts = duration(dice, fault);
@@ -80,9 +81,12 @@ fn duration(dice: &mut Dice, fault: Fault) -> u64 {
             Fault::Kill | Fault::PowerLoss | Fault::TornWrites | Fault::MidWrite | Fault::Blackout => {
                 if long { (1000, 6000) } else { (10, 1000) }
             }
-            Fault::Transfer | Fault::ClockJump | Fault::FailSync | Fault::FailWrite | Fault::Rot => {
-                (100, 2000)
-            }
+            Fault::Transfer
+            | Fault::ClockJump
+            | Fault::FailSync
+            | Fault::FailWrite
+            | Fault::Rot
+            | Fault::WrongState => (100, 2000),
             _ if long => (1500, 6000),
             _ => (100, 1500),
         };
@@ -92,11 +96,12 @@ fn duration(dice: &mut Dice, fault: Fault) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::faults::FaultMix;
 
     #[test]
     fn a_seed_has_one_schedule_and_only_wanted_faults() {
         let mix = FaultMix::parse("crashes").unwrap();
-        let draw = |seed| draw(&mut Dice::new(seed, 0), &mix, 5, 30_000_000);
+        let draw = |seed| draw(&mut Dice::new(seed, 0), &mix.of_interest(false), 5, 30_000_000);
         assert_eq!(draw(3), draw(3));
         assert_ne!(draw(3), draw(4));
         assert!(draw(3).iter().all(|injection| mix.has(injection.fault) && injection.at < 30_000_000));

@@ -24,6 +24,7 @@ pub struct Shrunk {
 /// Leaves out as many faults of a failing run as possible, so that it still breaks the same promise: delta debugging
 /// (Zeller and Hildebrandt, 2002) over the schedule.
 pub fn shrink<P: Simulated>(options: &RunOptions, failing: &Report) -> Shrunk {
+    let options = &options.with::<P>(&failing.cast);
     let quiet = RunOptions { tracing: Tracing::Off, ..options.clone() };
     let wanted = failing.failure.as_ref().map(|failure| failure.invariant);
     let all: Vec<usize> = failing.schedule.iter().map(|injection| injection.number).collect();

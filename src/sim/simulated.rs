@@ -1,7 +1,7 @@
 //! What a protocol brings to be simulated.
 
 use super::dice::Dice;
-use crate::consensus::{Committed, Lsn, NodeId, Protocol, SnapshotMeta};
+use crate::consensus::{Committed, Lsn, NodeId, Outcome, Proposal, Protocol, RequestId, SnapshotMeta};
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,16 @@ pub trait Simulated: Protocol {
     /// What watches the protocol's invariants over all nodes of a run.
     type Watch: Watch<Self>;
 
+    /// How many nodes a run has unless it is told: one of these.
+    const SIZES: &'static [usize];
+
+    /// The [behaviours](Protocol::BEHAVIOURS) from which a run draws that of its adversary: those that the protocol
+    /// tolerates.
+    const LIES: &'static [&'static str] = &[];
+
+    /// How many of so many nodes may be faulty at a time: all others are served, and what they agree on holds.
+    fn tolerates(nodes: usize) -> usize;
+
     /// Settings with small limits, so that snapshots, refusals and full windows happen often.
     fn small_options(dice: &mut Dice) -> Self::Options;
 
@@ -44,8 +54,8 @@ pub trait Simulated: Protocol {
 /// Watches the protocol's invariants: told of every effect of every node, it keeps what it needs to judge the next one,
 /// so that a step costs what the step touched.
 pub trait Watch<P: Protocol>: Send {
-    /// Begins, with all nodes empty.
-    fn new(members: &[NodeId]) -> Self;
+    /// Begins, with all nodes empty. It hears nothing of what `liars` do: no promise binds them.
+    fn new(members: &[NodeId], liars: &[NodeId]) -> Self;
 
     /// The node's protocol gave a record to the log; it is not durable yet.
     fn wrote(&mut self, node: NodeId, lsn: Lsn, record: P::Record) -> Checked;
@@ -61,6 +71,17 @@ pub trait Watch<P: Protocol>: Send {
 
     /// The node hands a slot to its store.
     fn committed(&mut self, node: NodeId, slot: &Committed) -> Checked;
+
+    /// Clients of the node want these commands ordered.
+    fn proposed(&mut self, _node: NodeId, _proposals: &[Proposal]) {}
+
+    /// The node's store has executed these, with these outcomes, of a protocol whose clients count votes.
+    fn executed(&mut self, _node: NodeId, _outcomes: &[(RequestId, Outcome)]) -> Checked {
+        Ok(())
+    }
+
+    /// From now on the node counts as faulty: one digest of its own state is about to be wrong.
+    fn struck(&mut self, _node: NodeId) {}
 
     /// The node's protocol took an input; `replica` is as it left it.
     fn stepped(&mut self, node: NodeId, replica: &P) -> Checked;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::agreement::Agreement;
 use super::event::{Answer, Step, What};
-use super::node::{Ask, Caller, Replica};
+use super::node::{Ask, Caller, Replica, WrongState};
 use super::simulated::{Checked, Simulated, Violation, Watch as _};
 use super::world::World;
 use crate::consensus::{
@@ -82,6 +82,10 @@ impl<P: Simulated> World<P> {
         let replica = self.replica(to);
         match P::check(&replica.checker, sender, message) {
             Ok(message) => self.core(to, Event::Message { from: sender, message }),
+            Err(_) if self.nodes[from].lies => {
+                self.stats.lies_refused += 1;
+                Ok(())
+            }
             Err(refused) => Err(Violation::new(
                 "honest-messages-pass",
                 format!("node {} refuses a message of node {sender}: {refused}", self.nodes[to].id),
@@ -132,6 +136,7 @@ impl<P: Simulated> World<P> {
         }
         let life = self.nodes[n].life;
         if !proposals.is_empty() {
+            self.watch.proposed(id, &proposals);
             self.core(n, Event::Propose(proposals))?;
         }
         if !reads.is_empty() && self.nodes[n].runs(life) {
@@ -177,7 +182,9 @@ impl<P: Simulated> World<P> {
         let logs = !effects.log.is_empty();
         self.watch_records(n, &effects)?;
         let replica = self.nodes[n].replica.as_ref().expect("the watch stops no node");
-        self.watch.stepped(id, replica.sequencer.protocol())?;
+        if !self.nodes[n].lies {
+            self.watch.stepped(id, replica.sequencer.protocol())?;
+        }
         self.carry_out(n, &mut effects)?;
         if self.nodes[n].runs(life) {
             self.replica(n).effects = effects;
@@ -214,7 +221,9 @@ impl<P: Simulated> World<P> {
                     &format!("writes {lsn}: {}", P::describe_record(&record)),
                 );
             }
-            self.watch.wrote(node.id, *lsn, record)?;
+            if !node.lies {
+                self.watch.wrote(node.id, *lsn, record)?;
+            }
         }
         Ok(())
     }
@@ -233,7 +242,9 @@ impl<P: Simulated> World<P> {
             if self.strikes(n) {
                 return Ok(());
             }
-            self.watch.sent(id, to, &message)?;
+            if !self.nodes[n].lies {
+                self.watch.sent(id, to, &message)?;
+            }
             self.send(n, to, message);
         }
         for work in effects.execute.drain(..) {
@@ -273,11 +284,13 @@ impl<P: Simulated> World<P> {
     }
 
     fn watch_work(&mut self, n: usize, work: &ExecutorWork) -> Checked {
-        let node = self.nodes[n].id;
+        let (node, lies) = (self.nodes[n].id, self.nodes[n].lies);
         match work {
+            ExecutorWork::Commit(_) if lies => Ok(()),
+            // The protocol's own watch first: it has better words for what went wrong.
             ExecutorWork::Commit(slots) => slots.iter().try_for_each(|slot| {
-                self.agreement.slot(node, slot)?;
-                self.watch.committed(node, slot)
+                self.watch.committed(node, slot)?;
+                self.agreement.slot(node, slot)
             }),
             ExecutorWork::Read { id, at, .. } => {
                 let committed = self.replica(n).asked_at.remove(id).unwrap_or_default();
@@ -352,7 +365,9 @@ impl<P: Simulated> World<P> {
         }
         self.mix(logged.durable.0);
         self.nodes[n].highest_lsn = logged.durable;
-        self.watch.durable(self.nodes[n].id, logged.durable)?;
+        if !self.nodes[n].lies {
+            self.watch.durable(self.nodes[n].id, logged.durable)?;
+        }
         self.report(n, Event::Durable(logged.durable));
         self.report_room(n, logged.room);
         self.end_of_turn(n, true);
@@ -442,7 +457,7 @@ impl<P: Simulated> World<P> {
         for work in done.archive.drain(..) {
             self.give_archive(n, work);
         }
-        let id = self.nodes[n].id;
+        let (id, lies) = (self.nodes[n].id, self.nodes[n].lies);
         if let Some(installed) = done.installed.take() {
             self.stats.installs += 1;
             self.report(n, Event::Installed(installed));
@@ -451,20 +466,42 @@ impl<P: Simulated> World<P> {
             let replica = self.replica(n);
             let revision = replica.executor.store().revision();
             let digest = index.0.is_multiple_of(DIGEST_EVERY).then(|| replica.executor.status(true).digest);
-            self.agreement.revision(id, index, revision)?;
-            if let Some(digest) = digest.flatten() {
-                self.agreement.digest(id, index, digest)?;
+            if !lies {
+                self.agreement.revision(id, index, revision)?;
+                digest.flatten().map_or(Ok(()), |digest| self.agreement.digest(id, index, digest))?;
             }
-            self.report(n, Event::Applied { index, outcomes: std::mem::take(&mut done.outcomes) });
+            let outcomes = std::mem::take(&mut done.outcomes);
+            if !lies {
+                self.watch.executed(id, &outcomes)?;
+            }
+            self.report(n, Event::Applied { index, outcomes });
         }
         if !done.recalled.is_empty() {
             self.report(n, Event::Recalled(std::mem::take(&mut done.recalled)));
         }
         if let Some((index, digest)) = done.checkpointed.take() {
-            self.agreement.digest(id, index, digest)?;
+            if !lies {
+                self.agreement.digest(id, index, digest)?;
+            }
+            let digest = self.damaged(n, index, digest);
             self.report(n, Event::Checkpointed { index, digest });
         }
         Ok(())
+    }
+
+    /// The digest as the node hears it: another one, once, if its state was damaged in memory.
+    fn damaged(
+        &mut self,
+        n: usize,
+        index: consensus::Index,
+        mut digest: consensus::Digest,
+    ) -> consensus::Digest {
+        if self.nodes[n].wrong_state == WrongState::Due {
+            self.nodes[n].wrong_state = WrongState::Struck;
+            digest.0[0] ^= 0xff;
+            self.tell(n, || format!("✗ its state at index {index} is not what it should be"));
+        }
+        digest
     }
 
     /// Reports reach the core in the order in which they were made, as through a channel: at once, or after a moment.
@@ -522,14 +559,18 @@ impl<P: Simulated> World<P> {
         match archived {
             Archived::Saved(meta) => {
                 self.stats.snapshots += 1;
-                self.watch.snapshot(id, &meta);
+                if !self.nodes[n].lies {
+                    self.watch.snapshot(id, &meta);
+                }
                 self.tell(n, || format!("snapshot of index {} is durable", meta.index));
                 self.report(n, Event::Saved(meta));
             }
             Archived::Piece(piece) => self.report(n, Event::Piece(piece)),
             Archived::Progress(progress) => self.report(n, Event::Install(progress)),
             Archived::Received { meta, store, repair } => {
-                self.watch.snapshot(id, &meta);
+                if !self.nodes[n].lies {
+                    self.watch.snapshot(id, &meta);
+                }
                 self.tell(n, || format!("received the snapshot of index {}", meta.index));
                 self.give_store(n, ExecutorWork::Replace { meta, store, repair });
             }

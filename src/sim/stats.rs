@@ -31,6 +31,8 @@ pub struct Stats {
     pub messages_delayed: u64,
     /// Messages that left their order.
     pub messages_reordered: u64,
+    /// Messages of nodes that lie that were refused by whoever checked them.
+    pub lies_refused: u64,
     /// Crashes that left a torn batch at the end of a log.
     pub torn_writes: u64,
     /// Crashes that lost writes that were not synced.
@@ -71,6 +73,7 @@ impl Stats {
             (&mut self.messages_duplicated, other.messages_duplicated),
             (&mut self.messages_delayed, other.messages_delayed),
             (&mut self.messages_reordered, other.messages_reordered),
+            (&mut self.lies_refused, other.lies_refused),
             (&mut self.torn_writes, other.torn_writes),
             (&mut self.lost_writes, other.lost_writes),
             (&mut self.snapshots, other.snapshots),

@@ -58,6 +58,6 @@ fn a_calm_run_answers_everything() {
 #[test]
 fn clusters_of_other_sizes_pass() {
     for nodes in [1, 2, 3, 4, 7] {
-        passes(&RunOptions { nodes, ..short(nodes as u64) });
+        passes(&RunOptions { nodes: Some(nodes), ..short(nodes as u64) });
     }
 }

@@ -1,8 +1,10 @@
 //! The simulated world: all nodes, their network, their clients, and what is to happen next.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::agreement::{Agreement, Fingerprint};
+use super::cast::{self, Cast};
 use super::client::Client;
 use super::dice::Dice;
 use super::event::{Answer, Phase, Queue, Step, What};
@@ -47,6 +49,10 @@ enum Stream {
 /// A run under way.
 pub(super) struct World<P: Simulated> {
     pub(super) options: RunOptions,
+    pub(super) cast: Cast,
+    keys: BTreeMap<NodeId, Keys>,
+    /// The nodes that clients ask: those that do not lie.
+    pub(super) gateways: Vec<usize>,
     pub(super) now: u64,
     pub(super) queue: Queue<P>,
     pub(super) network: Network,
@@ -74,32 +80,42 @@ impl<P: Simulated> World<P> {
     pub(super) fn new(options: RunOptions, trace: Trace) -> Self {
         let seed = options.seed;
         let stream = |stream: Stream| Dice::new(seed, stream as u64);
-        let members: Vec<_> = (1..=options.nodes as u64).map(NodeId).collect();
+        let cast = Cast::draw::<P>(&options);
+        let (members, liars) = (cast.members(), cast.liars());
+        let gateways: Vec<usize> = (0..cast.nodes).filter(|n| !liars.contains(&members[*n])).collect();
         let mut settings = stream(Stream::Settings);
         let mut clocks = stream(Stream::Clocks);
-        let nodes = members.iter().map(|id| Node::new(*id, clocks.below(1 << 40))).collect();
+        let node = |id: &NodeId| Node::new(*id, clocks.below(1 << 40), liars.contains(id));
+        let nodes = members.iter().map(node).collect();
         // Few records fit into the small ones: what is dropped too early, or kept too long, soon shows.
         let wal = WalOptions::with_segment_bytes(*settings.pick(&[4, 8, 16, 24, 64, 128]) << 10);
         let clients = (0..options.clients)
             .map(|number| {
-                Client::new(number, Dice::new(seed, Stream::Clients as u64 + number as u64), &options)
+                Client::new(
+                    number,
+                    Dice::new(seed, Stream::Clients as u64 + number as u64),
+                    &options,
+                    &gateways,
+                )
             })
             .collect();
-        let mut schedule =
-            schedule::draw(&mut stream(Stream::Faults), &options.faults, options.nodes, options.calm_at());
+        let mut schedule = {
+            let faults = options.faults.of_interest(!P::LIES.is_empty());
+            schedule::draw(&mut stream(Stream::Faults), &faults, cast.nodes, options.calm_at())
+        };
         if let Some(keep) = &options.keep {
             schedule.retain(|injection| keep.contains(&injection.number));
         }
         Self {
             now: 0,
             queue: Queue::new(),
-            network: Network::new(options.nodes, stream(Stream::Network)),
+            network: Network::new(cast.nodes, stream(Stream::Network)),
             nodes,
             clients,
             schedule,
-            watch: P::Watch::new(&members),
+            watch: P::Watch::new(&members, &liars),
             agreement: Agreement::default(),
-            recorder: Recorder::new(options.header(P::NAME)),
+            recorder: Recorder::new(options.header(P::NAME, &cast)),
             stats: Stats::default(),
             trace,
             handover: stream(Stream::Handover),
@@ -111,6 +127,9 @@ impl<P: Simulated> World<P> {
             quiet: false,
             done: false,
             digest: Fingerprint::default(),
+            keys: cast::keys(seed, options.signatures, &members),
+            cast,
+            gateways,
             options,
         }
     }
@@ -246,7 +265,7 @@ impl<P: Simulated> World<P> {
         salt.mix(node.id.0);
         salt.mix(node.life.into());
         let config = EngineConfig::<P> {
-            keys: Keys::default(),
+            keys: self.keys[&node.id].clone(),
             id: node.id,
             cluster_id: 1,
             members: self.nodes.iter().map(|node| node.id).collect(),
@@ -257,7 +276,7 @@ impl<P: Simulated> World<P> {
             request_timeout: REQUEST_TIMEOUT,
             wal: WalOptions { salt: salt.0, ..self.wal },
             options: self.settings.clone(),
-            misbehaviour: None,
+            misbehaviour: self.cast.misbehaviour(node.id, self.options.seed),
         };
         match engine::open(Arc::new(node.disk.clone()), config) {
             Ok(opened) => self.started(n, opened),
@@ -286,7 +305,9 @@ impl<P: Simulated> World<P> {
                     ),
                 ));
             }
-            self.watch.restarted(node.id, sequencer.protocol(), snapshot.as_ref())?;
+            if !node.lies {
+                self.watch.restarted(node.id, sequencer.protocol(), snapshot.as_ref())?;
+            }
         }
         node.highest_lsn = last_lsn;
         node.replica = Some(Box::new(Replica {
@@ -304,10 +325,10 @@ impl<P: Simulated> World<P> {
             reports_at: 0,
             requests: Vec::new(),
             waking: false,
-            waiting: std::collections::BTreeMap::new(),
+            waiting: BTreeMap::new(),
             commands: 0,
             reads: 0,
-            asked_at: std::collections::BTreeMap::new(),
+            asked_at: BTreeMap::new(),
             logging: true,
             prepared: None,
             room: Pressure::Ok,
@@ -451,7 +472,8 @@ impl<P: Simulated> World<P> {
 
     /// Convergence: all replicas that can have executed the same, with the same result.
     fn converge(&mut self) -> Checked {
-        let able: Vec<usize> = (0..self.nodes.len()).filter(|node| self.can_converge(*node)).collect();
+        let able: Vec<usize> =
+            self.gateways.iter().copied().filter(|node| self.can_converge(*node)).collect();
         let mut states = Vec::new();
         for n in &able {
             let id = self.nodes[*n].id;

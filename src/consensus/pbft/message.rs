@@ -17,7 +17,7 @@ pub struct View(pub u64);
 pub struct Sequence(pub u64);
 
 /// A content and its signature, made by the replica or client that the content names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed<T> {
     /// What is signed.
     pub body: T,

@@ -16,6 +16,12 @@ use crate::sim::{Checked, Dice, Fingerprint, Simulated, Violation, Watch};
 impl Simulated for Raft {
     type Watch = RaftWatch;
 
+    const SIZES: &'static [usize] = &[5];
+
+    fn tolerates(nodes: usize) -> usize {
+        (nodes - 1) / 2
+    }
+
     fn small_options(dice: &mut Dice) -> Options {
         const KIB: usize = 1024;
         let snapshot_log_bytes = *dice.pick(&[2, 8, 32, 128]) * KIB;
@@ -364,7 +370,7 @@ impl RaftWatch {
 }
 
 impl Watch<Raft> for RaftWatch {
-    fn new(members: &[NodeId]) -> Self {
+    fn new(members: &[NodeId], _: &[NodeId]) -> Self {
         Self {
             quorum: members.len() / 2 + 1,
             views: members.iter().map(|_| View::default()).collect(),

@@ -32,9 +32,13 @@ use self::votes::{Views, Votes};
 use super::check::Checker;
 use super::message::{Message, Reply, Request, Signed, View};
 use super::options::Options;
+use super::pbft::Pbft;
 use super::quorum::Quorum;
 use super::signing::Signer;
-use crate::consensus::{Checked, ClientSetup, NodeId, Proposal, RejectReason, Rejection, RequestId, Time};
+use crate::consensus::{
+    Checked, ClientOutput, ClientSetup, NodeId, Proposal, RejectReason, Rejection, RequestId, Time,
+    VotingClient,
+};
 
 /// Commands in one request.
 pub const MAX_COMMANDS: usize = 256;
@@ -91,11 +95,36 @@ struct Sent {
 }
 
 /// What a client wants done.
-#[derive(Debug, Default)]
-pub struct Sends {
-    messages: Vec<(NodeId, Message)>,
-    answers: Vec<(RequestId, Bytes)>,
-    rejected: Vec<(RequestId, Rejection)>,
+type Sends = ClientOutput<Pbft>;
+
+impl VotingClient for Client {
+    type Protocol = Pbft;
+
+    fn new(setup: ClientSetup) -> Self {
+        Self::with_options(setup, &Options::default())
+    }
+
+    fn checker(&self) -> Checker {
+        self.checker.clone()
+    }
+
+    fn propose(&mut self, now: Time, proposals: Vec<Proposal>, out: &mut Sends) {
+        self.on_propose(now, proposals, out);
+    }
+
+    fn on_message(&mut self, now: Time, _: NodeId, message: Checked<Message>, out: &mut Sends) {
+        if let Message::Reply(reply) = message.into_inner() {
+            self.on_reply(now, reply.body, out);
+        }
+    }
+
+    fn on_timeout(&mut self, now: Time, out: &mut Sends) {
+        self.on_time(now, out);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.next_deadline()
+    }
 }
 
 impl Client {

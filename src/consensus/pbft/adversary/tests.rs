@@ -1,0 +1,184 @@
+//! What leaves a liar, message by message.
+
+use std::collections::BTreeMap;
+
+use super::super::message::{
+    Batch, Checkpoint, Commit, Message, PrePrepare, Prepare, Request, Sequence, Signed, View,
+};
+use super::*;
+use crate::consensus::{Digest, Keys, Lsn, Scheme, SecretKey, WallTime};
+
+fn keys(of: u64, n: u64) -> Keys {
+    let secret = |id: u64| SecretKey::from_seed(Scheme::Tag, [id as u8; 32]);
+    Keys::new(secret(of), (1..=n).map(|id| (NodeId(id), secret(id).public())).collect())
+}
+
+/// Replica 1 of n, which lies.
+fn adversary(behaviour: &str, n: u64) -> Adversary {
+    let members: Vec<_> = (1..=n).map(NodeId).collect();
+    let misbehaviour = Misbehaviour { behaviour: behaviour.to_owned(), seed: 7 };
+    let signer = Signer::new(NodeId(1), 1, &keys(1, n));
+    Adversary::new(&misbehaviour, signer, Quorum::new(&members)).unwrap()
+}
+
+fn signer(id: u64) -> Signer {
+    Signer::new(NodeId(id), 1, &keys(id, 4))
+}
+
+fn to(id: u64, message: Message) -> Outgoing<Message> {
+    Outgoing { to: NodeId(id), message, after: Lsn(3) }
+}
+
+fn pre_prepare(sequence: u64, batch: &Batch) -> Message {
+    let digest = batch.digest();
+    let body = PrePrepare { view: View(0), sequence: Sequence(sequence), digest, replica: NodeId(1) };
+    Message::PrePrepare { pre_prepare: signer(1).sign(body), batch: batch.clone() }
+}
+
+fn prepare(of: u64, view: u64, digest: Digest) -> Message {
+    let body = Prepare { view: View(view), sequence: Sequence(9), digest, replica: NodeId(of) };
+    Message::Prepare(signer(of).sign(body))
+}
+
+fn commit(of: u64, view: u64, digest: Digest) -> Message {
+    let body = Commit { view: View(view), sequence: Sequence(9), digest, replica: NodeId(of) };
+    Message::Commit(signer(of).sign(body))
+}
+
+fn checkpoint(of: u64, digest: Digest) -> Message {
+    Message::Checkpoint(signer(of).sign(Checkpoint { sequence: Sequence(8), digest, replica: NodeId(of) }))
+}
+
+fn request(counter: u64) -> Signed<Request> {
+    let commands = vec![(counter, bytes::Bytes::from_static(b"put"))];
+    signer(4).sign(Request { client: NodeId(4), incarnation: 1, time: WallTime(0), commands })
+}
+
+fn batch(counters: &[u64]) -> Batch {
+    Batch(counters.iter().map(|counter| request(*counter)).collect())
+}
+
+fn tampered(adversary: &mut Adversary, honest: Vec<Outgoing<Message>>) -> Vec<Outgoing<Message>> {
+    let mut leaves = Vec::new();
+    adversary.tamper(honest, &mut leaves);
+    leaves
+}
+
+#[test]
+fn nobody_lies_in_an_unknown_way() {
+    let misbehaviour = Misbehaviour { behaviour: "honest".to_owned(), seed: 1 };
+    let quorum = Quorum::new(&[1, 2, 3, 4].map(NodeId));
+    let refused = Adversary::new(&misbehaviour, signer(1), quorum).unwrap_err();
+    assert!(refused.contains("no behaviour `honest`") && refused.contains("wrong-digest"), "{refused}");
+}
+
+#[test]
+fn the_silent_one_says_nothing() {
+    let digest = Digest([5; 32]);
+    let mut silent = adversary("silent", 4);
+    assert_eq!(tampered(&mut silent, vec![to(2, prepare(1, 1, digest)), to(3, commit(1, 1, digest))]), []);
+}
+
+#[test]
+fn wrong_digests_are_signed_and_the_same_for_all() {
+    let digest = Digest([5; 32]);
+    let verifier = super::super::signing::Verifier::new(1, keys(2, 4));
+    let mut wrong = adversary("wrong-digest", 4);
+    let honest =
+        (2..=4).flat_map(|id| [to(id, prepare(1, 1, digest)), to(id, checkpoint(1, digest))]).collect();
+    let leaves = tampered(&mut wrong, honest);
+    let digests: Vec<_> = leaves
+        .iter()
+        .map(|outgoing| match &outgoing.message {
+            Message::Prepare(signed) => verifier.verify(signed).then_some(signed.body.digest),
+            Message::Checkpoint(signed) => verifier.verify(signed).then_some(signed.body.digest),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(digests.len(), 6);
+    assert!(
+        digests.iter().all(|found| found.is_some_and(|found| found != digest && digests[0] == Some(found)))
+    );
+}
+
+#[test]
+fn what_others_said_is_passed_on_as_it_is() {
+    let relayed = vec![to(2, commit(3, 1, Digest([5; 32])))];
+    for behaviour in ["wrong-digest", "equivocate", "accomplice"] {
+        assert_eq!(tampered(&mut adversary(behaviour, 4), relayed.clone()), relayed, "{behaviour}");
+    }
+}
+
+/// The digests that each backup is told for a sequence number, and those of the COMMITs that come along.
+fn proposed(leaves: &[Outgoing<Message>]) -> BTreeMap<NodeId, (Digest, Digest, usize)> {
+    let mut told: BTreeMap<NodeId, (Digest, Digest, usize)> = BTreeMap::new();
+    for outgoing in leaves {
+        let entry = told.entry(outgoing.to).or_default();
+        match &outgoing.message {
+            Message::PrePrepare { pre_prepare: Signed { body, .. }, batch } => {
+                assert_eq!(batch.digest(), body.digest, "each side gets a batch that fits");
+                (entry.0, entry.2) = (body.digest, batch.0.len());
+            }
+            Message::Commit(signed) => entry.1 = signed.body.digest,
+            other => panic!("{other:?}"),
+        }
+    }
+    told
+}
+
+#[test]
+fn an_equivocating_primary_gives_each_side_a_batch_and_its_commit() {
+    let mut liar = adversary("equivocate", 4);
+    let mut again = adversary("equivocate", 4);
+    let mut splits = std::collections::BTreeSet::new();
+    for sequence in 1..40 {
+        let message = pre_prepare(sequence, &batch(&[sequence * 10, sequence * 10 + 1]));
+        let honest: Vec<_> = (2..=4).map(|id| to(id, message.clone())).collect();
+        let told = proposed(&tampered(&mut liar, honest.clone()));
+        assert!(told.values().all(|(proposed, committed, _)| proposed == committed));
+        let digests: Vec<_> = told.values().map(|(digest, ..)| *digest).collect();
+        let both = digests.iter().any(|digest| *digest != digests[0]);
+        assert!(both, "sequence {sequence}: both sides have somebody");
+        splits.insert(digests.iter().map(|digest| *digest == digests[0]).collect::<Vec<_>>());
+        let later = proposed(&tampered(&mut liar, honest.clone()));
+        assert_eq!(told, later, "it says the same when it says it again");
+        let restarted = proposed(&tampered(&mut again, honest));
+        assert_eq!(told, restarted, "and after a restart");
+    }
+    assert!(splits.len() > 1, "not always the same sides: {splits:?}");
+}
+
+#[test]
+fn an_equivocating_backup_votes_differently_towards_each() {
+    let digest = Digest([5; 32]);
+    let mut liar = adversary("equivocate", 4);
+    let leaves = tampered(&mut liar, (2..=4).map(|id| to(id, prepare(1, 1, digest))).collect());
+    let said: Vec<_> = leaves
+        .iter()
+        .filter_map(|outgoing| lie::Vote::of(&outgoing.message))
+        .map(|vote| vote.digest)
+        .collect();
+    assert!(said.contains(&digest) && said.iter().any(|said| *said != digest), "{said:?}");
+}
+
+#[test]
+fn an_accomplice_tells_each_what_it_wants_to_hear() {
+    let (one, two) = (Digest([1; 32]), Digest([2; 32]));
+    let mut liar = adversary("accomplice", 4);
+    // Its own replica's vote waits.
+    assert_eq!(tampered(&mut liar, vec![to(3, prepare(1, 1, one))]), []);
+    let mut leaves = Vec::new();
+    liar.overhear(NodeId(3), &prepare(3, 1, one), &mut leaves);
+    liar.overhear(NodeId(4), &prepare(4, 1, two), &mut leaves);
+    let said: Vec<_> = leaves
+        .iter()
+        .map(|outgoing| (outgoing.to.0, lie::Vote::of(&outgoing.message).unwrap().digest))
+        .collect();
+    assert_eq!(said, [(3, one), (3, one), (4, two), (4, two)]);
+    // Nothing new, nothing said; and its replica's vote is turned round.
+    leaves.clear();
+    liar.overhear(NodeId(4), &commit(4, 1, two), &mut leaves);
+    assert_eq!(leaves, []);
+    let turned = tampered(&mut liar, vec![to(4, commit(1, 1, one))]);
+    assert_eq!(lie::Vote::of(&turned[0].message).unwrap().digest, two);
+}

@@ -1,0 +1,276 @@
+//! The normal case: PRE-PREPARE, PREPARE, COMMIT (TOCS §4.3).
+//!
+//! | phase | what it promises | what it takes |
+//! |---|---|---|
+//! | pre-prepared | this replica signs nothing else for the slot in this view | the primary's word, and the batch |
+//! | prepared | nobody can prepare anything else for the slot in this view | PREPAREs of Q - 1 backups |
+//! | decided | no later view can hold anything else in the slot | COMMITs of Q replicas |
+
+use super::message::{Batch, Commit, Message, PrePrepare, Prepare, Sequence, Signed, View};
+use super::record::Record;
+use super::replica::{Out, Replica, Vote};
+use super::slot::Accepted;
+use crate::consensus::{Committed, Digest, Event, Index, NodeId, Proposal, RequestId};
+
+impl Replica {
+    /// The primary proposes what waits: as many slots as may be under way, each with all that fits (no timer makes a
+    /// batch wait for more).
+    pub(super) fn propose(&mut self, out: &mut Out) {
+        while self.may_propose() {
+            let requests = self.pool.take_batch(&self.options);
+            if requests.is_empty() {
+                return;
+            }
+            let batch = Batch(requests);
+            let said = PrePrepare {
+                view: self.view,
+                sequence: self.proposed.next(),
+                digest: batch.digest(),
+                replica: self.id,
+            };
+            self.proposed = said.sequence;
+            let pre_prepare = self.signer.sign(said);
+            self.accept(pre_prepare, batch, out);
+        }
+    }
+
+    fn may_propose(&self) -> bool {
+        self.is_primary()
+            && self.disk.pressure == crate::consensus::Pressure::Ok
+            && self.proposed < self.high_water_mark()
+            && self.proposed.0.saturating_sub(self.executed.0) < self.options.max_in_flight
+    }
+
+    pub(super) fn on_pre_prepare(
+        &mut self,
+        from: NodeId,
+        pre_prepare: Signed<PrePrepare>,
+        batch: Batch,
+        out: &mut Out,
+    ) {
+        let said = pre_prepare.body;
+        let ignore = |why, out: &mut Out| out.trace.push(Event::Ignored { from, kind: "PrePrepare", why });
+        if said.view < self.view || said.replica == self.id {
+            return self.keep_wanted_batch(said.sequence, said.digest, batch, out);
+        }
+        let (view, in_view) = (self.view, self.active && said.view == self.view);
+        let Some(slot) = self.slot_mut(said.sequence) else {
+            return ignore("its slot is outside the watermarks", out);
+        };
+        if slot.accepted_in(said.view).is_some() {
+            if slot.accepted_in(said.view).is_some_and(|kept| kept.pre_prepare.body.digest != said.digest) {
+                ignore("the primary proposed something else for the slot before", out);
+            }
+            return;
+        }
+        let holds = !batch.is_null() || said.digest == Batch::default().digest();
+        if holds {
+            slot.keep_batch(said.digest, batch);
+        }
+        if in_view && slot.batch(&said.digest).is_some() {
+            return self.accept_known(pre_prepare, out);
+        }
+        // Its view, or its batch, is still to come. Of the current view the first is kept, since a second is a lie; of
+        // later views the one that came first, since the others will be sent again when they are needed.
+        let kept = slot.early.as_ref().map(|early| early.body.view);
+        if kept.is_none_or(|kept| kept < view || in_view && kept > view) {
+            slot.early = Some(pre_prepare);
+            if in_view {
+                self.fetch_batch(said.sequence, said.digest, from, out);
+            }
+        }
+    }
+
+    /// Accepts a PRE-PREPARE of the current view whose batch is here.
+    pub(super) fn accept_known(&mut self, pre_prepare: Signed<PrePrepare>, out: &mut Out) {
+        let said = pre_prepare.body;
+        let Some(batch) = self.slots.get(&said.sequence).and_then(|slot| slot.batch(&said.digest)) else {
+            return;
+        };
+        let batch = batch.clone();
+        self.accept(pre_prepare, batch, out);
+    }
+
+    /// Stands by a PRE-PREPARE of the current view: from now on this replica signs nothing else for the slot in this view.
+    fn accept(&mut self, pre_prepare: Signed<PrePrepare>, batch: Batch, out: &mut Out) {
+        let said = pre_prepare.body;
+        assert!(self.active && said.view == self.view, "a PRE-PREPARE is accepted in its own view");
+        for request in &batch.0 {
+            self.pool.ordered(&request.digest());
+        }
+        let Some(slot) = self.slot_mut(said.sequence) else { return };
+        if slot.decided.is_some_and(|decided| decided != said.digest) {
+            // Only with more than f liars: this replica will not be one of them.
+            let why = "the slot was decided to hold something else";
+            return out.trace.push(Event::Ignored { from: said.replica, kind: "PrePrepare", why });
+        }
+        assert!(slot.accepted_in(said.view).is_none(), "a slot is accepted once in a view");
+        slot.keep_batch(said.digest, batch.clone());
+        let logged = slot.take_for_log(&said.digest);
+        let lsn = self.write(Record::PrePrepare { pre_prepare, batch: logged }, out);
+        let slot = self.slots.entry(said.sequence).or_default();
+        slot.accepted = Some(Accepted { pre_prepare, lsn });
+        slot.early = slot.early.filter(|early| early.body.view > said.view);
+        slot.forget_unnamed();
+        self.votes.push_back((lsn, Vote::PrePrepare(said.view, said.sequence)));
+        if said.replica == self.id {
+            self.broadcast(&Message::PrePrepare { pre_prepare, batch }, lsn, out);
+        } else {
+            let prepare = self.own_prepare(&said);
+            self.broadcast(&Message::Prepare(prepare), lsn, out);
+        }
+    }
+
+    /// The PREPARE that follows from an accepted PRE-PREPARE: the same bytes whenever it is made.
+    pub(super) fn own_prepare(&self, said: &PrePrepare) -> Signed<Prepare> {
+        let PrePrepare { view, sequence, digest, .. } = *said;
+        self.signer.sign(Prepare { view, sequence, digest, replica: self.id })
+    }
+
+    /// The COMMIT that follows from a certificate.
+    pub(super) fn own_commit(&self, view: View, sequence: Sequence, digest: Digest) -> Signed<Commit> {
+        self.signer.sign(Commit { view, sequence, digest, replica: self.id })
+    }
+
+    /// The own PRE-PREPARE or PREPARE is durable.
+    pub(super) fn count_own_pre_prepare(&mut self, view: View, sequence: Sequence, out: &mut Out) {
+        let accepted = self.slots.get(&sequence).and_then(|slot| slot.accepted_in(view));
+        let Some(said) = accepted.map(|accepted| accepted.pre_prepare.body) else { return };
+        if said.replica != self.id {
+            let prepare = self.own_prepare(&said);
+            self.slots.entry(sequence).or_default().keep_prepare(&prepare);
+        }
+        self.try_prepare(sequence, out);
+    }
+
+    pub(super) fn on_prepare(&mut self, from: NodeId, prepare: &Signed<Prepare>, out: &mut Out) {
+        let said = prepare.body;
+        if said.view < self.view || said.replica == self.id {
+            return;
+        }
+        let Some(slot) = self.slot_mut(said.sequence) else {
+            let why = "its slot is outside the watermarks";
+            return out.trace.push(Event::Ignored { from, kind: "Prepare", why });
+        };
+        slot.keep_prepare(prepare);
+        self.try_prepare(said.sequence, out);
+    }
+
+    /// prepared(m, v, n, i) (TOCS §4.3): the PRE-PREPARE, durable here, and PREPAREs of Q - 1 backups that match it.
+    pub(super) fn try_prepare(&mut self, sequence: Sequence, out: &mut Out) {
+        let Some(slot) = self.slots.get(&sequence) else { return };
+        if !self.active || slot.is_prepared_in(self.view) {
+            return;
+        }
+        let Some(accepted) = slot.accepted_in(self.view) else { return };
+        if !self.disk.is_durable(accepted.lsn) {
+            return;
+        }
+        let Some(prepared) = slot.certificate(&self.quorum, &accepted.pre_prepare) else { return };
+        let digest = prepared.digest();
+        let lsn = self.write(Record::Prepared(prepared.clone()), out);
+        let slot = self.slots.entry(sequence).or_default();
+        (slot.prepared, slot.prepared_lsn) = (Some(prepared), lsn);
+        let commit = self.own_commit(self.view, sequence, digest);
+        self.broadcast(&Message::Commit(commit), lsn, out);
+        self.votes.push_back((lsn, Vote::Prepared(self.view, sequence)));
+    }
+
+    /// The own COMMIT's certificate is durable.
+    pub(super) fn count_own_commit(&mut self, view: View, sequence: Sequence, out: &mut Out) {
+        let Some(slot) = self.slots.get(&sequence) else { return };
+        let Some(prepared) = slot.prepared.as_ref().filter(|prepared| prepared.view() == view) else {
+            return;
+        };
+        let commit = self.own_commit(view, sequence, prepared.digest());
+        self.slots.entry(sequence).or_default().keep_commit(&commit);
+        self.try_decide(sequence, out);
+    }
+
+    /// COMMITs count in any view: Q of them decide a slot for a replica in whatever view, so that one that left its view
+    /// alone, or missed the last one, still executes what the others do.
+    pub(super) fn on_commit(&mut self, from: NodeId, commit: &Signed<Commit>, out: &mut Out) {
+        let said = commit.body;
+        if said.replica == self.id {
+            return;
+        }
+        let Some(slot) = self.slot_mut(said.sequence) else {
+            let why = "its slot is outside the watermarks";
+            return out.trace.push(Event::Ignored { from, kind: "Commit", why });
+        };
+        slot.keep_commit(commit);
+        self.try_decide(said.sequence, out);
+    }
+
+    /// committed-local (TOCS §4.3).
+    pub(super) fn try_decide(&mut self, sequence: Sequence, out: &mut Out) {
+        let Some(slot) = self.slots.get_mut(&sequence) else { return };
+        if slot.decided.is_some() {
+            return;
+        }
+        let Some(digest) = slot.decision(&self.quorum) else { return };
+        if slot.batch(&digest).is_none() && digest == Batch::default().digest() {
+            slot.keep_batch(digest, Batch::default());
+        }
+        slot.decided = Some(digest);
+        if slot.batch(&digest).is_some() {
+            slot.forget_unnamed();
+            return;
+        }
+        let source = slot.commits.keys().copied().find(|id| *id != self.id);
+        if let Some(source) = source {
+            self.fetch_batch(sequence, digest, source, out);
+        }
+    }
+
+    /// Hands decided slots to the store, in order, up to the next checkpoint.
+    pub(super) fn hand_out(&mut self, out: &mut Out) {
+        self.more = false;
+        while out.checkpoint.is_none() && self.may_hand_out() {
+            let sequence = self.executed.next();
+            let Some(slot) = self.slots.get_mut(&sequence) else { return };
+            let Some(digest) = slot.decided else { return };
+            let Some(batch) = slot.batch(&digest).cloned() else { return };
+            if !std::mem::replace(&mut slot.decision_logged, true) {
+                let batch = slot.take_for_log(&digest);
+                self.write(Record::Committed { sequence, digest, batch }, out);
+            }
+            self.executed = sequence;
+            if self.active && !batch.is_null() && self.slots[&sequence].accepted_in(self.view).is_some() {
+                self.view_changes.made_progress();
+            }
+            out.committed.push(committed(sequence, &batch));
+            if sequence.0.is_multiple_of(self.options.checkpoint_interval)
+                && sequence >= self.low_water_mark()
+            {
+                out.checkpoint = Some(Index(sequence.0));
+                self.more = true;
+            }
+            self.forget_slots();
+        }
+    }
+
+    fn may_hand_out(&self) -> bool {
+        !self.transfer.as_ref().is_some_and(super::transfer::Transfer::holds_the_store)
+            && self.checkpoints.diverged().is_none()
+    }
+
+    /// Drops the slots that nobody will ask about: executed here, and below the last stable checkpoint.
+    pub(super) fn forget_slots(&mut self) {
+        let floor = self.executed.min(self.low_water_mark());
+        self.slots = self.slots.split_off(&floor.next());
+    }
+}
+
+/// A batch as the store takes it.
+fn committed(sequence: Sequence, batch: &Batch) -> Committed {
+    let proposals = batch.0.iter().flat_map(|request| {
+        let body = &request.body;
+        body.commands.iter().map(|(counter, command)| Proposal {
+            id: RequestId { origin: body.client, incarnation: body.incarnation, counter: *counter },
+            time: body.time,
+            command: command.clone(),
+        })
+    });
+    Committed { index: Index(sequence.0), epoch: super::EPOCH, proposals: proposals.collect() }
+}

@@ -1,0 +1,147 @@
+//! STATUS: how replicas find out what they lack, and get it (TOCS §5.2).
+//!
+//! Each replica says at regular intervals how far it has come, and is sent what it lacks, by everyone who has it. Messages
+//! may thus be lost without harm, and nobody has to remember who received what. It is also by these that a replica
+//! knows whom it can hear.
+
+use super::message::{Message, Signed, Status};
+use super::replica::{Out, Replica};
+use super::slot::Slot;
+use crate::consensus::{Lsn, NodeId};
+
+/// Slots that one STATUS is answered with.
+const SLOTS_AT_ONCE: usize = 64;
+/// Bytes of batches that one STATUS is answered with.
+const BYTES_AT_ONCE: usize = 1 << 20;
+/// For how many intervals a replica counts as heard.
+const HEARD_INTERVALS: u32 = 5;
+
+impl Replica {
+    /// Whether messages of a quorum, this replica's own included, arrive here.
+    pub(super) fn hears_a_quorum(&self) -> bool {
+        let heard = self.quorum.members().iter().filter(|id| self.hears(**id)).count();
+        heard >= self.quorum.quorum()
+    }
+
+    /// Whether anything was heard of a replica lately.
+    pub(super) fn hears(&self, id: NodeId) -> bool {
+        let lately = self.options.status_interval() * HEARD_INTERVALS;
+        id == self.id
+            || self
+                .peers
+                .get(&id)
+                .is_some_and(|peer| peer.status.is_some() && self.now.since(peer.heard) < lately)
+    }
+
+    pub(super) fn on_status_timer(&mut self, out: &mut Out) {
+        if self.status_due > self.now {
+            return;
+        }
+        self.status_due = self.now + self.options.status_interval();
+        self.tell_status(out);
+        self.fetch_again(out);
+        self.consider_transfer(out);
+    }
+
+    fn tell_status(&self, out: &mut Out) {
+        let status = Status {
+            view: self.view,
+            active: self.active,
+            stable: self.low_water_mark(),
+            committed: self.executed,
+            replica: self.id,
+        };
+        self.broadcast(&Message::Status(self.signer.sign(status)), Lsn::ZERO, out);
+    }
+
+    /// Sends a replica what it lacks, as far as this one has it.
+    pub(super) fn on_status(&mut self, from: NodeId, status: Status, out: &mut Out) {
+        if status.replica != from {
+            return;
+        }
+        let (now, pause) = (self.now, self.options.status_interval() / 2);
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        peer.status = Some(status);
+        // A flood of them costs no more than a few.
+        if peer.helped.is_some_and(|helped| now.since(helped) < pause) {
+            return;
+        }
+        peer.helped = Some(now);
+        self.help_with_view(from, &status, out);
+        if status.stable < self.low_water_mark() {
+            self.send(from, Message::Stable(self.checkpoints.stable().clone()), Lsn::ZERO, out);
+        }
+        self.help_with_checkpoints(from, &status, out);
+        self.help_with_slots(from, &status, out);
+    }
+
+    fn help_with_view(&self, from: NodeId, status: &Status, out: &mut Out) {
+        let lacks = status.view < self.view || status.view == self.view && !status.active;
+        if self.active && lacks {
+            if let Some((new_view, lsn)) = &self.new_view {
+                self.send(from, Message::NewView(new_view.clone()), *lsn, out);
+            }
+            return;
+        }
+        let waits = status.view <= self.view || !status.active;
+        if self.active || !waits {
+            return;
+        }
+        // With what others want: who lacks this replica's word may lack theirs too.
+        if let Some(own) = self.own_view_change() {
+            self.send(from, Message::ViewChange(own.clone()), self.view_changes.own_lsn(), out);
+        }
+        let others = self
+            .view_changes
+            .for_view(self.view)
+            .filter(|other| other.body.replica != self.id && other.body.replica != from);
+        for other in others {
+            self.send(from, Message::ViewChange(other.clone()), Lsn::ZERO, out);
+        }
+    }
+
+    /// The own CHECKPOINTs above the other's last stable one.
+    fn help_with_checkpoints(&self, from: NodeId, status: &Status, out: &mut Out) {
+        for (checkpoint, lsn) in self.checkpoints.signed() {
+            if checkpoint.body.sequence > status.stable {
+                self.send(from, Message::Checkpoint(*checkpoint), *lsn, out);
+            }
+        }
+    }
+
+    /// Own votes about slots that the other has not decided.
+    fn help_with_slots(&self, from: NodeId, status: &Status, out: &mut Out) {
+        let same_view = self.active && status.active && status.view == self.view;
+        let mut bytes = 0;
+        let lacking = self.slots.range(status.committed.next()..).take(SLOTS_AT_ONCE);
+        for (sequence, slot) in lacking {
+            if bytes > BYTES_AT_ONCE {
+                return;
+            }
+            if same_view {
+                bytes += self.resend_accepted(from, slot, out);
+            }
+            if let Some(prepared) = &slot.prepared {
+                let commit = self.own_commit(prepared.view(), *sequence, prepared.digest());
+                self.send(from, Message::Commit(commit), slot.prepared_lsn, out);
+            }
+        }
+    }
+
+    /// The PRE-PREPARE of a slot, and the own PREPARE. The primary sends the batch as well; from others it can be fetched.
+    fn resend_accepted(&self, from: NodeId, slot: &Slot, out: &mut Out) -> usize {
+        let Some(accepted) = slot.accepted_in(self.view) else { return 0 };
+        let pre_prepare: Signed<_> = accepted.pre_prepare;
+        let mut batch = super::Batch::default();
+        if self.is_primary() {
+            batch = slot.batch(&pre_prepare.body.digest).cloned().unwrap_or_default();
+        }
+        let bytes = batch.size();
+        self.send(from, Message::PrePrepare { pre_prepare, batch }, accepted.lsn, out);
+        if !self.is_primary() {
+            let prepare = self.own_prepare(&pre_prepare.body);
+            self.send(from, Message::Prepare(prepare), accepted.lsn, out);
+        }
+        bytes
+    }
+}

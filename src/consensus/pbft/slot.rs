@@ -1,0 +1,132 @@
+//! What a replica knows of one sequence number.
+
+use std::collections::BTreeMap;
+
+use super::message::{Batch, Commit, PrePrepare, Prepare, Prepared, Signed, View};
+use super::quorum::Quorum;
+use crate::consensus::{Digest, Lsn, NodeId};
+
+/// A slot of the order. Of each replica the slot keeps one PREPARE and one COMMIT, those of the latest view and of them
+/// the first, so that nobody's vote counts twice and nobody fills memory.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// The PRE-PREPARE of the current view, once its batch is here and it was written.
+    pub(super) accepted: Option<Accepted>,
+    /// A PRE-PREPARE of the current view, or of a later one, that cannot be accepted yet: its batch is not here, or its
+    /// view is not.
+    pub(super) early: Option<Signed<PrePrepare>>,
+    pub(super) prepares: BTreeMap<NodeId, Signed<Prepare>>,
+    pub(super) commits: BTreeMap<NodeId, Signed<Commit>>,
+    /// P: the certificate of the latest view in which the slot prepared here (TOCS §4.5).
+    pub(super) prepared: Option<Prepared>,
+    /// Its record.
+    pub(super) prepared_lsn: Lsn,
+    /// What the slot was decided to hold.
+    pub(super) decided: Option<Digest>,
+    /// Whether a record says so.
+    pub(super) decision_logged: bool,
+    /// Batches by their digest: of what is named above, no others.
+    batches: BTreeMap<Digest, Stored>,
+}
+
+/// A PRE-PREPARE that this replica stands by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Accepted {
+    pub(super) pre_prepare: Signed<PrePrepare>,
+    /// Its record.
+    pub(super) lsn: Lsn,
+}
+
+#[derive(Debug)]
+struct Stored {
+    batch: Batch,
+    /// Whether a record has it.
+    logged: bool,
+}
+
+impl Slot {
+    /// Keeps a PREPARE, unless the slot has one of this or a later view from its signer.
+    pub(super) fn keep_prepare(&mut self, prepare: &Signed<Prepare>) {
+        let kept = self.prepares.get(&prepare.body.replica);
+        if kept.is_none_or(|kept| kept.body.view < prepare.body.view) {
+            self.prepares.insert(prepare.body.replica, *prepare);
+        }
+    }
+
+    /// Keeps a COMMIT likewise.
+    pub(super) fn keep_commit(&mut self, commit: &Signed<Commit>) {
+        let kept = self.commits.get(&commit.body.replica);
+        if kept.is_none_or(|kept| kept.body.view < commit.body.view) {
+            self.commits.insert(commit.body.replica, *commit);
+        }
+    }
+
+    /// The PRE-PREPARE that was accepted in this view.
+    pub(super) fn accepted_in(&self, view: View) -> Option<&Accepted> {
+        self.accepted.as_ref().filter(|accepted| accepted.pre_prepare.body.view == view)
+    }
+
+    /// Whether the slot prepared here in this view.
+    pub(super) fn is_prepared_in(&self, view: View) -> bool {
+        self.prepared.as_ref().is_some_and(|prepared| prepared.view() == view)
+    }
+
+    /// The certificate that the votes make with a PRE-PREPARE, if they do: PREPAREs of Q - 1 different backups that match
+    /// it (TOCS §4.3).
+    pub(super) fn certificate(&self, quorum: &Quorum, pre_prepare: &Signed<PrePrepare>) -> Option<Prepared> {
+        let said = &pre_prepare.body;
+        let matching = self.prepares.values().filter(|prepare| {
+            let vote = &prepare.body;
+            vote.replica != said.replica
+                && (vote.view, vote.sequence, vote.digest) == (said.view, said.sequence, said.digest)
+        });
+        Prepared::of(quorum, *pre_prepare, matching)
+    }
+
+    /// What Q replicas sent COMMITs for in one view, if they did: f + 1 honest ones among them hold a certificate, so that
+    /// nothing else can ever be decided, whatever view this replica is in.
+    pub(super) fn decision(&self, quorum: &Quorum) -> Option<Digest> {
+        let mut votes: BTreeMap<(View, Digest), usize> = BTreeMap::new();
+        for commit in self.commits.values() {
+            *votes.entry((commit.body.view, commit.body.digest)).or_default() += 1;
+        }
+        votes.into_iter().find(|(_, count)| *count >= quorum.quorum()).map(|((_, digest), _)| digest)
+    }
+
+    /// The batch of this digest.
+    pub(super) fn batch(&self, digest: &Digest) -> Option<&Batch> {
+        self.batches.get(digest).map(|stored| &stored.batch)
+    }
+
+    /// Keeps a batch.
+    pub(super) fn keep_batch(&mut self, digest: Digest, batch: Batch) {
+        self.batches.entry(digest).or_insert(Stored { batch, logged: false });
+    }
+
+    /// A batch of which a record has been read.
+    pub(super) fn keep_logged_batch(&mut self, digest: Digest, batch: Batch) {
+        self.batches.insert(digest, Stored { batch, logged: true });
+    }
+
+    /// The null request needs no record to be known.
+    pub(super) fn keep_null_batch(&mut self) {
+        let null = Batch::default();
+        self.batches.entry(null.digest()).or_insert(Stored { batch: null, logged: true });
+        self.forget_unnamed();
+    }
+
+    /// The batch for a record that is about to be written, unless an earlier one has it.
+    pub(super) fn take_for_log(&mut self, digest: &Digest) -> Option<Batch> {
+        let stored = self.batches.get_mut(digest)?;
+        (!std::mem::replace(&mut stored.logged, true)).then(|| stored.batch.clone())
+    }
+
+    /// Forgets batches that nothing names any more.
+    pub(super) fn forget_unnamed(&mut self) {
+        let accepted = self.accepted.as_ref().map(|accepted| accepted.pre_prepare.body.digest);
+        let early = self.early.as_ref().map(|early| early.body.digest);
+        let prepared = self.prepared.as_ref().map(Prepared::digest);
+        let named = [accepted, early, prepared, self.decided];
+        self.batches.retain(|digest, _| named.contains(&Some(*digest)));
+    }
+}

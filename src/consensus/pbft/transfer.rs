@@ -1,0 +1,251 @@
+//! State transfer (TOCS §4.6): the state at a stable checkpoint, piece by piece, from one replica after the other.
+//!
+//! Who fell behind the last stable checkpoint cannot catch up by messages: the others have forgotten them. It fetches the
+//! state. Piece 0 is the manifest, whose digest the checkpoint's certificate names, and every other piece is checked
+//! against it by itself, so that whoever sends something else is found out at once. The same repairs a state that turned
+//! out to be wrong.
+
+use std::time::Duration;
+
+use super::message::{FetchState, Message, Sequence, State};
+use super::replica::{Out, Replica};
+use crate::consensus::{
+    Digest, Event, Index, Install, InstallProgress, Lsn, NodeId, PieceRequest, SnapshotPiece, Time,
+};
+
+/// Pieces under way at once.
+const PIECES_AT_ONCE: u32 = 4;
+/// The most pieces that a state is believed to have.
+const MAX_PIECES: u32 = 1 << 20;
+/// Status intervals without a piece after which another replica is asked.
+const PATIENCE_INTERVALS: u32 = 10;
+/// Status intervals for which a gap may be filled by messages that are still on their way.
+const GAP_INTERVALS: u32 = 2;
+
+/// A state that is being fetched.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    sequence: Sequence,
+    digest: Digest,
+    /// The own state has to be thrown away for it.
+    repair: bool,
+    source: NodeId,
+    /// How many pieces it has, by the source's word.
+    pieces: Option<u32>,
+    /// The next piece to ask for.
+    next: u32,
+    /// All pieces below this one were handed to the store.
+    handed: u32,
+    /// When to ask someone else; to wait in the first place.
+    deadline: Time,
+    /// It waits for messages that may fill the gap.
+    waiting: bool,
+}
+
+impl Transfer {
+    /// Whether the store is about to be replaced, so that nothing may be handed to it.
+    pub(super) fn holds_the_store(&self) -> bool {
+        self.is_complete()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.pieces.is_some_and(|pieces| self.handed == pieces)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        (!self.is_complete()).then_some(self.deadline)
+    }
+
+    /// For `status`.
+    pub(super) fn describe(&self) -> String {
+        let Self { sequence, source, handed, .. } = self;
+        if self.waiting {
+            return format!("behind the stable checkpoint {sequence}");
+        }
+        match self.pieces {
+            Some(pieces) => {
+                format!("fetches the state at {sequence} from {source}: {handed} of {pieces} pieces")
+            }
+            None => format!("fetches the state at {sequence} from {source}"),
+        }
+    }
+}
+
+impl Replica {
+    /// Looks whether the last stable checkpoint is out of reach by messages, or the own state is wrong.
+    pub(super) fn consider_transfer(&mut self, out: &mut Out) {
+        let stable = self.low_water_mark();
+        let Some(digest) = self.checkpoints.stable().digest() else { return };
+        if self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.is_complete() || transfer.sequence == stable)
+        {
+            return;
+        }
+        let repair = self.checkpoints.diverged().is_some();
+        if repair && self.checkpoints.saved() >= stable {
+            return; // The wrong state is on disk already: the next stable one replaces it.
+        }
+        let reachable = (self.executed.0 + 1..=stable.0).all(|sequence| self.is_decided(Sequence(sequence)));
+        if !repair && reachable {
+            self.transfer = None;
+            return;
+        }
+        // A newer one than was being fetched: the others may have forgotten the older.
+        let waiting = !repair && self.transfer.is_none();
+        let source = self.after_peer(self.transfer.as_ref().map_or(self.id, |transfer| transfer.source));
+        let patience = if waiting { self.options.status_interval() * GAP_INTERVALS } else { Duration::ZERO };
+        let deadline = self.now + patience;
+        let (pieces, next, handed) = (None, 0, 0);
+        let transfer =
+            Transfer { sequence: stable, digest, repair, source, pieces, next, handed, deadline, waiting };
+        self.transfer = Some(transfer);
+        self.on_transfer_timer(out);
+    }
+
+    fn is_decided(&self, sequence: Sequence) -> bool {
+        self.slots.get(&sequence).is_some_and(|slot| slot.decided.is_some())
+    }
+
+    pub(super) fn on_transfer_timer(&mut self, out: &mut Out) {
+        let due =
+            self.transfer.as_ref().and_then(Transfer::deadline).is_some_and(|deadline| deadline <= self.now);
+        if !due {
+            return;
+        }
+        let repair = self.transfer.as_ref().is_some_and(|transfer| transfer.repair);
+        if self.executed >= self.low_water_mark() && !repair {
+            self.transfer = None; // The messages came after all.
+            return;
+        }
+        self.ask_next_source(out);
+    }
+
+    /// Begins anew with the next replica.
+    fn ask_next_source(&mut self, out: &mut Out) {
+        let Some(source) = self.transfer.as_ref().map(|transfer| self.after_peer(transfer.source)) else {
+            return;
+        };
+        if source == self.id {
+            return; // A cluster of one has nobody to ask.
+        }
+        let deadline = self.patience();
+        if let Some(transfer) = &mut self.transfer {
+            transfer.source = source;
+            (transfer.pieces, transfer.next, transfer.handed) = (None, 0, 0);
+            (transfer.deadline, transfer.waiting) = (deadline, false);
+            out.trace.push(Event::Noted { what: "fetches a state", index: Index(transfer.sequence.0) });
+        }
+        self.ask_for_pieces(out);
+    }
+
+    fn patience(&self) -> Time {
+        self.now + self.options.status_interval() * PATIENCE_INTERVALS
+    }
+
+    /// Keeps some pieces under way; one at first, until the source has said how many there are.
+    fn ask_for_pieces(&mut self, out: &mut Out) {
+        let Some(transfer) = &mut self.transfer else { return };
+        let end = match transfer.pieces {
+            Some(pieces) => pieces.min(transfer.handed + PIECES_AT_ONCE),
+            None => 1,
+        };
+        let (sequence, source) = (transfer.sequence, transfer.source);
+        let wanted = transfer.next..end;
+        transfer.next = transfer.next.max(end);
+        for number in wanted {
+            self.send(source, Message::FetchState(FetchState { sequence, number }), Lsn::ZERO, out);
+        }
+    }
+
+    /// A piece of the own state is wanted.
+    pub(super) fn on_fetch_state(&self, from: NodeId, fetch: FetchState, out: &mut Out) {
+        let FetchState { sequence, number } = fetch;
+        if self.checkpoints.holds(sequence) {
+            out.pieces.push(PieceRequest { to: from, index: Index(sequence.0), number });
+        } else {
+            let state = State { sequence, pieces: 0, number, data: None };
+            self.send(from, Message::State(state), Lsn::ZERO, out);
+        }
+    }
+
+    /// It was read.
+    pub(super) fn on_piece(&self, piece: SnapshotPiece, out: &mut Out) {
+        let SnapshotPiece { peer, meta, number, data } = piece;
+        let state = State { sequence: meta.index.into(), pieces: meta.pieces, number, data };
+        self.send(peer, Message::State(state), Lsn::ZERO, out);
+    }
+
+    /// A piece of a state that is being fetched.
+    pub(super) fn on_state(&mut self, from: NodeId, state: State, out: &mut Out) {
+        let State { sequence, pieces, number, data } = state;
+        let ignore = |why, out: &mut Out| out.trace.push(Event::Ignored { from, kind: "State", why });
+        let wanted = self.transfer.as_ref().filter(|transfer| {
+            !transfer.waiting
+                && (transfer.sequence, transfer.source) == (sequence, from)
+                && !transfer.is_complete()
+        });
+        let Some(transfer) = wanted else { return ignore("nobody asked for it", out) };
+        let Some(data) = data else {
+            ignore("its sender does not keep that state", out);
+            return self.ask_next_source(out);
+        };
+        let consistent = transfer.pieces.is_none_or(|known| known == pieces);
+        if !consistent || pieces == 0 || pieces > MAX_PIECES {
+            ignore("it is cut into other pieces than before", out);
+            return self.ask_next_source(out);
+        }
+        if number != transfer.handed {
+            return; // Out of its turn: asked for again when its turn comes.
+        }
+        let (digest, repair) = (transfer.digest, transfer.repair);
+        let meta = self.meta(sequence, digest, pieces);
+        let piece = SnapshotPiece { peer: from, meta, number, data: Some(data) };
+        out.install.push(Install { piece, repair });
+        let deadline = self.patience();
+        if let Some(transfer) = &mut self.transfer {
+            transfer.pieces = Some(pieces);
+            transfer.handed += 1;
+            transfer.deadline = deadline;
+        }
+        self.ask_for_pieces(out);
+    }
+
+    /// How the store gets on with it.
+    pub(super) fn on_install(&mut self, progress: InstallProgress, out: &mut Out) {
+        match progress {
+            InstallProgress::Stored { index, next } => {
+                let Some(transfer) = &mut self.transfer else { return };
+                if transfer.sequence == index.into() && next < transfer.handed && next == 0 {
+                    self.ask_next_source(out); // The store has lost it: from the start.
+                }
+            }
+            InstallProgress::Failed { index, why: _ } => {
+                if self.transfer.as_ref().is_some_and(|transfer| transfer.sequence == index.into()) {
+                    out.trace.push(Event::Noted { what: "was sent a wrong state", index });
+                    self.ask_next_source(out);
+                }
+            }
+            InstallProgress::Done(meta) => self.on_installed(meta, out),
+        }
+    }
+
+    fn on_installed(&mut self, meta: crate::consensus::SnapshotMeta, out: &mut Out) {
+        let sequence = Sequence::from(meta.index);
+        let repaired = self.transfer.as_ref().is_some_and(|transfer| transfer.repair);
+        out.trace.push(Event::Noted { what: "took over a state", index: meta.index });
+        self.transfer = None;
+        if sequence < self.executed && !repaired {
+            return;
+        }
+        self.executed = sequence;
+        self.applied = sequence;
+        self.proposed = self.proposed.max(sequence);
+        self.checkpoints.installed(meta);
+        self.forget_slots();
+        self.retain_needed(out);
+        self.recall_all(out);
+        self.consider_transfer(out);
+    }
+}

@@ -1,0 +1,284 @@
+//! From one view to the next (OSDI'99 §4.4, TOCS §4.5).
+//!
+//! A replica leaves its view when a request is not executed in time, or when f + 1 others want to leave theirs. From then
+//! on it votes for nothing until it has a NEW-VIEW, and its VIEW-CHANGE tells everything that it had prepared. Q of them
+//! tell the next primary everything that can have been decided.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::message::{Batch, Message, NewView, PrePrepare, Sequence, Signed, View, ViewChange};
+use super::new_view::Plan;
+use super::options::Options;
+use super::record::Record;
+use super::replica::{Out, Replica, Vote};
+use crate::consensus::{Event, Lsn, NodeId, Time};
+
+/// VIEW-CHANGEs that are kept of one replica: of its latest views.
+const KEPT_OF_EACH: usize = 3;
+
+/// VIEW-CHANGEs, and the timer of the view change.
+#[derive(Debug, Default)]
+pub(super) struct ViewChanges {
+    /// The latest few of each replica, for views above the one that is installed; the own one once it is durable.
+    of: BTreeMap<NodeId, BTreeMap<View, Signed<ViewChange>>>,
+    /// This replica's own, and its record.
+    own: Option<(Signed<ViewChange>, Lsn)>,
+    /// When to go on to the next view if there is no NEW-VIEW by then.
+    deadline: Option<Time>,
+    /// How many view changes began since a request was executed in a new view: each doubles the timers.
+    fruitless: u32,
+}
+
+impl ViewChanges {
+    /// The VIEW-CHANGE that this replica sent in an earlier life, and was waiting with.
+    pub(super) fn recover(own: Signed<ViewChange>, lsn: Lsn) -> Self {
+        let of = BTreeMap::from([(own.body.replica, BTreeMap::from([(own.body.view, own.clone())]))]);
+        Self { of, own: Some((own, lsn)), deadline: None, fruitless: 1 }
+    }
+
+    /// This replica's own VIEW-CHANGE.
+    pub(super) fn own(&self) -> Option<&Signed<ViewChange>> {
+        self.own.as_ref().map(|(view_change, _)| view_change)
+    }
+
+    /// Its record.
+    pub(super) fn own_lsn(&self) -> Lsn {
+        self.own.as_ref().map_or(Lsn::ZERO, |(_, lsn)| *lsn)
+    }
+
+    /// When the view change has taken too long.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    /// A request was executed in the view that is installed: its primary is worth waiting for as long as any.
+    pub(super) fn made_progress(&mut self) {
+        self.fruitless = 0;
+    }
+
+    /// How long a request may wait.
+    pub(super) fn request_timeout(&self, options: &Options) -> Duration {
+        self.stretched(options.request_timer(), options)
+    }
+
+    /// How long a view change may take.
+    fn timeout(&self, options: &Options) -> Duration {
+        self.stretched(options.view_change_timer(), options)
+    }
+
+    fn stretched(&self, timer: Duration, options: &Options) -> Duration {
+        const MAX_DOUBLINGS: u32 = 16; // Far beyond the limit of either timer.
+        let doublings = self.fruitless.saturating_sub(1).min(MAX_DOUBLINGS);
+        timer.saturating_mul(1 << doublings).min(options.max_timer())
+    }
+
+    fn keep(&mut self, view_change: Signed<ViewChange>) {
+        let of = self.of.entry(view_change.body.replica).or_default();
+        of.entry(view_change.body.view).or_insert(view_change);
+        while of.len() > KEPT_OF_EACH {
+            of.pop_first();
+        }
+    }
+
+    /// Those for exactly this view, in ascending order of replicas.
+    pub(super) fn for_view(&self, view: View) -> impl Iterator<Item = &Signed<ViewChange>> + '_ {
+        self.of.values().filter_map(move |of| of.get(&view))
+    }
+
+    /// The latest view that each replica wants to enter.
+    fn wanted(&self) -> impl Iterator<Item = View> + '_ {
+        self.of.values().filter_map(|of| of.last_key_value().map(|(view, _)| *view))
+    }
+
+    /// How many want to enter this view or a later one.
+    pub(super) fn wanting(&self, view: View) -> usize {
+        self.wanted().filter(|wanted| *wanted >= view).count()
+    }
+
+    /// A view is installed: what was said of it and earlier ones is done with.
+    fn installed(&mut self, view: View) {
+        self.own = None;
+        self.deadline = None;
+        for of in self.of.values_mut() {
+            *of = of.split_off(&view.next());
+        }
+    }
+}
+
+impl Replica {
+    /// Leaves the view for a later one.
+    pub(super) fn start_view_change(&mut self, view: View, why: &'static str, out: &mut Out) {
+        assert!(view > self.view, "views never go back, and none is left twice");
+        self.view = view;
+        self.active = false;
+        self.view_changes.fruitless = self.view_changes.fruitless.saturating_add(1);
+        self.view_changes.deadline = None;
+        out.trace.push(Event::Became { role: self.role(), epoch: view.into(), why });
+        let low_water_mark = self.low_water_mark();
+        let above = self.slots.range(low_water_mark.next()..);
+        let body = ViewChange {
+            view,
+            stable: self.checkpoints.stable().clone(),
+            prepared: above.filter_map(|(_, slot)| slot.prepared.clone()).collect(),
+            replica: self.id,
+        };
+        let view_change = self.signer.sign(body);
+        let lsn = self.write(Record::ViewChange(view_change.clone()), out);
+        self.view_changes.own = Some((view_change.clone(), lsn));
+        self.broadcast(&Message::ViewChange(view_change), lsn, out);
+        self.votes.push_back((lsn, Vote::ViewChange(view)));
+        self.settle_view_change(out);
+    }
+
+    /// The own VIEW-CHANGE is durable.
+    pub(super) fn count_own_view_change(&mut self, view: View, out: &mut Out) {
+        let own = self.own_view_change().filter(|own| own.body.view == view).cloned();
+        if let Some(own) = own {
+            self.view_changes.keep(own);
+            self.settle_view_change(out);
+        }
+    }
+
+    pub(super) fn on_view_change(&mut self, from: NodeId, view_change: Signed<ViewChange>, out: &mut Out) {
+        let body = &view_change.body;
+        if body.replica == self.id {
+            return;
+        }
+        if body.view < self.view || self.active && body.view == self.view {
+            // Whoever sent it learns of the view by its own STATUS.
+            let why = "its view is not above this one";
+            return out.trace.push(Event::Ignored { from, kind: "ViewChange", why });
+        }
+        self.view_changes.keep(view_change);
+        self.settle_view_change(out);
+    }
+
+    /// Does what the VIEW-CHANGEs that are here call for.
+    fn settle_view_change(&mut self, out: &mut Out) {
+        self.join_view_change(out);
+        if self.active {
+            return;
+        }
+        if self.primary() == self.id {
+            self.try_new_view(out);
+        }
+        // The timer runs from when a quorum wants to leave. Those who want a later view count as well (the paper counts
+        // those for the same view alone): else replicas that lost each other's messages could wait for different views
+        // for ever, with no timer running.
+        let quorum_left = self.view_changes.wanting(self.view) >= self.quorum.quorum();
+        if !self.active && quorum_left && self.view_changes.deadline.is_none() {
+            self.view_changes.deadline = Some(self.now + self.view_changes.timeout(&self.options));
+        }
+    }
+
+    /// f + 1 others want views above this one: one of them is honest, so this replica need not wait for its own timer. It
+    /// goes to the smallest of their views, since the others may be the liars'.
+    fn join_view_change(&mut self, out: &mut Out) {
+        let others = self.view_changes.of.iter().filter(|(id, _)| **id != self.id);
+        let wanted = others.filter_map(|(_, of)| of.last_key_value().map(|(view, _)| *view));
+        let above: Vec<View> = wanted.filter(|view| *view > self.view).collect();
+        if above.len() >= self.quorum.weak()
+            && let Some(smallest) = above.into_iter().min()
+        {
+            self.start_view_change(smallest, "f + 1 replicas want another view", out);
+        }
+    }
+
+    pub(super) fn on_view_change_timer(&mut self, out: &mut Out) {
+        if self.view_changes.deadline.is_some_and(|deadline| deadline <= self.now) {
+            self.start_view_change(self.view.next(), "the view change took too long", out);
+        }
+    }
+
+    /// The primary of the new view has VIEW-CHANGEs of a quorum: it says how the view begins.
+    fn try_new_view(&mut self, out: &mut Out) {
+        let view_changes: Vec<_> =
+            self.view_changes.for_view(self.view).take(self.quorum.quorum()).cloned().collect();
+        if view_changes.len() < self.quorum.quorum() {
+            return;
+        }
+        let plan = Plan::of(&view_changes);
+        let sign = |(sequence, digest): &(Sequence, _)| {
+            let (view, replica) = (self.view, self.id);
+            self.signer.sign(PrePrepare { view, sequence: *sequence, digest: *digest, replica })
+        };
+        let pre_prepares = plan.pre_prepares.iter().map(sign).collect();
+        let body = NewView { view: self.view, view_changes, pre_prepares, replica: self.id };
+        let new_view = self.signer.sign(body);
+        let lsn = self.write(Record::NewView(new_view.clone()), out);
+        self.broadcast(&Message::NewView(new_view.clone()), lsn, out);
+        self.enter_view(new_view, lsn, out);
+    }
+
+    /// A NEW-VIEW proves itself, so that it is taken by whoever was away as well.
+    pub(super) fn on_new_view(&mut self, from: NodeId, new_view: Signed<NewView>, out: &mut Out) {
+        let view = new_view.body.view;
+        if view < self.view || view == self.view && self.active {
+            let why = "its view is not above this one";
+            return out.trace.push(Event::Ignored { from, kind: "NewView", why });
+        }
+        let lsn = self.write(Record::NewView(new_view.clone()), out);
+        self.enter_view(new_view, lsn, out);
+    }
+
+    /// Installs a view: what may have been decided is proposed again, and executed only by who has not.
+    fn enter_view(&mut self, new_view: Signed<NewView>, lsn: Lsn, out: &mut Out) {
+        let body = &new_view.body;
+        let plan = Plan::of(&body.view_changes);
+        let pre_prepares = body.pre_prepares.clone();
+        self.view = body.view;
+        self.active = true;
+        self.view_changes.installed(self.view);
+        self.new_view = Some((new_view, lsn));
+        out.trace.push(Event::Became {
+            role: self.role(),
+            epoch: self.view.into(),
+            why: "the view is installed",
+        });
+        let (primary, epoch) = (self.primary(), self.view.into());
+        out.trace.push(Event::Follows { leader: primary, epoch });
+        self.become_stable(plan.stable.clone(), out);
+        self.proposed = plan.last().max(self.low_water_mark());
+        self.pool.begin_view(self.now);
+        for pre_prepare in pre_prepares {
+            self.take_again(pre_prepare, out);
+        }
+        self.take_early(out);
+        self.relay_all(out);
+    }
+
+    /// A PRE-PREPARE of a NEW-VIEW's O. Its batch is one that this replica has seen, or others have: an honest one among
+    /// those who prepared it.
+    fn take_again(&mut self, pre_prepare: Signed<PrePrepare>, out: &mut Out) {
+        let (said, primary) = (pre_prepare.body, self.primary());
+        let Some(slot) = self.slot_mut(said.sequence) else { return };
+        if said.digest == Batch::default().digest() {
+            slot.keep_batch(said.digest, Batch::default());
+        }
+        if slot.batch(&said.digest).is_some() {
+            return self.accept_known(pre_prepare, out);
+        }
+        slot.early = Some(pre_prepare);
+        self.fetch_batch(said.sequence, said.digest, primary, out);
+    }
+
+    /// PRE-PREPAREs of this view that came before it was installed, and votes likewise.
+    fn take_early(&mut self, out: &mut Out) {
+        let view = self.view;
+        let sequences: Vec<Sequence> = self.slots.keys().copied().collect();
+        for sequence in sequences {
+            let Some(slot) = self.slots.get_mut(&sequence) else { continue };
+            let early =
+                slot.early.filter(|early| early.body.view == view && slot.accepted_in(view).is_none());
+            if let Some(early) = early.filter(|early| early.body.sequence > Sequence::ZERO) {
+                if slot.batch(&early.body.digest).is_some() {
+                    self.accept_known(early, out);
+                } else {
+                    self.fetch_batch(sequence, early.body.digest, early.body.replica, out);
+                }
+            }
+            self.try_prepare(sequence, out);
+        }
+    }
+}

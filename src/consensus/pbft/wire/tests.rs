@@ -1,0 +1,129 @@
+use bytes::{Bytes, BytesMut};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::consensus::pbft::message::{Sequence, Signed, State, View};
+use crate::consensus::pbft::samples::message;
+use crate::consensus::pbft::testing::Cast;
+use crate::consensus::{Digest, Encode};
+
+fn any_lane() -> impl Strategy<Value = Lane> {
+    let number = 0..LANES.len();
+    prop_oneof![number.clone().prop_map(Lane::Request), number.prop_map(Lane::Response)]
+}
+
+fn encoded(message: Message) -> Bytes {
+    let mut buf = BytesMut::new();
+    encode(message, &mut buf);
+    buf.freeze()
+}
+
+proptest! {
+    #[test]
+    fn every_message_arrives_as_it_was_sent(message in message()) {
+        let signed_bytes = message.to_bytes();
+        let arrived = decode(lane(&message), encoded(message.clone()));
+        prop_assert_eq!(&arrived, &Ok(message));
+        prop_assert_eq!(arrived.unwrap().to_bytes(), signed_bytes);
+    }
+
+    #[test]
+    fn arbitrary_bytes_on_any_lane_never_panic(lane in any_lane(), bytes in vec(any::<u8>(), 0..256)) {
+        let _ = decode(lane, Bytes::from(bytes));
+    }
+
+    #[test]
+    fn a_damaged_message_never_panics(message in message(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+        let lane = lane(&message);
+        let mut bytes = encoded(message).to_vec();
+        if !bytes.is_empty() {
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+        }
+        let _ = decode(lane, Bytes::from(bytes));
+    }
+}
+
+#[test]
+fn signatures_hold_on_the_other_side() {
+    let cast = Cast::new(4);
+    let prepared = cast.prepared(View(0), Sequence(9), Digest([9; 32]));
+    let stable = cast.stable(Sequence(8), Digest([8; 32]));
+    let change = cast.view_change(1, View(1), stable, vec![prepared]);
+    let bytes = encoded(Message::ViewChange(change.clone()));
+    let Ok(Message::ViewChange(arrived)) = decode(Lane::Request(VIEW_CHANGE), bytes) else {
+        panic!("a VIEW-CHANGE stays one")
+    };
+    assert!(cast.verifier().verify(&arrived) && arrived.body.verify_proofs(&cast.verifier()));
+    assert_eq!(arrived, change);
+}
+
+/// Nobody can call a client, so its replies leave on the stream that it opened.
+#[test]
+fn replies_leave_on_the_receivers_stream() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let seen = std::cell::RefCell::new(Vec::new());
+    let notes = |message: Message| {
+        use crate::consensus::Message as _;
+        seen.borrow_mut().push((message.kind(), lane(&message)));
+        Ok(())
+    };
+    runner.run(&message(), notes).unwrap();
+    let seen = seen.into_inner();
+    for (kind, on) in [
+        ("Reply", Lane::Response(REPLY)),
+        ("Stable", Lane::Response(CHECKPOINT)),
+        ("Batch", Lane::Response(FETCH_BATCH)),
+        ("State", Lane::Response(FETCH_STATE)),
+    ] {
+        assert!(seen.iter().any(|(other, _)| *other == kind));
+        assert!(seen.iter().all(|(other, lane)| *other != kind || *lane == on), "{kind}");
+    }
+    let requests = seen.iter().filter(|(kind, lane)| matches!(lane, Lane::Request(n) if LANES[*n] == *kind));
+    assert_eq!(requests.count(), seen.iter().filter(|(_, lane)| matches!(lane, Lane::Request(_))).count());
+}
+
+fn refused(lane: Lane, message: &impl prost::Message) -> String {
+    decode(lane, Bytes::from(message.encode_to_vec())).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_missing_or_of_another_size_is_named() {
+    let nothing = pb::PrePrepareRequest::default();
+    assert_eq!(refused(Lane::Request(PRE_PREPARE), &nothing), "field pre_prepare is missing");
+    let no_proof = pb::SignedViewChange { view: 1, ..Default::default() };
+    assert_eq!(refused(Lane::Request(VIEW_CHANGE), &no_proof), "field stable is missing");
+    let short = pb::FetchBatchRequest { sequence: 1, digest: Bytes::from_static(b"x") };
+    assert_eq!(refused(Lane::Request(FETCH_BATCH), &short), "field digest has not 32 bytes");
+    let unsigned = pb::SignedRequest::default();
+    assert_eq!(refused(Lane::Request(REQUEST), &unsigned), "field signature has not 64 bytes");
+}
+
+#[test]
+fn a_lane_without_messages_in_a_direction_takes_none() {
+    for lane in [Lane::Request(REPLY), Lane::Response(REQUEST), Lane::Response(COMMIT), Lane::Request(99)] {
+        let error = decode(lane, Bytes::new()).unwrap_err();
+        assert_eq!(error.to_string(), "field rpc carries no messages in this direction");
+    }
+}
+
+#[test]
+fn payloads_are_not_copied() {
+    let command = Bytes::from_static(b"a command that is long enough to be found");
+    let mut request = Cast::new(4).request([1]);
+    request.body.commands[0].1 = command.clone();
+    let bytes = encoded(Message::Request(request));
+    let Ok(Message::Request(Signed { body, .. })) = decode(Lane::Request(REQUEST), bytes.clone()) else {
+        panic!("a request stays one")
+    };
+    assert_eq!(body.commands[0].1, command);
+    assert!(bytes.as_ptr_range().contains(&body.commands[0].1.as_ptr()), "the command was copied");
+
+    let state = State { sequence: Sequence(8), pieces: 1, number: 0, data: Some(command.clone()) };
+    let bytes = encoded(Message::State(state));
+    let Ok(Message::State(arrived)) = decode(Lane::Response(FETCH_STATE), bytes.clone()) else {
+        panic!("a piece stays one")
+    };
+    assert!(bytes.as_ptr_range().contains(&arrived.data.unwrap().as_ptr()), "the piece was copied");
+}
