@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::client::{self, Client, VoterConfig};
+use crate::consensus::pbft::{self, Pbft};
 use crate::consensus::raft::Raft;
 use crate::consensus::{Answers, Behaviour, Decode, NodeId, Protocol, Role};
 use crate::node::{Node, NodeConfig, StartError};
@@ -104,20 +105,36 @@ struct Line {
 }
 
 /// All protocols.
-pub static PROTOCOLS: &[Entry] = &[entry::<Raft>(Line {
-    tolerates: "crashes of a minority",
-    nodes_per_fault: 2,
-    default_nodes: 5,
-    default_port: 5001,
-    words: Words {
-        leader: "leader",
-        follower: "follower",
-        candidate: "candidate",
-        epoch: "term",
-        index: "index",
-    },
-    connect: None,
-})];
+pub static PROTOCOLS: &[Entry] = &[
+    entry::<Raft>(Line {
+        tolerates: "crashes of a minority",
+        nodes_per_fault: 2,
+        default_nodes: 5,
+        default_port: 5001,
+        words: Words {
+            leader: "leader",
+            follower: "follower",
+            candidate: "candidate",
+            epoch: "term",
+            index: "index",
+        },
+        connect: None,
+    }),
+    entry::<Pbft>(Line {
+        tolerates: "lies and crashes of less than a third",
+        nodes_per_fault: 3,
+        default_nodes: 4,
+        default_port: 6001,
+        words: Words {
+            leader: "primary",
+            follower: "backup",
+            candidate: "changing view",
+            epoch: "view",
+            index: "sequence",
+        },
+        connect: Some(Client::connect_as::<pbft::Client>),
+    }),
+];
 
 impl Entry {
     /// The size of the smallest cluster that tolerates so many faults.
@@ -211,27 +228,10 @@ fn render_record<P: Protocol>(bytes: &[u8]) -> String {
 pub(crate) mod tests {
     use super::*;
 
-    /// A protocol for tests of what is shared: as Raft, but one whose nodes may lie and therefore sign.
-    pub(crate) const fn lying() -> Entry {
-        const RAFT: Entry = entry::<Raft>(Line {
-            tolerates: "lies",
-            nodes_per_fault: 3,
-            default_nodes: 4,
-            default_port: 6001,
-            words: Words {
-                leader: "primary",
-                follower: "backup",
-                candidate: "changing view",
-                epoch: "view",
-                index: "sequence",
-            },
-            connect: None,
-        });
-        const BEHAVIOURS: &[Behaviour] = &[
-            Behaviour { name: "wrong-digest", summary: "promises what nobody proposed" },
-            Behaviour { name: "silent", summary: "says nothing" },
-        ];
-        Entry { signs: true, behaviours: BEHAVIOURS, ..RAFT }
+    /// The protocol whose nodes may lie and therefore sign, for tests of what is shared.
+    pub(crate) fn lying() -> &'static Entry {
+        let lying = |entry: &&Entry| entry.signs && !entry.behaviours.is_empty();
+        PROTOCOLS.iter().find(lying).unwrap()
     }
 
     #[test]
@@ -240,7 +240,7 @@ pub(crate) mod tests {
         let table =
             |entry: &Entry| (1..=7).map(|n| (entry.faults_of(n), entry.quorum(n))).collect::<Vec<_>>();
         assert_eq!(table(raft), [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (2, 4), (3, 4)]);
-        assert_eq!(table(&lying()), [(0, 1), (0, 2), (0, 2), (1, 3), (1, 4), (1, 4), (2, 5)]);
+        assert_eq!(table(lying()), [(0, 1), (0, 2), (0, 2), (1, 3), (1, 4), (1, 4), (2, 5)]);
     }
 
     #[test]

@@ -155,9 +155,7 @@ impl From<KeyFileError> for CliError {
 mod tests {
     use super::*;
     use crate::cluster::keys::ring;
-    use crate::registry::{Entry, tests::lying};
-
-    static SIGNING: Entry = lying();
+    use crate::registry::tests::lying;
 
     #[test]
     fn the_sections_are_a_configuration_whose_keys_fit() {
@@ -167,7 +165,7 @@ mod tests {
         let clients = make(temp.path(), vec![(FIRST_CLIENT, None)]).unwrap();
         let text = [section("member", &made[0]), section("member", &made[1]), section("client", &clients[0])];
         let config =
-            ClusterConfig::parse(&text.join("\n"), Path::new("cluster.toml"), Some(&SIGNING)).unwrap();
+            ClusterConfig::parse(&text.join("\n"), Path::new("cluster.toml"), Some(lying())).unwrap();
         assert_eq!(config.members[1].address, "b:1");
         for member in &config.members {
             ring(&config, member.id, member.key_file.as_ref().unwrap()).unwrap();

@@ -5,11 +5,8 @@ use crate::consensus::{Scheme, SecretKey};
 use crate::registry::PROTOCOLS;
 use crate::registry::tests::lying;
 
-/// A protocol that signs.
-static SIGNING: Entry = lying();
-
 fn signing(text: &str) -> Result<ClusterConfig, ConfigError> {
-    ClusterConfig::parse(text, Path::new("cluster.toml"), Some(&SIGNING))
+    ClusterConfig::parse(text, Path::new("cluster.toml"), Some(lying()))
 }
 
 /// The text of a public key that some number makes.
@@ -137,11 +134,11 @@ fn keys_are_read_back_as_they_are_written() {
 #[test]
 fn key_files_are_found_from_the_configuration() {
     let text = member(1, &format!("public_key = \"{}\"\nkey_file = \"keys/1\"", key(1)));
-    let config = ClusterConfig::parse(&text, Path::new("/etc/lab/cluster.toml"), Some(&SIGNING)).unwrap();
+    let config = ClusterConfig::parse(&text, Path::new("/etc/lab/cluster.toml"), Some(lying())).unwrap();
     assert_eq!(config.members[0].key_file.as_deref(), Some(Path::new("/etc/lab/keys/1")));
     // What is absolute already stays so wherever it is written to.
     let again =
-        ClusterConfig::parse(&config.to_toml(), Path::new("/var/x/cluster.toml"), Some(&SIGNING)).unwrap();
+        ClusterConfig::parse(&config.to_toml(), Path::new("/var/x/cluster.toml"), Some(lying())).unwrap();
     assert_eq!(again.members, config.members);
 }
 

@@ -3,9 +3,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::*;
 use crate::cluster::StateDir;
-use crate::registry::{Entry, tests::lying};
-
-static SIGNING: Entry = lying();
+use crate::registry::tests::lying;
 
 fn dir(temp: &Path) -> ClusterDir {
     let dir = StateDir::new(Some(temp.to_owned())).unwrap().cluster("lab").unwrap();
@@ -15,7 +13,7 @@ fn dir(temp: &Path) -> ClusterDir {
 
 /// A cluster of two that has its keys.
 fn with_keys(dir: &ClusterDir) -> ClusterConfig {
-    let mut config = ClusterConfig::defaults(&SIGNING);
+    let mut config = ClusterConfig::defaults(lying());
     config.set_local_members(6001, 2);
     complete(&mut config, dir).unwrap();
     config

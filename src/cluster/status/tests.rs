@@ -1,5 +1,6 @@
 use super::*;
 use crate::cluster::{Partition, Phase};
+use crate::registry::tests::lying;
 
 /// What is known of a node: its info, and its answer if it was asked.
 pub(in crate::cluster) type Known = (NodeInfo, Option<Answer>);
@@ -182,8 +183,6 @@ fn unknown_conditions_are_refused_with_the_known_ones() {
     assert!("happy".parse::<Condition>().unwrap_err().contains("applied>=N"));
 }
 
-static LYING: Entry = crate::registry::tests::lying();
-
 /// Four nodes of a protocol that tolerates one liar, of which some lie and say that nothing was done.
 fn with_liars(leader: u64, liars: &[u64], change: impl Fn(&mut [Known])) -> ClusterStatus {
     let mut nodes: Vec<_> = (1..=4).map(|id| node(id, Some(leader))).collect();
@@ -194,7 +193,7 @@ fn with_liars(leader: u64, liars: &[u64], change: impl Fn(&mut [Known])) -> Clus
         (said.applied, said.committed, said.last, said.digest) = (3, 3, 3, Some("cd".to_owned()));
     }
     change(&mut nodes);
-    assessed(&LYING, nodes, Partition::default())
+    assessed(lying(), nodes, Partition::default())
 }
 
 #[test]
