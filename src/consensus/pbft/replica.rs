@@ -18,8 +18,7 @@ use super::slot::Slot;
 use super::transfer::Transfer;
 use super::view_change::ViewChanges;
 use crate::consensus::{
-    Checked, Event, Index, Input, Lsn, NodeId, Outgoing, Output, Role, SnapshotMeta, Time,
-    VotingClient as _,
+    Checked, Event, Index, Input, Lsn, NodeId, Outgoing, Output, Role, SnapshotMeta, Time, VotingClient as _,
 };
 
 /// What a replica wants done.
