@@ -34,7 +34,7 @@ fn a_prepared_certificate_needs_q_minus_1_matching_prepares_of_backups() {
         ("a certificate's PREPAREs are not of different members", |_, c| c.prepares[1] = c.prepares[0]),
         ("a certificate's PREPAREs are not of different members", |_, c| c.prepares.reverse()),
         ("a certificate's PREPAREs are not of different members", |_, c| {
-            c.prepares[1].body.replica = NodeId(9)
+            c.prepares[1].body.replica = NodeId(9);
         }),
         // View 1 of the members 1, 2, 3, 4 has the primary 2.
         ("a certificate has a PREPARE of the primary", |cast, c| {
@@ -72,6 +72,7 @@ fn too_few_votes_make_no_certificate() {
 
 #[test]
 fn a_stable_checkpoint_needs_q_replicas_that_say_the_same() {
+    type Spoil = fn(&Cast, &mut Stable);
     let cast = Cast::new(4);
     let verdict = |proof: &Stable| {
         proof.check(&cast.quorum)?;
@@ -84,7 +85,6 @@ fn a_stable_checkpoint_needs_q_replicas_that_say_the_same() {
     assert_eq!(verdict(&nothing), Ok(()));
     assert_eq!((nothing.sequence(), nothing.digest()), (Sequence::ZERO, None));
 
-    type Spoil = fn(&Cast, &mut Stable);
     let cases: [(&str, Spoil); 6] = [
         ("a proof has not Q CHECKPOINTs", |_, s| {
             s.checkpoints.pop();

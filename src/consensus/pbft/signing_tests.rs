@@ -24,7 +24,7 @@ fn pair(scheme: Scheme) -> (Signer, Verifier) {
 }
 
 /// Signs the body, changes one byte of what travels (the body's or the signature's), and looks whether it still holds.
-fn survives_a_change<T>(body: T, at: &prop::sample::Index, by: u8) -> bool
+fn survives_a_change<T>(body: T, at: prop::sample::Index, by: u8) -> bool
 where
     T: Statement + Decode + PartialEq + Clone + fmt::Debug,
 {
@@ -52,13 +52,13 @@ proptest! {
     ) {
         let me = NodeId(1);
         let body = Request { client: me, ..request };
-        prop_assert!(!survives_a_change(body, &at, by));
+        prop_assert!(!survives_a_change(body, at, by));
         let body = PrePrepare { replica: me, ..pre_prepare };
-        prop_assert!(!survives_a_change(body, &at, by));
+        prop_assert!(!survives_a_change(body, at, by));
         let body = ViewChange { replica: me, ..view_change };
-        prop_assert!(!survives_a_change(body, &at, by));
+        prop_assert!(!survives_a_change(body, at, by));
         let body = Reply { replica: me, ..reply };
-        prop_assert!(!survives_a_change(body, &at, by));
+        prop_assert!(!survives_a_change(body, at, by));
     }
 }
 

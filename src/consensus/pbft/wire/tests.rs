@@ -85,6 +85,20 @@ fn replies_leave_on_the_receivers_stream() {
     assert_eq!(requests.count(), seen.iter().filter(|(_, lane)| matches!(lane, Lane::Request(_))).count());
 }
 
+/// What a replica serves is the service of the proto file.
+#[test]
+fn the_lanes_are_the_rpcs_of_the_proto_file() {
+    let proto = include_str!("../../../../protos/pbft.proto");
+    let rpc = |line: &'static str| line.trim_start().strip_prefix("rpc ")?.split_once('(');
+    let (rpcs, streams): (Vec<_>, Vec<_>) = proto.lines().filter_map(rpc).unzip();
+    assert_eq!(rpcs, Pbft::LANES);
+    assert!(
+        streams.iter().all(|types| types.matches("stream ").count() == 2),
+        "all stream in both directions"
+    );
+    assert_eq!(pb::pbft_service_server::SERVICE_NAME, Pbft::SERVICE);
+}
+
 fn refused(lane: Lane, message: &impl prost::Message) -> String {
     Pbft::decode(lane, Bytes::from(message.encode_to_vec())).unwrap_err().to_string()
 }
