@@ -50,6 +50,7 @@ impl Wire for Pbft {
         "FetchBatch",
         "FetchState",
     ];
+    const CLIENT_LANES: &'static [usize] = &[REQUEST, REPLY];
 
     /// A reply leaves on the stream that its receiver opened, because nobody can call a client.
     fn lane(message: &Message) -> Lane {
