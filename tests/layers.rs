@@ -21,6 +21,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("src/consensus/toy", "transport"),
     // What a protocol brings for the simulator lies in its folder too.
     ("src/consensus/raft/simulated", "sim"),
+    ("src/consensus/pbft/simulated", "sim"),
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

@@ -23,6 +23,7 @@ mod replica;
 mod requests;
 mod retransmit;
 mod signing;
+mod simulated;
 mod sizes;
 mod slot;
 mod status;
@@ -41,6 +42,7 @@ pub use quorum::Quorum;
 pub use record::Record;
 pub use replica::Replica;
 pub use signing::{Signer, Verifier};
+pub use simulated::PbftWatch;
 
 /// The epoch of a slot, as the contract calls it: a batch belongs to no view, since replicas may decide it in different
 /// ones.

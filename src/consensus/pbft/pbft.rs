@@ -1,32 +1,39 @@
-//! [`Pbft`]: the protocol as the rest of the crate knows it, an honest replica that can be told to lie.
+//! [`Pbft`]: the protocol as the rest of the crate knows it: the honest replica, and around it, if it is told to lie, the
+//! adversary.
 
 use super::adversary::{Adversary, BEHAVIOURS};
 use super::check::Checker;
-use super::message::Message;
+use super::message::{Message, View};
 use super::options::Options;
-use super::quorum::Quorum;
 use super::record::Record;
 use super::recover;
 use super::replica::Replica;
-use super::signing::Signer;
 use crate::consensus::{
     Answers, Behaviour, Checked, Input, Misbehaviour, NodeId, Output, Protocol, RecoverError, Recovered,
     Refused, Setup, Status, Time,
 };
 
-/// A PBFT replica. As long as it is told to misbehave, an adversary stands between it and the network.
+/// A PBFT replica, which may be told to lie.
 #[derive(Debug)]
 pub struct Pbft {
     replica: Replica,
     adversary: Option<Adversary>,
-    signer: Signer,
-    quorum: Quorum,
 }
 
 impl Pbft {
     /// The honest replica.
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// The view that it is in, or wants to enter.
+    pub fn view(&self) -> View {
+        self.replica.view
+    }
+
+    /// Whether it is the primary of a view that is installed.
+    pub fn is_primary(&self) -> bool {
+        self.replica.is_primary()
     }
 }
 
@@ -41,9 +48,7 @@ impl Protocol for Pbft {
     const BEHAVIOURS: &'static [Behaviour] = BEHAVIOURS;
 
     fn recover(setup: Setup<Self>, recovered: Recovered<Record>) -> Result<Self, RecoverError> {
-        let signer = Signer::new(setup.id, setup.cluster_id, &setup.keys);
-        let quorum = Quorum::new(&setup.members);
-        Ok(Self { replica: recover::recover(&setup, recovered)?, adversary: None, signer, quorum })
+        Ok(Self { replica: recover::recover(&setup, recovered)?, adversary: None })
     }
 
     fn check_options(options: &Options) -> Result<(), String> {
@@ -60,13 +65,15 @@ impl Protocol for Pbft {
 
     fn handle(&mut self, now: Time, input: Input<Message>, out: &mut Output<Self>) {
         let Some(adversary) = &mut self.adversary else { return self.replica.handle(now, input, out) };
-        let mut leaves = std::mem::take(&mut out.messages);
+        let before = out.messages.len();
+        let mut asides = Vec::new();
         if let Input::Message { from, message } = &input {
-            adversary.overhear(*from, message.get(), &mut leaves);
+            adversary.overhear(*from, message.get(), &mut asides);
         }
         self.replica.handle(now, input, out);
-        adversary.tamper(std::mem::take(&mut out.messages), &mut leaves);
-        out.messages = leaves;
+        let honest = out.messages.split_off(before);
+        adversary.tamper(honest, &mut out.messages);
+        out.messages.append(&mut asides);
     }
 
     fn deadline(&self) -> Option<Time> {
@@ -78,10 +85,10 @@ impl Protocol for Pbft {
     }
 
     fn misbehave(&mut self, misbehaviour: Option<Misbehaviour>) -> Result<(), String> {
-        self.adversary = match misbehaviour {
-            None => None,
-            Some(how) => Some(Adversary::new(&how, self.signer.clone(), self.quorum.clone())?),
+        let adversary = |misbehaviour: Misbehaviour| {
+            Adversary::new(&misbehaviour, self.replica.signer.clone(), self.replica.quorum.clone())
         };
+        self.adversary = misbehaviour.map(adversary).transpose()?;
         Ok(())
     }
 }

@@ -1,0 +1,77 @@
+//! PBFT in the simulator: its settings, its words, and its invariants over all honest replicas.
+//!
+//! The watch follows the records that honest replicas write and sync, the messages that leave them and the slots that
+//! they execute. It reckons thresholds by itself and asks a replica for nothing but its view: so a quorum is judged by
+//! what the disks of those who voted hold, not by what somebody counted. Of liars it knows the names and nothing else.
+//!
+//! | invariant | promise | where |
+//! |---|---|---|
+//! | `agreement` | no two honest replicas commit different batches at a sequence number | `execution` |
+//! | `validity` | nothing is executed that no client sent | `execution` |
+//! | `at-most-once` | a request is executed once: it is answered alike each time, everywhere | `execution` |
+//! | `one-certificate` | no two prepared certificates for one view and sequence number with different digests | `certificates` |
+//! | `quorums-are-real` | prepared and committed rest on enough different replicas, and the honest ones among them have what they said on disk | `certificates` |
+//! | `committed-survives` | what prepared at a quorum is told in every VIEW-CHANGE and kept by every NEW-VIEW | `certificates` |
+//! | `stable-is-backed` | a stable checkpoint rests on a quorum, and the honest ones among it did say so | `certificates` |
+//! | `promises-kept` | nothing that leaves contradicts what left before, also after a restart, and the disk backs it | `promises` |
+//! | `views-monotonic` | views never go back, also after a restart | `promises` |
+//!
+//! With more liars than f only agreement, validity and what clients see are looked at: the rest rests on the fault model.
+
+mod certificates;
+mod execution;
+mod promises;
+mod watch;
+mod words;
+
+pub use watch::PbftWatch;
+
+use super::Pbft;
+use super::adversary::TOLERATED;
+use super::message::Message;
+use super::options::Options;
+use super::record::Record;
+use crate::sim::{Dice, Simulated};
+
+impl Simulated for Pbft {
+    type Watch = PbftWatch;
+
+    const SIZES: &'static [usize] = &[4, 4, 5, 6, 7];
+
+    const LIES: &'static [&'static str] = TOLERATED;
+
+    fn tolerates(nodes: usize) -> usize {
+        (nodes - 1) / 3
+    }
+
+    fn small_options(dice: &mut Dice) -> Options {
+        const KIB: usize = 1024;
+        let checkpoint_interval = *dice.pick(&[2, 4, 8, 16]);
+        let window = checkpoint_interval * dice.between(2, 4);
+        Options {
+            checkpoint_interval,
+            window,
+            max_batch_requests: *dice.pick(&[1, 4, 64]),
+            max_batch_bytes: *dice.pick(&[KIB, 8 * KIB]),
+            max_in_flight: *dice.pick(&[1, 2, 8]).min(&window),
+            max_request_bytes: 4 * KIB,
+            max_pending_requests: *dice.pick(&[16, 1000]),
+            max_pending_bytes: 64 * KIB,
+            max_client_requests: *dice.pick(&[4, 100]),
+            snapshot_bytes: *dice.pick(&[2, 8, 32, 128]) * KIB,
+            ..Options::default()
+        }
+    }
+
+    fn describe(message: &Message) -> String {
+        words::message(message)
+    }
+
+    fn describe_record(record: &Record) -> String {
+        words::record(record)
+    }
+
+    fn leads(&self) -> bool {
+        self.is_primary()
+    }
+}
