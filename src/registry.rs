@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::client::{self, Client, VoterConfig};
+use crate::consensus::pbft::Pbft;
 use crate::consensus::raft::Raft;
 use crate::consensus::{Answers, Behaviour, Decode, NodeId, Protocol, Role};
 use crate::node::{Node, NodeConfig, StartError};
@@ -104,20 +105,36 @@ struct Line {
 }
 
 /// All protocols.
-pub static PROTOCOLS: &[Entry] = &[entry::<Raft>(Line {
-    tolerates: "crashes of a minority",
-    nodes_per_fault: 2,
-    default_nodes: 5,
-    default_port: 5001,
-    words: Words {
-        leader: "leader",
-        follower: "follower",
-        candidate: "candidate",
-        epoch: "term",
-        index: "index",
-    },
-    connect: None,
-})];
+pub static PROTOCOLS: &[Entry] = &[
+    entry::<Raft>(Line {
+        tolerates: "crashes of a minority",
+        nodes_per_fault: 2,
+        default_nodes: 5,
+        default_port: 5001,
+        words: Words {
+            leader: "leader",
+            follower: "follower",
+            candidate: "candidate",
+            epoch: "term",
+            index: "index",
+        },
+        connect: None,
+    }),
+    entry::<Pbft>(Line {
+        tolerates: "lies and crashes of less than a third",
+        nodes_per_fault: 3,
+        default_nodes: 4,
+        default_port: 6001,
+        words: Words {
+            leader: "primary",
+            follower: "backup",
+            candidate: "changing view",
+            epoch: "view",
+            index: "sequence",
+        },
+        connect: None,
+    }),
+];
 
 impl Entry {
     /// The size of the smallest cluster that tolerates so many faults.
