@@ -94,6 +94,7 @@ impl Words {
 }
 
 /// What a line says that the protocol itself does not.
+#[derive(Clone, Copy)]
 struct Line {
     tolerates: &'static str,
     nodes_per_fault: u64,

@@ -157,7 +157,7 @@ impl ControlService for Control {
             pid: std::process::id().into(),
             laboratory: self.node.laboratory(),
             details: status.details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            malicious: String::new(),
+            malicious: node.misbehaviour.unwrap_or_default(),
         }))
     }
 

@@ -95,8 +95,9 @@ fn render(status: &ClusterStatus) -> String {
     let header: Vec<&str> = columns.iter().map(|(title, _)| title.as_str()).collect();
     let row = |node: &NodeStatus| columns.iter().map(|(_, cell)| cell(node)).collect();
     let table = render_table(&header, status.nodes.iter().map(row).collect());
-    let warnings: String = status.warnings.iter().map(|warning| format!("\n{warning}")).collect();
-    format!("{} ({}): {leader}, {health}{warnings}\n\n{table}", status.name, status.protocol)
+    let mut head = vec![format!("{} ({}): {leader}, {health}", status.name, status.protocol)];
+    head.extend(status.warnings.iter().cloned());
+    format!("{}\n\n{table}", head.join("\n"))
 }
 
 /// A column of the table: its title, and what stands there for a node.

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use super::Error;
 use super::any_node::AnyNode;
-use super::voters::Voters;
+use super::voters::{VoterConfig, Voters};
+use crate::consensus::VotingClient;
 use crate::kv::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Op, PutRequest,
     PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
 };
+use crate::transport::Wire;
 
 /// How a client behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,19 @@ impl Client {
         let nodes = AnyNode::new(endpoints, options)?;
         nodes.look_for_leader().await;
         Ok(Self(Arc::new(Backend::AnyNode(nodes))))
+    }
+
+    /// A client that signs what it asks, and believes what enough replicas answer alike. `C` is the client's part of
+    /// the cluster's protocol; [`crate::registry`] knows which. Must be called within a tokio runtime. That no replica
+    /// is there shows with the first call.
+    ///
+    /// # Errors
+    /// Only for an address that makes no sense, or for a key that is missing or does not fit.
+    pub fn connect_as<C>(config: VoterConfig, options: Options) -> Result<Self, Error>
+    where
+        C: VotingClient<Protocol: Wire>,
+    {
+        Voters::open::<C>(config, options).map(|voters| Self(Arc::new(Backend::Voters(voters))))
     }
 
     /// Reads a key or a range of keys.

@@ -24,6 +24,7 @@ mod answer;
 mod desk;
 mod driver;
 mod life;
+mod links;
 #[cfg(test)]
 mod scripted;
 #[cfg(test)]
@@ -43,12 +44,15 @@ use super::attempt::LIMIT;
 use super::store::Options;
 use crate::consensus::{ClientSetup, Decode, Encode, Keys, NodeId, Protocol, VotingClient};
 use crate::kv::{Command, Limits, Op, Reply, validate};
-use crate::transport::Received;
+use crate::transport::{ClientLinkSetup, ClientLinks, Received, Wire};
 
 pub(super) use self::answer::Answer;
 
 /// The largest command, as at a node's own API.
 const MAX_COMMAND_BYTES: usize = 3 << 19;
+
+/// How many messages of replicas wait for the driver. Beyond that, replicas are not read.
+const INBOX: usize = 1024;
 
 /// After how long a request without enough replies is sent again, to all, where nothing else is said: several times
 /// what ordering takes, and little against the time in which replicas replace a primary that does nothing.
@@ -72,6 +76,19 @@ pub struct VoterConfig {
 }
 
 impl VoterConfig {
+    /// The protocol's client in one of its lives.
+    fn client<C: VotingClient>(&self, incarnation: u64, options: Options) -> C {
+        C::new(ClientSetup {
+            id: self.id,
+            incarnation,
+            cluster_id: self.cluster_id,
+            members: self.members.iter().map(|(id, _)| *id).collect(),
+            keys: self.keys.clone(),
+            retry: self.retry,
+            request_timeout: timeout_of(options),
+        })
+    }
+
     /// Refuses what could never get an answer.
     fn check(&self) -> Result<(), Error> {
         if self.keys.secret().is_none() {
@@ -87,6 +104,11 @@ impl VoterConfig {
     }
 }
 
+/// How long a call may take, as far as the clock reaches.
+fn timeout_of(options: Options) -> Duration {
+    options.timeout.min(LIMIT)
+}
+
 /// What replicas say, checked.
 type Replies<P> = mpsc::Receiver<Received<<P as Protocol>::Message>>;
 
@@ -100,35 +122,40 @@ pub(super) struct Voters {
 }
 
 impl Voters {
-    /// Starts the driver over `replicas`, which must be those of `config`. Must be called within a tokio runtime.
-    fn start<C, R>(
-        config: &VoterConfig,
-        options: Options,
-        replicas: R,
-        replies: Replies<C::Protocol>,
-    ) -> Result<Self, Error>
+    /// Connects to the replicas. Must be called within a tokio runtime.
+    pub(super) fn open<C>(config: VoterConfig, options: Options) -> Result<Self, Error>
     where
-        C: VotingClient,
-        R: Replicas<C::Protocol>,
+        C: VotingClient<Protocol: Wire>,
     {
         config.check()?;
-        let timeout = options.timeout.min(LIMIT);
-        let incarnation = new_life();
-        let client = C::new(ClientSetup {
-            id: config.id,
-            incarnation,
+        let (inbox, replies) = mpsc::channel(INBOX);
+        let life = new_life();
+        let client: C = config.client(life, options);
+        let links = ClientLinks::open(ClientLinkSetup {
+            me: config.id,
             cluster_id: config.cluster_id,
-            members: config.members.iter().map(|(id, _)| *id).collect(),
-            keys: config.keys.clone(),
-            retry: config.retry,
-            request_timeout: timeout,
+            members: config.members.clone(),
+            checker: client.checker(),
+            inbox,
         });
+        let links = links.map_err(|error| refused(HERE, error.to_string()))?;
+        Self::start(&config, options, (life, client), links, replies)
+    }
+
+    /// Starts the driver of a client in this life, over `replicas`, which say what comes through `replies`.
+    fn start<C: VotingClient>(
+        config: &VoterConfig,
+        options: Options,
+        (incarnation, client): (u64, C),
+        replicas: impl Replicas<C::Protocol>,
+        replies: Replies<C::Protocol>,
+    ) -> Result<Self, Error> {
         let owner = Owner { id: config.id, incarnation, replicas: config.members.len(), votes: config.votes };
         let addresses: Vec<&str> = config.members.iter().map(|(_, address)| address.as_str()).collect();
         let one = AnyNode::new(&addresses, options)?;
         let (orders, taken) = mpsc::channel(MAX_CALLS);
         tokio::spawn(drive(Desk::new(owner, client), replicas, Inboxes { orders: taken, replies }));
-        Ok(Self { orders, timeout, one })
+        Ok(Self { orders, timeout: timeout_of(options), one })
     }
 
     /// Answers of one replica, of which nothing but its own word is known.

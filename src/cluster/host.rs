@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::malice::misbehaviour;
 use super::{DiskFault, Error, Result};
 use crate::api;
 use crate::config::ClusterConfig;
@@ -42,12 +43,14 @@ pub fn node_config(config: &ClusterConfig, start: NodeStart) -> NodeConfig {
         id: NodeId(member.id),
         address: member.address.clone(),
     };
+    // Nobody lies where nothing is to be broken.
+    let lie = start.malicious.filter(|_| start.laboratory);
     NodeConfig {
         id: NodeId(start.id),
         cluster_name: config.name.clone(),
         cluster_id: config.cluster_id,
         members: config.members.iter().map(member).collect(),
-        keys: Keys::default(),
+        keys: start.keys,
         data_dir: start.data_dir,
         create: start.create,
         laboratory: start.laboratory,
@@ -56,7 +59,7 @@ pub fn node_config(config: &ClusterConfig, start: NodeStart) -> NodeConfig {
         options: config.options.clone(),
         blocked: start.blocked.into_iter().map(NodeId).collect(),
         disk_fault: start.disk.into(),
-        misbehaviour: None,
+        misbehaviour: lie.map(|name| misbehaviour(config.cluster_id, start.id, &name)),
     }
 }
 

@@ -33,6 +33,15 @@ pub enum Malicious {
     },
 }
 
+impl Malicious {
+    fn node(&self) -> Option<(u64, Option<&str>)> {
+        match self {
+            Self::None => None,
+            Self::Node { id, behaviour } => Some((*id, behaviour.as_deref())),
+        }
+    }
+}
+
 impl FromStr for Malicious {
     type Err = String;
 
@@ -66,7 +75,7 @@ pub struct Liars(BTreeMap<u64, String>);
 impl Liars {
     /// What the user asked for, checked against the cluster and what its protocol knows.
     pub fn choose(wanted: &[Malicious], entry: &Entry, config: &ClusterConfig) -> Result<Self> {
-        let nodes: Vec<_> = wanted.iter().filter_map(|one| one.node()).collect();
+        let nodes: Vec<_> = wanted.iter().filter_map(Malicious::node).collect();
         if nodes.is_empty() {
             return Ok(Self::default());
         }
@@ -134,15 +143,6 @@ impl Liars {
     /// Whether nobody lies.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-}
-
-impl Malicious {
-    fn node(&self) -> Option<(u64, Option<&str>)> {
-        match self {
-            Self::None => None,
-            Self::Node { id, behaviour } => Some((*id, behaviour.as_deref())),
-        }
     }
 }
 

@@ -16,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::consensus::{Scheme, SecretKey, unhex};
+use crate::consensus::{Digest, Scheme, SecretKey, unhex};
 
 /// What the line with the key begins with.
 const SCHEME: &str = "ed25519:";
@@ -50,7 +50,8 @@ impl KeyFileError {
 /// Makes a private key and writes it to `path`, where nothing may be yet. `owner` is for people, as `node 1`.
 pub fn create(path: &Path, owner: &str) -> Result<SecretKey, KeyFileError> {
     let key = SecretKey::from_seed(Scheme::Ed25519, rand::random());
-    let seed: String = key.seed().iter().map(|byte| format!("{byte:02x}")).collect();
+    // 32 bytes in hexadecimal, which is how digests are written, too.
+    let seed = Digest(key.seed());
     let text = format!(
         "# consensusctl private key of {owner}\n# public key: {}\n# Whoever reads this file can sign as its owner.\n\
          {SCHEME} {seed}\n",

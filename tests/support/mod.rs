@@ -31,6 +31,8 @@ pub(crate) struct Lab {
     pub(crate) name: String,
     pub(crate) ports: Vec<u16>,
     pub(crate) mode: Mode,
+    /// The cluster's protocol, if it is not the default.
+    pub(crate) protocol: Option<&'static str>,
     /// Keeps other tests from these ports.
     _reserved: FreePorts,
 }
@@ -82,7 +84,16 @@ impl Lab {
         let dir = tempfile::Builder::new().prefix("cctl-test-").tempdir().unwrap();
         let reserved = free_ports(nodes as u16).unwrap();
         let ports = reserved.ports().collect();
-        let lab = Self { dir, name: "lab".to_owned(), ports, mode, _reserved: reserved };
+        let name = "lab".to_owned();
+        let lab = Self { dir, name, ports, mode, protocol: None, _reserved: reserved };
+        lab.write_config("");
+        lab
+    }
+
+    /// The same with another protocol.
+    pub(crate) fn of(protocol: &'static str, nodes: usize, mode: Mode) -> Self {
+        let mut lab = Self::new(nodes, mode);
+        lab.protocol = Some(protocol);
         lab.write_config("");
         lab
     }
@@ -98,6 +109,9 @@ impl Lab {
     /// Writes the configuration, with more lines for its end.
     pub(crate) fn write_config(&self, more: &str) {
         let mut text = format!("name = \"{}\"\n", self.name);
+        if let Some(protocol) = self.protocol {
+            writeln!(text, "protocol = \"{protocol}\"").unwrap();
+        }
         for (position, port) in self.ports.iter().enumerate() {
             writeln!(text, "[[member]]\nid = {}\naddress = \"127.0.0.1:{port}\"", position + 1).unwrap();
         }

@@ -23,7 +23,7 @@ fn config() -> VoterConfig {
         id: ME,
         keys: Keys::new(key(99), (1..=4).map(|id| (NodeId(id), key(id).public())).collect()),
         votes: VOTES,
-        retry: DEFAULT_RETRY,
+        retry: Duration::from_millis(100),
     }
 }
 
@@ -33,16 +33,8 @@ fn at(ms: u64) -> Time {
 
 fn desk() -> Desk<Scripted> {
     let config = config();
-    let setup = ClientSetup {
-        id: ME,
-        incarnation: 5,
-        cluster_id: config.cluster_id,
-        members: config.members.iter().map(|(id, _)| *id).collect(),
-        keys: config.keys,
-        retry: Duration::from_millis(100),
-        request_timeout: Duration::from_secs(5),
-    };
-    Desk::new(Owner { id: ME, incarnation: 5, replicas: 4, votes: VOTES }, Scripted::new(setup))
+    let options = Options { timeout: Duration::from_secs(5), ..Options::default() };
+    Desk::new(Owner { id: ME, incarnation: 5, replicas: 4, votes: VOTES }, config.client(5, options))
 }
 
 fn call(desk: &mut Desk<Scripted>, deadline: Time) -> oneshot::Receiver<Verdict> {
@@ -149,8 +141,10 @@ fn stage(timeout: Duration) -> Stage {
     let (sending, sent) = mpsc::unbounded_channel();
     let (replies, taken) = mpsc::channel(64);
     let options = Options { timeout, ..Options::default() };
+    let config = config();
+    let client: Scripted = config.client(1, options);
     let played = Played { reached: watched, sent: sending };
-    let voters = Voters::start::<Scripted, _>(&config(), options, played, taken).unwrap();
+    let voters = Voters::start(&config, options, (1, client), played, taken).unwrap();
     Stage { voters, reached, sent, replies }
 }
 
