@@ -63,12 +63,21 @@ fn a_scenario_passes_and_leaves_nothing_but_the_history_that_was_asked_for() {
     let temp = tempfile::tempdir().unwrap();
     let histories = temp.path().join("histories");
     let histories = histories.to_str().unwrap();
-    let args = ["test", "election/leader-election", "--in-process", "--seed", "5", "--history", histories];
-    let passed = run(temp.path(), &args).ok();
+    let args = [
+        "test",
+        "election/leader-election",
+        "--protocol",
+        "raft",
+        "--in-process",
+        "--seed",
+        "5",
+        "--history",
+    ];
+    let passed = run(temp.path(), &[&args[..], &[histories]].concat()).ok();
     let lines: Vec<&str> = passed.stdout.lines().collect();
-    assert!(lines[0].starts_with("passed   election/leader-election"), "{passed:#?}");
+    assert!(lines[0].starts_with("passed   raft election/leader-election"), "{passed:#?}");
     assert_eq!(lines[1..], ["1 passed, 0 failed"]);
-    let history = format!("{histories}/election-leader-election.jsonl");
+    let history = format!("{histories}/raft-election-leader-election.jsonl");
     run(temp.path(), &["check", &history]).ok();
     assert!(fs::read_to_string(&history).unwrap().contains("--seed 5"));
     assert_nothing_is_left(temp.path());
@@ -77,7 +86,7 @@ fn a_scenario_passes_and_leaves_nothing_but_the_history_that_was_asked_for() {
 #[test]
 fn ctrl_c_ends_everything() {
     let temp = tempfile::tempdir().unwrap();
-    let mut command = command(temp.path(), &["test", "replication"]);
+    let mut command = command(temp.path(), &["test", "replication", "--protocol", "raft"]);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut child = Running(child);
     eventually("nodes run", || {
@@ -97,6 +106,7 @@ static RIGGED: Scenario = Scenario {
     faults: 1,
     spare_nodes: 0,
     settings: &[],
+    liars: None,
     story: |stage| {
         Box::pin(async move {
             stage.acknowledged(20).await?;
@@ -107,22 +117,16 @@ static RIGGED: Scenario = Scenario {
 };
 
 fn setup(program: &str) -> Setup {
-    Setup {
-        protocol: registry::default_protocol(),
-        in_process: false,
-        program: program.into(),
-        keep: false,
-        histories: None,
-        seed: 1,
-        log: None,
-    }
+    Setup { in_process: false, program: program.into(), keep: false, histories: None, seed: 1, log: None }
 }
 
 #[tokio::test]
 async fn a_scenario_that_fails_keeps_what_it_takes_to_understand_it() {
     let (_interrupt, interrupted) = watch::channel(false);
     let setup = setup(env!("CARGO_BIN_EXE_consensusctl"));
-    let report = Box::pin(scenario::run(&RIGGED, &setup, interrupted, |_| {})).await.unwrap();
+    let report = Box::pin(scenario::run(&RIGGED, registry::default_protocol(), &setup, interrupted, |_| {}))
+        .await
+        .unwrap();
     assert_eq!(report.outcome(), Outcome::Failed);
     let (trouble, kept) = (report.trouble(), report.directory.clone().unwrap());
     for words in
@@ -139,8 +143,14 @@ async fn a_scenario_that_fails_keeps_what_it_takes_to_understand_it() {
 #[tokio::test]
 async fn a_cluster_that_does_not_come_up_is_no_verdict() {
     let (_interrupt, interrupted) = watch::channel(false);
-    let ended =
-        Box::pin(scenario::run(&RIGGED, &setup("/there/is/no/such/program"), interrupted, |_| {})).await;
+    let ended = Box::pin(scenario::run(
+        &RIGGED,
+        registry::default_protocol(),
+        &setup("/there/is/no/such/program"),
+        interrupted,
+        |_| {},
+    ))
+    .await;
     let Err(Ended::Broken(error)) = ended else { panic!("{ended:?}") };
     assert_eq!(error.kind, ErrorKind::Failed);
     assert!(error.message.contains("/there/is/no/such/program"), "{error}");

@@ -14,9 +14,10 @@ use crate::scenario::{self, Ended, Outcome, Report, SCENARIOS, Scenario, Setup, 
 
 const EXAMPLES: &str = "\
 Examples:
-  consensusctl test all                          every scenario, one after the other
+  consensusctl test all                          every scenario, with each protocol that it fits
   consensusctl test chaos                        one suite
   consensusctl test chaos/pause --keep           one scenario; its cluster's directory stays
+  consensusctl test chaos --protocol pbft        one protocol
   consensusctl test all --in-process             nodes as tasks of one process
   consensusctl test list
 
@@ -31,7 +32,7 @@ pub struct TestArgs {
     /// `all`, a suite, a scenario as SUITE/SCENARIO, or `list`
     #[arg(value_name = "WHAT")]
     what: String,
-    /// The protocol [default: raft]
+    /// Only with this protocol [default: with all]
     #[arg(long)]
     protocol: Option<String>,
     /// Run the nodes as tasks of a supervisor, not as processes
@@ -58,34 +59,48 @@ struct Sums {
     seconds: f64,
 }
 
+/// A scenario with a protocol.
+type Chosen = (&'static Scenario, &'static Entry);
+
 /// Runs what was chosen, and fails with the worst that came of it.
 pub(super) async fn run(context: &mut Context<'_>, args: TestArgs) -> CliResult {
-    let protocol = protocol(args.protocol.as_deref())?;
+    let protocols = protocols(args.protocol.as_deref())?;
     if args.what == "list" {
-        return list(context, protocol);
+        return list(context, &protocols);
     }
-    let chosen = select(&args.what).ok_or_else(|| {
+    let meant = select(&args.what).ok_or_else(|| {
         CliError::usage(format!("`{}` is no suite and no scenario", args.what))
             .hint(format!("suites are {}; see all with: consensusctl test list", suites().join(", ")))
     })?;
-    let chosen: Vec<_> = chosen.into_iter().filter(|scenario| scenario.applies_to(protocol)).collect();
+    let chosen = pair(&meant, &protocols);
     if chosen.is_empty() {
-        let message = format!("`{}` does not apply to the protocol {}", args.what, protocol.name);
+        let names: Vec<&str> = protocols.iter().map(|protocol| protocol.name).collect();
+        let message = format!("`{}` does not apply to the protocol {}", args.what, names.join(", "));
         return Err(CliError::usage(message).hint("see what does with: consensusctl test list"));
     }
-    let setup = setup(context, args, protocol)?;
+    let setup = setup(context, args)?;
     run_all(context, &chosen, &setup).await
 }
 
-fn protocol(name: Option<&str>) -> CliResult<&'static Entry> {
-    let Some(name) = name else { return Ok(registry::default_protocol()) };
-    registry::find(name).ok_or_else(|| {
+/// The protocol of this name, or all.
+fn protocols(name: Option<&str>) -> CliResult<Vec<&'static Entry>> {
+    let Some(name) = name else { return Ok(PROTOCOLS.iter().collect()) };
+    registry::find(name).map(|entry| vec![entry]).ok_or_else(|| {
         let known: Vec<&str> = PROTOCOLS.iter().map(|entry| entry.name).collect();
         CliError::usage(format!("unknown protocol {name}; known are {}", known.join(", ")))
     })
 }
 
-fn setup(context: &Context<'_>, args: TestArgs, protocol: &'static Entry) -> CliResult<Setup> {
+/// Each protocol's scenarios, protocol by protocol.
+fn pair(meant: &[&'static Scenario], protocols: &[&'static Entry]) -> Vec<Chosen> {
+    let of = |protocol: &'static Entry| {
+        let fit = meant.iter().filter(move |scenario| scenario.applies_to(protocol));
+        fit.map(move |scenario| (*scenario, protocol)).collect::<Vec<_>>()
+    };
+    protocols.iter().flat_map(|protocol| of(protocol)).collect()
+}
+
+fn setup(context: &Context<'_>, args: TestArgs) -> CliResult<Setup> {
     let program = std::env::current_exe()
         .map_err(|error| CliError::failed(format!("cannot find this program's own file: {error}")))?;
     if let Some(dir) = &args.history {
@@ -95,7 +110,6 @@ fn setup(context: &Context<'_>, args: TestArgs, protocol: &'static Entry) -> Cli
     // Any number will do; it is shown where it matters.
     let seed = args.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32);
     Ok(Setup {
-        protocol,
         in_process: args.in_process,
         program,
         keep: args.keep,
@@ -109,13 +123,16 @@ fn setup(context: &Context<'_>, args: TestArgs, protocol: &'static Entry) -> Cli
 #[derive(Debug, Serialize)]
 struct Listed {
     scenario: String,
+    protocol: &'static str,
     nodes: u64,
     shows: &'static str,
 }
 
-fn list(context: &mut Context<'_>, protocol: &Entry) -> CliResult {
-    let listed = SCENARIOS.iter().filter(|scenario| scenario.applies_to(protocol)).map(|scenario| Listed {
+fn list(context: &mut Context<'_>, protocols: &[&'static Entry]) -> CliResult {
+    let all: Vec<&Scenario> = SCENARIOS.iter().collect();
+    let listed = pair(&all, protocols).into_iter().map(|(scenario, protocol)| Listed {
         scenario: scenario.path(),
+        protocol: protocol.name,
         nodes: scenario.nodes(protocol),
         shows: scenario.shows,
     });
@@ -123,12 +140,14 @@ fn list(context: &mut Context<'_>, protocol: &Entry) -> CliResult {
     if context.out.is_json() {
         return context.out.document(&listed);
     }
-    let row = |one: Listed| vec![one.scenario, one.nodes.to_string(), one.shows.to_owned()];
-    context.out.table(&["scenario", "nodes", "shows"], listed.into_iter().map(row).collect())
+    let row = |one: Listed| {
+        vec![one.scenario, one.protocol.to_owned(), one.nodes.to_string(), one.shows.to_owned()]
+    };
+    context.out.table(&["scenario", "protocol", "nodes", "shows"], listed.into_iter().map(row).collect())
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long it took is told to people and decides nothing")]
-async fn run_all(context: &mut Context<'_>, chosen: &[&'static Scenario], setup: &Setup) -> CliResult {
+async fn run_all(context: &mut Context<'_>, chosen: &[Chosen], setup: &Setup) -> CliResult {
     let begun = Instant::now();
     let interrupted = interrupted()?;
     let (interrupt, is_interrupted) = watch::channel(false);
@@ -140,10 +159,10 @@ async fn run_all(context: &mut Context<'_>, chosen: &[&'static Scenario], setup:
     });
     let bar = context.out.progress(chosen.len() as u64, "starting");
     let mut outcomes = Vec::new();
-    for scenario in chosen {
-        let (line, path) = (bar.clone(), scenario.path());
+    for (scenario, protocol) in chosen {
+        let (line, path) = (bar.clone(), format!("{} with {}", scenario.path(), protocol.name));
         let tell = move |what: &str| line.set_message(format!("{path}: {what}"));
-        let ended = Box::pin(scenario::run(scenario, setup, is_interrupted.clone(), tell)).await;
+        let ended = Box::pin(scenario::run(scenario, protocol, setup, is_interrupted.clone(), tell)).await;
         let ended = match ended {
             Err(Ended::Interrupted) => Err(CliError::failed("interrupted; nothing is left running")),
             Err(Ended::Broken(error)) => Err(error.into()),

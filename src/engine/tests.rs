@@ -1,6 +1,8 @@
 //! One replica alone on a disk that loses what was not synced: the stages are driven by hand, so that each test can
 //! stop between any two effects.
 
+mod votes;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

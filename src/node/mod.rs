@@ -37,3 +37,6 @@ pub use config::{DEFAULT_REQUEST_TIMEOUT, Member, NodeConfig};
 pub use counters::CountersSnapshot;
 pub use handle::{Answer, Handle, NodeError, NodeStatus};
 pub use shell::{Node, NodeFailure, StartError};
+
+#[cfg(test)]
+mod tests;

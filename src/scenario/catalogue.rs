@@ -1,7 +1,7 @@
 //! The list of all scenarios, and choosing from it.
 
 use super::Scenario;
-use super::stories::{chaos, election, replication};
+use super::stories::{byzantine, chaos, election, replication};
 
 /// All scenarios, suite by suite, in the order in which they run.
 pub static SCENARIOS: &[Scenario] = &[
@@ -12,6 +12,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 1,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(election::leader_election(stage)),
     },
     Scenario {
@@ -21,6 +22,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 2,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(election::failover(stage)),
     },
     Scenario {
@@ -30,6 +32,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 1,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(election::rejoin(stage)),
     },
     Scenario {
@@ -39,6 +42,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 1,
         spare_nodes: 1,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(election::split_vote(stage)),
     },
     Scenario {
@@ -48,6 +52,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 1,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(election::transfer(stage)),
     },
     Scenario {
@@ -57,6 +62,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 2,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(replication::log_replication(stage)),
     },
     Scenario {
@@ -66,6 +72,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 1,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(replication::wal_persistence(stage)),
     },
     Scenario {
@@ -76,6 +83,7 @@ pub static SCENARIOS: &[Scenario] = &[
         spare_nodes: 0,
         // Some 150 writes of the load's size.
         settings: &[("snapshot_log_bytes", 32 * 1024), ("keep_log_bytes", 1024)],
+        liars: None,
         story: |stage| Box::pin(replication::snapshot_catch_up(stage)),
     },
     Scenario {
@@ -85,6 +93,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 1,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(replication::exactly_once(stage)),
     },
     Scenario {
@@ -94,6 +103,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 2,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(chaos::leader_failure(stage)),
     },
     Scenario {
@@ -103,6 +113,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 2,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(chaos::network_partition(stage)),
     },
     Scenario {
@@ -112,6 +123,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 2,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(chaos::partition_shapes(stage)),
     },
     Scenario {
@@ -121,6 +133,7 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 1,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(chaos::pause(stage)),
     },
     Scenario {
@@ -130,7 +143,114 @@ pub static SCENARIOS: &[Scenario] = &[
         faults: 1,
         spare_nodes: 0,
         settings: &[],
+        liars: None,
         story: |stage| Box::pin(chaos::disk(stage)),
+    },
+    Scenario {
+        suite: "pbft",
+        name: "normal-operation",
+        shows: "four replicas order what clients sign, and each holds the same state",
+        faults: 1,
+        spare_nodes: 0,
+        settings: &[],
+        liars: Some(&[]),
+        story: |stage| Box::pin(byzantine::normal_operation(stage)),
+    },
+    Scenario {
+        suite: "pbft",
+        name: "byzantine-tolerance",
+        shows: "a backup that votes for other digests than it should costs nobody anything",
+        faults: 1,
+        spare_nodes: 0,
+        settings: &[],
+        liars: Some(&[(4, "wrong-digest")]),
+        story: |stage| Box::pin(byzantine::byzantine_tolerance(stage)),
+    },
+    Scenario {
+        suite: "pbft",
+        name: "primary-killed",
+        shows: "one primary after the other is killed under load, and each time the next view serves",
+        faults: 1,
+        spare_nodes: 0,
+        settings: &[],
+        liars: Some(&[]),
+        story: |stage| Box::pin(byzantine::primary_killed(stage)),
+    },
+    Scenario {
+        suite: "pbft",
+        name: "primary-partitioned",
+        shows: "a primary that nobody hears is replaced, acknowledges nothing, and follows when it is back",
+        faults: 1,
+        spare_nodes: 0,
+        settings: &[],
+        liars: Some(&[]),
+        story: |stage| Box::pin(byzantine::primary_partitioned(stage)),
+    },
+    Scenario {
+        suite: "pbft",
+        name: "all-killed-and-restarted",
+        shows: "everything acknowledged is there after all replicas were killed at once, also between two views",
+        faults: 1,
+        spare_nodes: 0,
+        settings: &[],
+        liars: Some(&[]),
+        story: |stage| Box::pin(byzantine::all_killed_and_restarted(stage)),
+    },
+    Scenario {
+        suite: "pbft",
+        name: "equivocating-primary",
+        shows: "a first primary that tells each backup something else is replaced, and no two replicas differ",
+        faults: 1,
+        spare_nodes: 0,
+        settings: &[],
+        liars: Some(&[(1, "equivocate")]),
+        story: |stage| Box::pin(byzantine::lying_primary(stage)),
+    },
+    Scenario {
+        suite: "pbft",
+        name: "silent-primary",
+        shows: "a first primary that says nothing is replaced",
+        faults: 1,
+        spare_nodes: 0,
+        settings: &[],
+        liars: Some(&[(1, "silent")]),
+        story: |stage| Box::pin(byzantine::lying_primary(stage)),
+    },
+    Scenario {
+        suite: "pbft",
+        name: "lying-primary",
+        shows: "a first primary that proposes what nobody asked for is replaced",
+        faults: 1,
+        spare_nodes: 0,
+        settings: &[],
+        liars: Some(&[(1, "wrong-digest")]),
+        story: |stage| Box::pin(byzantine::lying_primary(stage)),
+    },
+    Scenario {
+        suite: "pbft",
+        name: "rejoin-after-garbage-collection",
+        shows: "a replica that was away longer than messages are kept is brought back by a certified state",
+        faults: 1,
+        spare_nodes: 0,
+        // Checkpoints after every few writes of the load.
+        settings: &[
+            ("checkpoint_interval", 8),
+            ("window", 16),
+            ("snapshot_bytes", 16 * 1024),
+            ("max_batch_requests", 4),
+        ],
+        liars: Some(&[]),
+        story: |stage| Box::pin(byzantine::rejoin_after_garbage_collection(stage)),
+    },
+    Scenario {
+        suite: "pbft",
+        name: "two-clients-one-key",
+        shows: "two processes with one client's key disturb neither each other nor the order",
+        faults: 1,
+        spare_nodes: 0,
+        settings: &[],
+        liars: Some(&[]),
+        story: |stage| Box::pin(byzantine::two_clients_one_key(stage)),
     },
 ];
 

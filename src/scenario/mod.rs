@@ -69,6 +69,9 @@ pub struct Scenario {
     pub spare_nodes: u64,
     /// Settings that the story needs, in bytes; it applies only to protocols that know them.
     pub settings: &'static [(&'static str, i64)],
+    /// `None`: a story for every protocol. Else one only for those whose replicas may lie, and these nodes do, each in its
+    /// way.
+    pub liars: Option<&'static [(u64, &'static str)]>,
     /// The story.
     pub story: for<'a> fn(&'a mut Stage) -> Telling<'a>,
 }
@@ -87,7 +90,16 @@ impl Scenario {
     /// Whether the protocol has all that the story needs.
     pub fn applies_to(&self, protocol: &Entry) -> bool {
         let known = (protocol.default_options)();
-        self.settings.iter().all(|(name, _)| known.contains_key(*name))
+        let lies = |name: &str| protocol.behaviours.iter().any(|behaviour| behaviour.name == name);
+        let castable = self.liars.is_none_or(|liars| {
+            !protocol.behaviours.is_empty() && liars.iter().all(|(_, behaviour)| lies(behaviour))
+        });
+        castable && self.settings.iter().all(|(name, _)| known.contains_key(*name))
+    }
+
+    /// The nodes that lie.
+    pub fn liars(&self) -> Vec<u64> {
+        self.liars.unwrap_or_default().iter().map(|(id, _)| *id).collect()
     }
 }
 

@@ -148,8 +148,9 @@ impl Report {
     /// One line that says how it ended.
     pub fn line(&self) -> String {
         format!(
-            "{:<8} {:<27} {:>5.1} s {:>6} operations  {}",
+            "{:<8} {:<4} {:<36} {:>5.1} s {:>6} operations  {}",
             self.outcome().name(),
+            self.protocol,
             self.scenario,
             self.took.as_secs_f64(),
             self.operations,
@@ -227,7 +228,7 @@ mod tests {
     fn one_that_passed_says_so_in_a_line() {
         let report = report(None, Verdict::Passed(Summary::default()));
         assert_eq!(report.outcome(), Outcome::Passed);
-        assert!(report.line().starts_with("passed   chaos/pause "), "{}", report.line());
+        assert!(report.line().starts_with("passed   raft chaos/pause "), "{}", report.line());
         assert!(report.line().ends_with("1.5 s     42 operations  nothing stale"), "{}", report.line());
         assert_eq!(report.trouble(), "");
     }

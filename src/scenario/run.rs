@@ -24,8 +24,6 @@ const VERDICT: Duration = Duration::from_mins(1);
 /// What all scenarios of a run have in common.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The protocol.
-    pub protocol: &'static Entry,
     /// Whether nodes are tasks and not processes.
     pub in_process: bool,
     /// The binary that runs supervisors and nodes.
@@ -55,20 +53,22 @@ impl From<Error> for Ended {
     }
 }
 
-/// Runs a scenario. `tell` hears what it is doing; `interrupted` turns true when it is to end.
+/// Runs a scenario with a protocol that it applies to. `tell` hears what it is doing; `interrupted` turns true when it is
+/// to end.
 pub async fn run(
     scenario: &'static Scenario,
+    protocol: &'static Entry,
     setup: &Setup,
     mut interrupted: watch::Receiver<bool>,
     tell: impl Fn(&str) + Send + 'static,
 ) -> Result<Report, Ended> {
     let begun = Instant::now();
-    let place = Place::new(scenario, setup)?;
+    let place = Place::new(scenario, protocol)?;
     tell("bringing up a cluster");
     let brought_up = place.up(setup, interrupted.clone()).await;
     let told = match brought_up {
         Ok(cluster) => {
-            let journal = Arc::new(Journal::new(header(scenario, setup)));
+            let journal = Arc::new(Journal::new(header(scenario, protocol, setup.seed)));
             let telling = tell_story(scenario, setup, cluster, &place, Arc::clone(&journal), Box::new(tell));
             tokio::select! {
                 told = telling => Some((told, journal)),
@@ -93,7 +93,7 @@ pub async fn run(
     let mut report = Report {
         scenario: scenario.path(),
         shows: scenario.shows,
-        protocol: setup.protocol.name,
+        protocol: protocol.name,
         seed: setup.seed,
         took: begun.elapsed(),
         failure: told.err(),
@@ -117,7 +117,7 @@ async fn tell_story(
     journal: Arc<Journal>,
     tell: Box<dyn Fn(&str) + Send>,
 ) -> (Told, Option<Evidence>) {
-    let stage = Stage::open(cluster, scenario.faults, Arc::clone(&journal), setup.seed, tell).await;
+    let stage = Stage::open(cluster, scenario, Arc::clone(&journal), setup.seed, tell).await;
     let mut stage = match stage {
         Ok(stage) => stage,
         Err(failure) => return (Err(failure), Some(Evidence::collect(&place.dir, None, None))),
@@ -135,11 +135,11 @@ async fn tell_story(
     (told, evidence)
 }
 
-fn header(scenario: &Scenario, setup: &Setup) -> Header {
-    let seed = setup.seed;
+fn header(scenario: &Scenario, protocol: &Entry, seed: u64) -> Header {
+    let name = protocol.name;
     Header {
-        protocol: setup.protocol.name.to_owned(),
-        source: format!("consensusctl test {} --seed {seed}", scenario.path()),
+        protocol: name.to_owned(),
+        source: format!("consensusctl test {} --protocol {name} --seed {seed}", scenario.path()),
         about: scenario.shows.to_owned(),
         ..Header::default()
     }
@@ -167,12 +167,12 @@ struct Place {
 }
 
 impl Place {
-    fn new(scenario: &Scenario, setup: &Setup) -> Result<Self, Error> {
+    fn new(scenario: &Scenario, protocol: &'static Entry) -> Result<Self, Error> {
         let temp = tempfile::Builder::new().prefix("consensusctl-test-").tempdir();
         let temp = temp.map_err(|error| Error::io("cannot make a temporary directory", &error))?;
-        let nodes = scenario.nodes(setup.protocol);
+        let nodes = scenario.nodes(protocol);
         let ports = free_ports(nodes as u16)?;
-        let mut config = ClusterConfig::defaults(setup.protocol);
+        let mut config = ClusterConfig::defaults(protocol);
         scenario.name.clone_into(&mut config.name);
         config.set_local_members(ports.first(), nodes as usize);
         config.segment_bytes = MIN_SEGMENT_BYTES; // So that a story's log has several.
@@ -224,7 +224,8 @@ impl Place {
     fn clear(self, history: &History, setup: &Setup, report: &mut Report) -> Result<(), Error> {
         let keep = setup.keep || report.outcome() != super::Outcome::Passed;
         if let Some(dir) = &setup.histories {
-            let path = dir.join(format!("{}.jsonl", report.scenario.replace('/', "-")));
+            let name = format!("{}-{}.jsonl", report.protocol, report.scenario.replace('/', "-"));
+            let path = dir.join(name);
             write_history(history, &path)?;
             report.history = Some(path);
         } else if keep {

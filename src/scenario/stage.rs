@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::load::{Address, Caller, FIRST_OTHER, Journal, Load, Manner, audit};
-use super::{Failure, PATIENCE, Told};
+use super::{Failure, PATIENCE, Scenario, Told};
 use crate::client::{Consistency, ControlClient, Error as ClientError};
 use crate::cluster::{
     Cluster, ClusterStatus, Condition, DiskFault, KillSignal, NodeState, NodeStatus, Partition,
@@ -28,6 +28,8 @@ pub struct Stage {
     cluster: Cluster,
     nodes: Vec<Address>,
     faults: u64,
+    /// Who lies.
+    liars: Vec<u64>,
     journal: Arc<Journal>,
     load: Load,
     /// Who was seen leading in which epoch.
@@ -37,10 +39,10 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets the clients to work on a cluster that serves and tolerates so many faults. `tell` hears what happens.
+    /// Sets the clients to work on a cluster that serves, for a scenario. `tell` hears what happens.
     pub(super) async fn open(
         cluster: Cluster,
-        faults: u64,
+        scenario: &Scenario,
         journal: Arc<Journal>,
         seed: u64,
         tell: Box<dyn Fn(&str) + Send>,
@@ -49,9 +51,12 @@ impl Stage {
         let info = cluster.info().await.map_err(|error| whole(error.to_string()))?;
         let address = |node: crate::cluster::NodeInfo| Address { id: node.id, address: node.address };
         let nodes: Vec<Address> = info.nodes.into_iter().map(address).collect();
-        let load = Load::start(&journal, &nodes, seed).await.map_err(|error| whole(error.to_string()))?;
+        let (faults, liars) = (scenario.faults, scenario.liars());
+        let honest: Vec<Address> = nodes.iter().filter(|node| !liars.contains(&node.id)).cloned().collect();
+        let load =
+            Load::start(&journal, &nodes, &honest, seed).await.map_err(|error| whole(error.to_string()))?;
         let (leaders, next_caller) = (BTreeMap::new(), FIRST_OTHER);
-        Ok(Self { cluster, nodes, faults, journal, load, leaders, next_caller, tell })
+        Ok(Self { cluster, nodes, faults, liars, journal, load, leaders, next_caller, tell })
     }
 
     /// How many faults the cluster tolerates.
@@ -62,6 +67,16 @@ impl Stage {
     /// The ids of all nodes.
     pub fn nodes(&self) -> Vec<u64> {
         self.nodes.iter().map(|node| node.id).collect()
+    }
+
+    /// The ids of the nodes that lie.
+    pub fn liars(&self) -> Vec<u64> {
+        self.liars.clone()
+    }
+
+    /// The ids of the nodes that do not.
+    pub fn honest(&self) -> Vec<u64> {
+        self.others(&self.liars)
     }
 
     /// All nodes but these.
@@ -185,6 +200,36 @@ impl Stage {
         caller.get(everything(), Consistency::Linearizable).await.map_err(failed)?;
         caller.get(everything(), Consistency::Serializable).await.map_err(failed)?;
         Ok(())
+    }
+
+    /// That the status names the liars, and nobody else.
+    pub async fn liars_are_named(&mut self) -> Told {
+        let liars = self.liars();
+        let named = move |status: &ClusterStatus| {
+            status.nodes.iter().all(|node| node.malicious.is_some() == liars.contains(&node.id))
+        };
+        self.until("the status names those who lie, and nobody else", named).await.map(drop)
+    }
+
+    /// Several clients at once, each of which writes a key of its own so many times. Says how often each key was written
+    /// in the end.
+    pub async fn write_alone(&mut self, names: &[&'static str], times: u64) -> Result<Vec<i64>, Failure> {
+        self.say(&format!("{} clients write {times} times each", names.len()));
+        let mut writing = Vec::new();
+        for name in names {
+            self.next_caller += 1;
+            let caller = Caller::of_all(self.next_caller, &self.nodes, &self.journal).await;
+            let caller = caller.map_err(|error| Failure::new("clients can be made", error.to_string()))?;
+            writing.push(tokio::spawn(write_times(caller, name, times)));
+        }
+        let mut versions = Vec::new();
+        for (name, writing) in names.iter().zip(writing) {
+            let failed =
+                |why: String| Failure::new(format!("the client of {name} writes {times} times"), why);
+            let written = writing.await.map_err(|error| failed(error.to_string()))?;
+            versions.push(written.map_err(|error| failed(error.to_string()))?);
+        }
+        Ok(versions)
     }
 
     /// A condition that can be looked at only once.
@@ -358,6 +403,17 @@ impl Stage {
     pub(super) async fn leave(mut self) {
         self.load.abort().await;
     }
+}
+
+/// Writes a key so many times, and reads how often it was written.
+async fn write_times(caller: Caller, key: &'static str, times: u64) -> Result<i64, ClientError> {
+    for time in 0..times {
+        let value = format!("{key} {time}").into();
+        caller.put(PutRequest { key: key.into(), value, ..PutRequest::default() }).await?;
+    }
+    let read = RangeRequest { key: key.into(), ..RangeRequest::default() };
+    let found = caller.get(read, Consistency::Linearizable).await?;
+    Ok(found.kvs.first().map_or(0, |kv| kv.version))
 }
 
 /// All keys: from the lowest on, without an end.

@@ -1,6 +1,9 @@
 //! The smallest protocol, for tests of what is shared: it sends what it is told to and decides nothing.
 
+mod alone;
 mod wire;
+
+pub(crate) use alone::Alone;
 
 use bytes::Bytes;
 

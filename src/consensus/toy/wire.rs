@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message as _;
 
-use super::{Toy, ToyMessage};
+use super::{Alone, Toy, ToyMessage};
 use crate::transport::{Lane, Malformed, Wire};
 
 const ASK: usize = 0;
@@ -44,5 +44,22 @@ impl Wire for Toy {
             Lane::Request(TELL) => Ok(ToyMessage::Tell { number }),
             _ => Err(Malformed::Value { field: "number", why: "came on a lane that carries nothing" }),
         }
+    }
+}
+
+impl Wire for Alone {
+    const SERVICE: &'static str = "consensusctl.toy.v1.AloneService";
+    const LANES: &'static [&'static str] = Toy::LANES;
+
+    fn lane(message: &ToyMessage) -> Lane {
+        Toy::lane(message)
+    }
+
+    fn encode(message: ToyMessage, buf: &mut impl BufMut) {
+        <Toy as Wire>::encode(message, buf);
+    }
+
+    fn decode(lane: Lane, buf: impl Buf) -> Result<ToyMessage, Malformed> {
+        <Toy as Wire>::decode(lane, buf)
     }
 }

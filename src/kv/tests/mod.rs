@@ -4,6 +4,7 @@ mod codec;
 mod etcd;
 mod generate;
 mod model;
+mod requests;
 mod sessions;
 mod size;
 mod snapshots;

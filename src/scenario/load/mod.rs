@@ -54,8 +54,14 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sets all clients to work. `seed` decides what they ask, not when.
-    pub async fn start(journal: &Arc<Journal>, nodes: &[Address], seed: u64) -> Result<Self, Error> {
+    /// Sets all clients to work; those that believe one node alone ask only the `honest` ones. `seed` decides what they
+    /// ask, not when.
+    pub async fn start(
+        journal: &Arc<Journal>,
+        nodes: &[Address],
+        honest: &[Address],
+        seed: u64,
+    ) -> Result<Self, Error> {
         let (stop, stopped) = watch::channel(false);
         let mut clients = JoinSet::new();
         let mut next = 0;
@@ -74,7 +80,7 @@ impl Load {
         clients.spawn(keep_asking(Reader::new(caller().await?), stopped.clone(), seed));
         let number = next + 1;
         let mut each = Vec::new();
-        for node in nodes {
+        for node in honest {
             each.push(Caller::of_one(number, node, journal).await?);
         }
         clients.spawn(keep_asking(Onlooker::new(each), stopped, seed));

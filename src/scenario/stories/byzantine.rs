@@ -1,0 +1,116 @@
+//! What holds where replicas may lie.
+
+use crate::scenario::{Stage, Told};
+
+pub(in crate::scenario) async fn normal_operation(stage: &mut Stage) -> Told {
+    stage.acknowledged(300).await?;
+    stage.healthy().await?;
+    let nodes = stage.nodes();
+    stage.caught_up(&nodes).await?;
+    for id in nodes {
+        stage.reads_from(id).await?;
+    }
+    Ok(())
+}
+
+pub(in crate::scenario) async fn byzantine_tolerance(stage: &mut Stage) -> Told {
+    stage.liars_are_named().await?;
+    stage.acknowledged(300).await?;
+    let honest = stage.honest();
+    stage.caught_up(&honest).await?;
+    for id in honest {
+        stage.reads_from(id).await?;
+    }
+    Ok(())
+}
+
+pub(in crate::scenario) async fn lying_primary(stage: &mut Stage) -> Told {
+    stage.liars_are_named().await?;
+    for liar in stage.liars() {
+        stage.other_leader(liar).await?;
+    }
+    stage.acknowledged(200).await?;
+    let honest = stage.honest();
+    stage.caught_up(&honest).await
+}
+
+pub(in crate::scenario) async fn primary_killed(stage: &mut Stage) -> Told {
+    // Once around: each replica has been the primary, and each was killed as such.
+    for _ in stage.nodes() {
+        stage.acknowledged(40).await?;
+        let primary = stage.leader().await?;
+        stage.kill(&[primary]).await?;
+        stage.other_leader(primary).await?;
+        stage.acknowledged(40).await?;
+        stage.restart(&[primary]).await?;
+        stage.caught_up(&[primary]).await?;
+    }
+    Ok(())
+}
+
+pub(in crate::scenario) async fn primary_partitioned(stage: &mut Stage) -> Told {
+    for _ in 0..2 {
+        stage.acknowledged(60).await?;
+        let primary = stage.leader().await?;
+        stage.connect_only(&[vec![primary], stage.others(&[primary])]).await?;
+        stage.other_leader(primary).await?;
+        stage.acknowledged(80).await?;
+        stage.refuses_writes(&[primary]).await?;
+        stage.heal().await?;
+        stage.caught_up(&[primary]).await?;
+    }
+    Ok(())
+}
+
+pub(in crate::scenario) async fn all_killed_and_restarted(stage: &mut Stage) -> Told {
+    const TIMES: usize = 5;
+    let nodes = stage.nodes();
+    for _ in 0..TIMES {
+        stage.acknowledged(60).await?;
+        stage.kill(&nodes).await?;
+        stage.restart(&nodes).await?;
+        stage.reads_from(nodes[0]).await?;
+    }
+    // And while they are on their way to another view.
+    stage.acknowledged(40).await?;
+    let primary = stage.leader().await?;
+    stage.kill(&[primary]).await?;
+    let others = stage.others(&[primary]);
+    stage
+        .until("a replica wants another view", move |status| {
+            status
+                .nodes
+                .iter()
+                .any(|node| others.contains(&node.id) && node.role.as_deref() == Some("candidate"))
+        })
+        .await?;
+    stage.kill(&nodes).await?;
+    stage.restart(&nodes).await?;
+    stage.acknowledged(40).await
+}
+
+pub(in crate::scenario) async fn rejoin_after_garbage_collection(stage: &mut Stage) -> Told {
+    stage.acknowledged(50).await?;
+    let primary = stage.leader().await?;
+    let away = stage.others(&[primary])[0];
+    stage.kill(&[away]).await?;
+    let held = stage.last_of(primary).await?;
+    stage.snapshot_beyond(held).await?;
+    stage.restart(&[away]).await?;
+    stage.caught_up(&[away]).await?;
+    // And what it was given is on its disk: it starts from there.
+    stage.kill(&[away]).await?;
+    stage.restart(&[away]).await?;
+    stage.caught_up(&[away]).await?;
+    stage.reads_from(away).await
+}
+
+pub(in crate::scenario) async fn two_clients_one_key(stage: &mut Stage) -> Told {
+    const WRITES: u64 = 60;
+    let names = ["left", "right"];
+    for (name, version) in names.iter().zip(stage.write_alone(&names, WRITES).await?) {
+        let once = format!("each of the {WRITES} writes of {name} is executed once");
+        stage.expect(version == WRITES as i64, &once, format!("its key has version {version}"))?;
+    }
+    stage.acknowledged(60).await
+}
