@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::client::{self, Client, VoterConfig};
-use crate::consensus::pbft::Pbft;
+use crate::consensus::pbft::{self, Pbft};
 use crate::consensus::raft::Raft;
 use crate::consensus::{Answers, Behaviour, Decode, NodeId, Protocol, Role};
 use crate::node::{Node, NodeConfig, StartError};
@@ -132,7 +132,7 @@ pub static PROTOCOLS: &[Entry] = &[
             epoch: "view",
             index: "sequence",
         },
-        connect: None,
+        connect: Some(Client::connect_as::<pbft::Client>),
     }),
 ];
 
