@@ -48,7 +48,7 @@ pub struct Entry {
 }
 
 /// Makes a client that counts votes. Must be called within a tokio runtime.
-pub type Connect = fn(VoterConfig, client::Options) -> Result<Client, client::Error>;
+pub type Connect = fn(&VoterConfig, client::Options) -> Result<Client, client::Error>;
 
 /// How a protocol is simulated.
 #[derive(Clone, Copy, Debug)]

@@ -73,7 +73,7 @@ impl Client {
     ///
     /// # Errors
     /// Only for an address that makes no sense, or for a key that is missing or does not fit.
-    pub fn connect_as<C>(config: VoterConfig, options: Options) -> Result<Self, Error>
+    pub fn connect_as<C>(config: &VoterConfig, options: Options) -> Result<Self, Error>
     where
         C: VotingClient<Protocol: Wire>,
     {

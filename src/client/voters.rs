@@ -123,7 +123,7 @@ pub(super) struct Voters {
 
 impl Voters {
     /// Connects to the replicas. Must be called within a tokio runtime.
-    pub(super) fn open<C>(config: VoterConfig, options: Options) -> Result<Self, Error>
+    pub(super) fn open<C>(config: &VoterConfig, options: Options) -> Result<Self, Error>
     where
         C: VotingClient<Protocol: Wire>,
     {
@@ -139,7 +139,7 @@ impl Voters {
             inbox,
         });
         let links = links.map_err(|error| refused(HERE, error.to_string()))?;
-        Self::start(&config, options, (life, client), links, replies)
+        Self::start(config, options, (life, client), links, replies)
     }
 
     /// Starts the driver of a client in this life, over `replicas`, which say what comes through `replies`.

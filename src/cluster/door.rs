@@ -64,7 +64,7 @@ impl Door {
     /// A client of its own. Must be called within a tokio runtime.
     pub async fn connect(&self, options: Options) -> std::result::Result<Client, ClientError> {
         match &self.voters {
-            Some((connect, voters)) => connect(voters.clone(), options),
+            Some((connect, voters)) => connect(voters, options),
             None => Client::connect(&self.addresses, options).await,
         }
     }

@@ -15,11 +15,11 @@ use crate::kv::{KvError, PutResponse, Reply, Response};
 
 /// Two replicas must say the same.
 pub(super) const VOTES: usize = 2;
-/// Above this, an answer is no reply at all.
+/// From here on, an answer is no reply at all.
 pub(super) const GARBLED: u64 = 1_000;
-/// Above this, the store refuses.
+/// From here on, the store refuses.
 pub(super) const REFUSED: u64 = 2_000;
-/// Above this, the store answers a question of another kind.
+/// From here on, the store answers a question of another kind.
 pub(super) const MISTAKEN: u64 = 3_000;
 
 /// Asks every member. `Answer { number }` is a vote for the first call that waits, with that number as the revision of a
@@ -39,9 +39,9 @@ impl Scripted {
 
 fn reply_of(number: u64) -> Bytes {
     let reply: Reply = match number {
-        0..=GARBLED => Ok(Response::Put(PutResponse { revision: number as i64, prev_kv: None })),
-        ..=REFUSED => return Bytes::from_static(b"garble"),
-        ..=MISTAKEN => Err(KvError::KeyNotFound),
+        ..GARBLED => Ok(Response::Put(PutResponse { revision: number as i64, prev_kv: None })),
+        GARBLED..REFUSED => return Bytes::from_static(b"garble"),
+        REFUSED..MISTAKEN => Err(KvError::KeyNotFound),
         _ => Ok(Response::Compact(crate::kv::CompactionResponse { revision: 1 })),
     };
     reply.to_bytes()

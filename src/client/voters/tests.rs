@@ -165,7 +165,7 @@ fn a_put() -> Op {
 }
 
 /// Long enough for anything that is going to happen.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn a_put_is_what_two_replicas_say() {
