@@ -232,6 +232,7 @@ impl<P: Protocol> Sequencer<P> {
         self.take_records(effects);
         self.take_messages(effects);
         self.take_committed(effects);
+        self.take_recalls(effects);
         self.take_reads(effects);
         self.take_snapshots(effects);
         self.take_answers(effects);
@@ -280,6 +281,13 @@ impl<P: Protocol> Sequencer<P> {
         effects.execute.push(ExecutorWork::Commit(slots));
     }
 
+    /// Asked behind the slots of the same output: the answer takes them into account.
+    fn take_recalls(&mut self, effects: &mut Effects<P>) {
+        if !self.out.recall.is_empty() {
+            effects.execute.push(ExecutorWork::Recall(std::mem::take(&mut self.out.recall)));
+        }
+    }
+
     fn take_reads(&mut self, effects: &mut Effects<P>) {
         for (id, point) in self.out.reads.drain(..) {
             let Some(op) = self.reads.remove(&id) else { continue };
@@ -304,17 +312,13 @@ impl<P: Protocol> Sequencer<P> {
     /// What enough nodes answered. That they did does not make it a reply: if it is none, all that is known is that the
     /// command was executed.
     fn take_answers(&mut self, effects: &mut Effects<P>) {
-        if !self.out.recall.is_empty() {
-            effects.execute.push(ExecutorWork::Recall(std::mem::take(&mut self.out.recall)));
-        }
         for (id, bytes) in self.out.answers.drain(..) {
             let ticket = Ticket::Command(id);
-            match kv::Reply::from_bytes(bytes) {
-                Ok(reply) => effects.answered.push((ticket, reply)),
-                Err(_) => {
-                    let (reason, leader) = (RejectReason::TimedOut, None);
-                    effects.rejected.push((ticket, Rejection { reason, never_executed: false, leader }));
-                }
+            if let Ok(reply) = kv::Reply::from_bytes(bytes) {
+                effects.answered.push((ticket, reply));
+            } else {
+                let (reason, leader) = (RejectReason::TimedOut, None);
+                effects.rejected.push((ticket, Rejection { reason, never_executed: false, leader }));
             }
         }
     }

@@ -20,6 +20,8 @@
 //!
 //! A command's way is one hop forward at a time: the channel that will carry its answer travels with it from the core
 //! task to the store thread, so no table is shared and no lock is taken.
+//! Where clients count votes it stays with the core task instead: the store's outcome goes back to the protocol, and the
+//! answer comes when enough nodes gave the same. Linearizable reads are commands there.
 //!
 //! [`Node`] owns all of this and can pause it, stop it, or kill it as SIGKILL would; [`Handle`] is what the api and the
 //! supervisor hold.

@@ -3,7 +3,7 @@
 mod alone;
 mod wire;
 
-pub(crate) use alone::Alone;
+pub(crate) use alone::{Alone, NoOptions};
 
 use bytes::Bytes;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::consensus::toy::Alone;
+use crate::consensus::toy::{Alone, NoOptions};
 use crate::consensus::{
     Committed, Encode, Epoch, Index, Install, InstallProgress, Keys, NodeId, Outcome, PieceRequest, Proposal,
     Recall, RequestId, SnapshotMeta, SnapshotPiece, Time, WallTime,
@@ -33,7 +33,7 @@ impl Replica {
             now: Time::ZERO,
             request_timeout: Duration::from_secs(5),
             wal: WalOptions::with_segment_bytes(16 << 10),
-            options: Default::default(),
+            options: NoOptions::default(),
             misbehaviour: None,
         };
         let stages = open::<Alone>(Arc::new(disk.clone()), config).unwrap();
