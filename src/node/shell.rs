@@ -1,6 +1,6 @@
 //! [`Node`]: starts the tasks and threads, and ends them in an orderly way or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -276,11 +276,18 @@ fn start_links<P: Wire>(
         me: config.id,
         cluster_id: config.cluster_id,
         peers: config.members.iter().map(|member| (member.id, member.address.clone())).collect(),
+        clients: clients(config),
         checker,
         faults: faults.clone(),
         gate: gate.clone(),
         inbox: inbox.clone(),
     })
+}
+
+/// The clients: all who have a key and are no members.
+fn clients(config: &NodeConfig) -> BTreeSet<NodeId> {
+    let is_member = |id: &NodeId| config.members.iter().any(|member| member.id == *id);
+    config.keys.ids().filter(|id| !is_member(id)).collect()
 }
 
 /// What the threads own.

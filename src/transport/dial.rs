@@ -13,8 +13,9 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::codec::LaneCodec;
-use super::endpoint::MAX_MESSAGE_BYTES;
+use super::endpoint::{self, MAX_MESSAGE_BYTES};
 use super::identity::Identity;
+use super::links::BadAddress;
 use super::peer::Peer;
 use super::wire::{Lane, Wire};
 
@@ -40,17 +41,29 @@ pub(super) struct Dialer<P: Wire> {
     complaints: Complaints,
 }
 
+/// The dialer of a peer at `address`.
+pub(super) fn dialer<P: Wire>(
+    peer: &Arc<Peer<P>>,
+    identity: Identity,
+    address: String,
+) -> Result<Dialer<P>, BadAddress> {
+    match endpoint::dialing(&address) {
+        Ok(endpoint) => Ok(Dialer::new(Arc::clone(peer), identity, address, endpoint)),
+        Err(error) => Err(BadAddress { node: peer.passage().peer, address, error }),
+    }
+}
+
 impl<P: Wire> Dialer<P> {
-    pub(super) fn new(peer: Arc<Peer<P>>, identity: Identity, address: String, endpoint: Endpoint) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(peer.passage.faults.seed() ^ identity.me.0);
-        rng.set_stream(peer.passage.peer.0);
+    fn new(peer: Arc<Peer<P>>, identity: Identity, address: String, endpoint: Endpoint) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(peer.passage().faults.seed() ^ identity.me.0);
+        rng.set_stream(peer.passage().peer.0);
         Self { peer, identity, address, endpoint, pause: FIRST_PAUSE, rng, complaints: Complaints::default() }
     }
 
     /// Connects, and again whenever the connection is lost. Ends with the task.
     pub(super) async fn run(mut self) {
         loop {
-            if !self.peer.passage.life.passed().await {
+            if !self.peer.passage().life.passed().await {
                 return;
             }
             let began = Instant::now();
@@ -70,10 +83,10 @@ impl<P: Wire> Dialer<P> {
             Ok(channel) => channel,
             Err(error) => return Status::unavailable(explain(&error)),
         };
-        tracing::debug!(peer = %self.peer.passage.peer, address = self.address, "connected");
+        tracing::debug!(peer = %self.peer.passage().peer, address = self.address, "connected");
         self.peer.counters().connected();
         let mut lanes = JoinSet::new();
-        for number in 0..P::LANES.len() {
+        for number in self.peer.lanes.iter().copied() {
             lanes.spawn(run_lane(Arc::clone(&self.peer), self.identity, channel.clone(), number));
         }
         match lanes.join_next().await {
@@ -89,7 +102,7 @@ impl<P: Wire> Dialer<P> {
     /// Tells the log what an operator must see, a peer that refuses this replica, and otherwise what a reader of
     /// debugging logs wants.
     fn report(&mut self, why: &Status) {
-        let (peer, address) = (self.peer.passage.peer, &self.address);
+        let (peer, address) = (self.peer.passage().peer, &self.address);
         let refused = matches!(
             why.code(),
             Code::FailedPrecondition | Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented
@@ -144,7 +157,7 @@ async fn run_lane<P: Wire>(
 ) -> Status {
     let (leaving, _hold) = peer.open(Lane::Request(number));
     let mut request = Request::new(leaving.map_while(Result::ok));
-    identity.introduce(peer.passage.peer, request.metadata_mut());
+    identity.introduce(peer.passage().peer, request.metadata_mut());
     let path = format!("/{}/{}", P::SERVICE, P::LANES[number]);
     let path = PathAndQuery::try_from(path).expect("the names of a service and its RPCs make a path");
     let incoming = Lane::Response(number);
@@ -156,7 +169,7 @@ async fn run_lane<P: Wire>(
     match client.streaming(request, path, codec).await {
         Ok(response) => {
             let _up = peer.up();
-            peer.take_in(response.into_inner(), incoming).await
+            peer.intake.take_in(response.into_inner(), incoming).await
         }
         Err(status) => status,
     }

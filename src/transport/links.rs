@@ -1,6 +1,6 @@
 //! [`Links`]: one replica's end of its links.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -9,9 +9,9 @@ use tonic::service::Routes;
 
 use crate::consensus::{Checked, NodeId};
 
+use super::clients::Clients;
 use super::counters::{Counters, LinkCounters};
-use super::dial::Dialer;
-use super::endpoint;
+use super::dial::dialer;
 use super::faults::LinkFaults;
 use super::filter::Passage;
 use super::gate::Gate;
@@ -38,6 +38,8 @@ pub struct LinkSetup<P: Wire> {
     pub cluster_id: u64,
     /// The other members and their addresses (host and port). An entry for this replica itself is passed over.
     pub peers: Vec<(NodeId, String)>,
+    /// Who may open [`Wire::CLIENT_LANES`] besides the peers: the clients that have a key.
+    pub clients: BTreeSet<NodeId>,
     /// What checks arriving messages.
     pub checker: P::Checker,
     /// The faults on these links.
@@ -64,11 +66,12 @@ pub struct BadAddress {
 pub(super) struct Shared<P: Wire> {
     pub(super) identity: Identity,
     pub(super) peers: BTreeMap<NodeId, Arc<Peer<P>>>,
+    pub(super) clients: Arc<Clients<P>>,
     pub(super) counters: Arc<Counters>,
     pub(super) life: Life,
 }
 
-/// One replica's links to its peers. Dropping them ends everything that they do, at once.
+/// One replica's links to its peers and clients. Dropping them ends everything that they do, at once.
 pub struct Links<P: Wire> {
     shared: Arc<Shared<P>>,
     server: PeerServer<P>,
@@ -79,35 +82,35 @@ pub struct Links<P: Wire> {
 impl<P: Wire> Links<P> {
     /// Starts to connect to the peers. Must be called within a tokio runtime.
     pub fn start(setup: LinkSetup<P>) -> Result<Self, BadAddress> {
-        let LinkSetup { me, cluster_id, peers, checker, faults, gate, inbox } = setup;
+        let LinkSetup { me, cluster_id, peers, clients, checker, faults, gate, inbox } = setup;
         let identity = Identity { cluster_id, me, protocol: P::NAME };
         let counters = Arc::new(Counters::default());
-        let mut shared = Shared { identity, peers: BTreeMap::new(), counters, life: Life::new(gate) };
+        let life = Life::new(gate);
+        let clients = Arc::new(Clients::new(clients, &life, &counters, &checker, &inbox));
+        let mut shared = Shared { identity, peers: BTreeMap::new(), clients, counters, life };
         let mut dialers = JoinSet::new();
         for (id, address) in peers.into_iter().filter(|(id, _)| *id != me) {
-            let endpoint = match endpoint::dialing(&address) {
-                Ok(endpoint) => endpoint,
-                Err(error) => return Err(BadAddress { node: id, address, error }),
-            };
             let passage = Passage {
                 peer: id,
                 life: shared.life.clone(),
                 faults: faults.clone(),
                 counters: Arc::clone(&shared.counters),
             };
-            let peer = Arc::new(Peer::new(passage, checker.clone(), inbox.clone()));
-            dialers.spawn(Dialer::new(Arc::clone(&peer), identity, address, endpoint).run());
+            let lanes = (0..P::LANES.len()).collect();
+            let peer = Arc::new(Peer::new(passage, lanes, checker.clone(), inbox.clone()));
+            dialers.spawn(dialer(&peer, identity, address)?.run());
             shared.peers.insert(id, peer);
         }
         let shared = Arc::new(shared);
         Ok(Self { server: PeerServer::new(Arc::clone(&shared)), shared, _dialers: dialers })
     }
 
-    /// Sends a message, or drops it: when the peer does not read, is not connected, or is not known. Never waits; for
-    /// the task of the core.
+    /// Sends a message, or drops it: when the receiver does not read, is not connected, or is not known. A client gets
+    /// it on every stream that it has open. Never waits; for the task of the core.
     pub fn send(&self, to: NodeId, message: P::Message) {
         match self.shared.peers.get(&to) {
             Some(peer) => peer.send(message),
+            None if self.shared.clients.knows(to) => self.shared.clients.send(to, &message),
             None => self.shared.counters.dropped_unconnected(1),
         }
     }

@@ -1,4 +1,5 @@
-//! gRPC links between replicas, and the faults that can be put on them.
+//! gRPC links between replicas, and from clients that take part in a protocol to replicas; and the faults that can be put
+//! on those between replicas.
 //!
 //! A replica keeps one connection to each peer, and on it one bidirectional stream for each of the protocol's RPCs: a
 //! *lane*. A message costs no round trip of its own. Requests leave on the streams that a replica opened; responses
@@ -11,6 +12,11 @@
 //! Messages of one lane and direction arrive in the order in which they were sent, or not at all; between lanes there
 //! is no order. While a connection is lost and made anew, messages are lost.
 //!
+//! Where clients take part in a protocol, they open some of the lanes as well ([`Wire::CLIENT_LANES`]), with
+//! [`ClientLinks`]. A client's id is that of a key that the replica knows, above all members' ids. Nobody calls a client:
+//! what is sent to it leaves on the streams of its message's lane that it has open at that moment, on all of them, since
+//! several processes may share a key; without one the message is lost.
+//!
 //! What a protocol has to bring is [`Wire`]: the names of its RPCs, and how a message becomes bytes and bytes a message.
 //! Nothing in here knows a protocol.
 //!
@@ -20,10 +26,12 @@
 //!    consensus tolerates loss, and a replica that stopped reading must cost its peers no memory.
 //! 2. What waits for a peer that is not connected is bounded far tighter, and the oldest goes first: nobody is served
 //!    by last minute's heartbeats.
-//! 3. A message reaches the inbox only from a stream whose metadata named this cluster, this protocol, a member as the
-//!    sender and *this* replica as the receiver, and only after [`crate::consensus::Protocol::check`].
-//! 4. A peer has at most one stream a lane and direction: a newer one ends the older.
-//! 5. Each message meets [`LinkFaults`] when it leaves and again when it arrives, on connections that stay open. So a
+//! 3. A message reaches the inbox only from a stream whose metadata named this cluster, this protocol, a member (or, on
+//!    a client's lane, a client that has a key) as the sender and *this* replica as the receiver, and only after
+//!    [`crate::consensus::Protocol::check`].
+//! 4. A peer has at most one stream a lane and direction: a newer one ends the older. A client has at most 64 a lane,
+//!    each with a small queue of its own: one more ends the oldest.
+//! 5. Each message between replicas meets [`LinkFaults`] when it leaves and again when it arrives, on connections that stay open. So a
 //!    partition that is set on one side alone is complete, and is in force for what is queued already.
 //! 6. Behind a paused [`Gate`] nothing is read and nothing is sent, and connections stay as they are.
 //! 7. When [`Links`] is dropped, its tasks end and its streams break, in both directions.
@@ -39,6 +47,8 @@
 //! Encryption and authentication of links: the metadata guard against mistakes, not against malice. A replica believes
 //! whoever can reach its port; a protocol that tolerates lies signs its messages.
 
+mod client_links;
+mod clients;
 mod codec;
 mod counters;
 mod dial;
@@ -47,6 +57,7 @@ mod faults;
 mod filter;
 pub mod gate;
 mod identity;
+mod intake;
 mod life;
 mod links;
 mod peer;
@@ -56,6 +67,7 @@ mod queue_tests;
 mod server;
 mod wire;
 
+pub use client_links::{ClientLinkSetup, ClientLinks};
 pub use counters::LinkCounters;
 pub use endpoint::{MAX_MESSAGE_BYTES, server};
 pub use faults::{Direction, Effect, LinkFaults, Rule};

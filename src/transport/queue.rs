@@ -13,11 +13,17 @@ use crate::consensus::Message;
 use super::counters::Counters;
 use super::endpoint::MAX_MESSAGE_BYTES;
 
-/// What a lane holds at most for a peer that is connected but reads slowly or not at all. A protocol limits what it
-/// has in flight below this; so a full queue means that the peer has stopped reading. What is larger than the whole
-/// queue could not be received either.
-const QUEUE_MESSAGES: usize = 16 * 1024;
-const QUEUE_BYTES: usize = MAX_MESSAGE_BYTES;
+/// What a queue holds at most for someone who is connected but reads slowly or not at all. One message is taken whatever
+/// its size, as long as it can be received.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+/// For a peer: a protocol limits what it has in flight below this; so a full queue means that the peer has stopped
+/// reading.
+pub(super) const PEER_QUEUE: Bounds = Bounds { messages: 16 * 1024, bytes: MAX_MESSAGE_BYTES };
 
 /// What a lane keeps for a peer that is not connected: enough for the vote request of a cluster that is just starting.
 const WAITING_MESSAGES: usize = 16;
@@ -26,6 +32,7 @@ const WAITING_BYTES: usize = 1024 * 1024;
 /// A lane's queue. Cheap to clone: its clones are one queue.
 pub(super) struct Queue<M> {
     inner: Arc<Mutex<Inner<M>>>,
+    bounds: Bounds,
     counters: Arc<Counters>,
 }
 
@@ -43,12 +50,12 @@ struct Inner<M> {
 
 impl<M> Clone for Queue<M> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), counters: Arc::clone(&self.counters) }
+        Self { inner: Arc::clone(&self.inner), bounds: self.bounds, counters: Arc::clone(&self.counters) }
     }
 }
 
 impl<M: Message> Queue<M> {
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
+    pub(super) fn new(counters: Arc<Counters>, bounds: Bounds) -> Self {
         let inner = Inner {
             messages: VecDeque::new(),
             bytes: 0,
@@ -57,7 +64,7 @@ impl<M: Message> Queue<M> {
             verdict: None,
             waker: None,
         };
-        Self { inner: Arc::new(Mutex::new(inner)), counters }
+        Self { inner: Arc::new(Mutex::new(inner)), bounds, counters }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<M>> {
@@ -68,7 +75,9 @@ impl<M: Message> Queue<M> {
     pub(super) fn push(&self, message: M) {
         let mut inner = self.lock();
         let size = message.size();
-        if inner.messages.len() >= QUEUE_MESSAGES || inner.bytes + size > QUEUE_BYTES {
+        let full = inner.messages.len() >= self.bounds.messages
+            || (inner.bytes + size > self.bounds.bytes && !inner.messages.is_empty());
+        if full || size > MAX_MESSAGE_BYTES {
             self.counters.dropped_by_full_queue();
             return;
         }
@@ -98,6 +107,12 @@ impl<M: Message> Queue<M> {
         }
         let drain = Drain { queue: self.clone(), generation, ended: false };
         (drain, Hold { queue: self.clone(), generation })
+    }
+
+    /// Ends the stream with a status for its other end.
+    pub(super) fn close(&self, status: Status) {
+        let generation = self.lock().generation;
+        self.end(generation, Some(status));
     }
 
     /// Ends a stream, if it is still the newest.

@@ -6,12 +6,12 @@ use tonic::{Code, Status};
 
 use super::MAX_MESSAGE_BYTES;
 use super::counters::Counters;
-use super::queue::Queue;
+use super::queue::{PEER_QUEUE, Queue};
 use crate::consensus::toy::ToyMessage;
 
 fn queue() -> (Queue<ToyMessage>, Arc<Counters>) {
     let counters = Arc::new(Counters::default());
-    (Queue::new(Arc::clone(&counters)), counters)
+    (Queue::new(Arc::clone(&counters), PEER_QUEUE), counters)
 }
 
 fn large(number: u64, bytes: usize) -> ToyMessage {

@@ -49,7 +49,10 @@ impl<P: Wire> PeerServer<P> {
         request: Request<Streaming<P::Message>>,
     ) -> Result<Response<Leaving<P::Message>>, Status> {
         self.shared.life.passed().await;
-        let peer = self.caller(&request)?;
+        let peer = match self.caller(lane, &request)? {
+            Caller::Peer(peer) => peer,
+            Caller::Client(id) => return self.accept_client(id, lane, request),
+        };
         let mut readers = self.readers.lock().expect("nothing panics while it holds the readers");
         if self.shared.life.is_stopped() {
             return Err(Status::unavailable("the replica has stopped"));
@@ -57,11 +60,11 @@ impl<P: Wire> PeerServer<P> {
         let (leaving, hold) = peer.open(Lane::Response(lane));
         let reader = Arc::clone(&peer);
         let task = tokio::spawn(async move {
-            let why = reader.take_in(request.into_inner(), Lane::Request(lane)).await;
-            tracing::debug!(peer = %reader.passage.peer, rpc = P::LANES[lane], reason = why.message(), "stream ended");
+            let why = reader.intake.take_in(request.into_inner(), Lane::Request(lane)).await;
+            tracing::debug!(peer = %reader.passage().peer, rpc = P::LANES[lane], reason = why.message(), "stream ended");
             hold.end(why);
         });
-        let older = readers.insert((peer.passage.peer, lane), task.abort_handle());
+        let older = readers.insert((peer.passage().peer, lane), task.abort_handle());
         if let Some(older) = older {
             older.abort();
         }
@@ -69,13 +72,39 @@ impl<P: Wire> PeerServer<P> {
         Ok(Response::new(leaving))
     }
 
-    /// Which peer opened a stream.
-    fn caller(&self, request: &Request<Streaming<P::Message>>) -> Result<Arc<Peer<P>>, Status> {
-        let caller = self.shared.identity.identify(request.metadata()).and_then(|id| {
-            let peer = self.shared.peers.get(&id).cloned();
-            peer.ok_or_else(|| {
-                refusal(format!("replica {id} is not a peer of replica {}", self.shared.identity.me))
-            })
+    fn accept_client(
+        &self,
+        client: NodeId,
+        lane: usize,
+        request: Request<Streaming<P::Message>>,
+    ) -> Result<Response<Leaving<P::Message>>, Status> {
+        // Behind the lock that `close` takes: no stream is opened behind its back.
+        let _readers = self.readers.lock().expect("nothing panics while it holds the readers");
+        if self.shared.life.is_stopped() {
+            return Err(Status::unavailable("the replica has stopped"));
+        }
+        Ok(Response::new(self.shared.clients.accept(client, lane, request.into_inner())))
+    }
+
+    /// Who opened a stream of a lane.
+    fn caller(&self, lane: usize, request: &Request<Streaming<P::Message>>) -> Result<Caller<P>, Status> {
+        let shared = &self.shared;
+        let me = shared.identity.me;
+        let caller = shared.identity.identify(request.metadata()).and_then(|id| {
+            if let Some(peer) = shared.peers.get(&id) {
+                return Ok(Caller::Peer(Arc::clone(peer)));
+            }
+            if !shared.clients.knows(id) {
+                return Err(refusal(if shared.clients.is_empty() {
+                    format!("replica {id} is not a peer of replica {me}")
+                } else {
+                    format!("{id} is neither a peer of replica {me} nor a client with a key")
+                }));
+            }
+            if !P::CLIENT_LANES.contains(&lane) {
+                return Err(refusal(format!("{id} is a client, and {} is for replicas", P::LANES[lane])));
+            }
+            Ok(Caller::Client(id))
         });
         caller.inspect_err(|status| {
             self.shared.counters.refused();
@@ -87,10 +116,17 @@ impl<P: Wire> PeerServer<P> {
     pub(super) fn close(&self) {
         let mut readers = self.readers.lock().expect("nothing panics while it holds the readers");
         self.shared.life.stop();
+        self.shared.clients.close();
         for reader in std::mem::take(&mut *readers).into_values() {
             reader.abort();
         }
     }
+}
+
+/// Who opened a stream.
+enum Caller<P: Wire> {
+    Peer(Arc<Peer<P>>),
+    Client(NodeId),
 }
 
 /// [`PeerServer`] as the gRPC service of its protocol.

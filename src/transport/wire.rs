@@ -28,6 +28,8 @@ pub trait Wire: Protocol<Message: Sync> {
     const SERVICE: &'static str;
     /// The names of its RPCs.
     const LANES: &'static [&'static str];
+    /// Which of [`LANES`](Self::LANES) clients may open: none where clients do not take part in the protocol.
+    const CLIENT_LANES: &'static [usize] = &[];
 
     /// Where a message leaves.
     fn lane(message: &Self::Message) -> Lane;

@@ -28,7 +28,7 @@ impl Prepared {
         prepares: impl IntoIterator<Item = &'a Signed<Prepare>>,
     ) -> Option<Self> {
         let wanted = quorum.quorum() - 1;
-        let prepares: Vec<_> = prepares.into_iter().take(wanted).cloned().collect();
+        let prepares: Vec<_> = prepares.into_iter().take(wanted).copied().collect();
         (prepares.len() == wanted).then_some(Self { pre_prepare, prepares })
     }
 
@@ -94,7 +94,7 @@ impl Stable {
         checkpoints: impl IntoIterator<Item = &'a Signed<Checkpoint>>,
     ) -> Option<Self> {
         let wanted = quorum.quorum();
-        let checkpoints: Vec<_> = checkpoints.into_iter().take(wanted).cloned().collect();
+        let checkpoints: Vec<_> = checkpoints.into_iter().take(wanted).copied().collect();
         (checkpoints.len() == wanted).then_some(Self { checkpoints })
     }
 

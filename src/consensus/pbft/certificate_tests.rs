@@ -31,12 +31,10 @@ fn a_prepared_certificate_needs_q_minus_1_matching_prepares_of_backups() {
         ("a certificate has not Q - 1 PREPAREs", |_, c| {
             c.prepares.pop();
         }),
-        ("a certificate's PREPAREs are not of different members", |_, c| {
-            c.prepares[1] = c.prepares[0].clone()
-        }),
+        ("a certificate's PREPAREs are not of different members", |_, c| c.prepares[1] = c.prepares[0]),
         ("a certificate's PREPAREs are not of different members", |_, c| c.prepares.reverse()),
         ("a certificate's PREPAREs are not of different members", |_, c| {
-            c.prepares[1].body.replica = NodeId(9)
+            c.prepares[1].body.replica = NodeId(9);
         }),
         // View 1 of the members 1, 2, 3, 4 has the primary 2.
         ("a certificate has a PREPARE of the primary", |cast, c| {
@@ -65,8 +63,8 @@ fn a_prepared_certificate_needs_q_minus_1_matching_prepares_of_backups() {
 fn too_few_votes_make_no_certificate() {
     let cast = Cast::new(4);
     let whole = prepared(&cast);
-    assert_eq!(Prepared::of(&cast.quorum, whole.pre_prepare.clone(), &whole.prepares[..1]), None);
-    assert_eq!(Prepared::of(&cast.quorum, whole.pre_prepare.clone(), &whole.prepares), Some(whole));
+    assert_eq!(Prepared::of(&cast.quorum, whole.pre_prepare, &whole.prepares[..1]), None);
+    assert_eq!(Prepared::of(&cast.quorum, whole.pre_prepare, &whole.prepares), Some(whole));
     let whole = cast.stable(Sequence(8), Digest([8; 32]));
     assert_eq!(Stable::of(&cast.quorum, &whole.checkpoints[..2]), None);
     assert_eq!(Stable::of(&cast.quorum, &whole.checkpoints), Some(whole));
@@ -74,6 +72,7 @@ fn too_few_votes_make_no_certificate() {
 
 #[test]
 fn a_stable_checkpoint_needs_q_replicas_that_say_the_same() {
+    type Spoil = fn(&Cast, &mut Stable);
     let cast = Cast::new(4);
     let verdict = |proof: &Stable| {
         proof.check(&cast.quorum)?;
@@ -86,14 +85,11 @@ fn a_stable_checkpoint_needs_q_replicas_that_say_the_same() {
     assert_eq!(verdict(&nothing), Ok(()));
     assert_eq!((nothing.sequence(), nothing.digest()), (Sequence::ZERO, None));
 
-    type Spoil = fn(&Cast, &mut Stable);
     let cases: [(&str, Spoil); 6] = [
         ("a proof has not Q CHECKPOINTs", |_, s| {
             s.checkpoints.pop();
         }),
-        ("a proof's CHECKPOINTs are not of different members", |_, s| {
-            s.checkpoints[1] = s.checkpoints[0].clone()
-        }),
+        ("a proof's CHECKPOINTs are not of different members", |_, s| s.checkpoints[1] = s.checkpoints[0]),
         ("a proof's CHECKPOINTs are not alike", |cast, s| {
             s.checkpoints[1] = cast.checkpoint(2, Sequence(8), Digest([9; 32]));
         }),

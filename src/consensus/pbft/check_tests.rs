@@ -126,8 +126,8 @@ fn votes() {
 
     let commit = Commit { view: View(0), sequence: Sequence(1), digest: digest(), replica: NodeId(1) };
     let commit = cast.signer(1).sign(commit);
-    assert_eq!(verdict(1, Message::Commit(commit.clone())), Ok(()));
-    let mut altered = commit.clone();
+    assert_eq!(verdict(1, Message::Commit(commit)), Ok(()));
+    let mut altered = commit;
     altered.body.sequence = Sequence(2);
     assert_eq!(verdict(1, Message::Commit(altered)), Err(FORGED));
     let by_client = Commit { replica: NodeId(CLIENT), ..commit.body };

@@ -122,16 +122,16 @@ impl Verifier {
     /// As [`verify`](Self::verify), for statements that are shown again as parts of others (requests, and what
     /// certificates consist of): what was found true once costs a hash from then on. The answer is the same.
     pub fn verify_once<T: Statement>(&self, signed: &Signed<T>) -> bool {
-        let signer = signed.body.signer();
+        let who = signed.body.signer();
         let bytes = signed_bytes(self.cluster_id, &signed.body);
         let name = Sha256::new()
-            .chain_update(signer.0.to_le_bytes())
+            .chain_update(who.0.to_le_bytes())
             .chain_update(signed.signature.0)
             .chain_update(&bytes)
             .finalize()
             .into();
         self.verified.contains(&name)
-            || self.verify_bytes(signer, &bytes, &signed.signature) && self.verified.insert(name)
+            || self.verify_bytes(who, &bytes, &signed.signature) && self.verified.insert(name)
     }
 
     fn verify_bytes(&self, signer: NodeId, bytes: &[u8], signature: &Signature) -> bool {

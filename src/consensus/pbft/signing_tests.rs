@@ -24,14 +24,14 @@ fn pair(scheme: Scheme) -> (Signer, Verifier) {
 }
 
 /// Signs the body, changes one byte of what travels (the body's or the signature's), and looks whether it still holds.
-fn survives_a_change<T>(body: T, at: &prop::sample::Index, by: u8) -> bool
+fn survives_a_change<T>(body: T, at: prop::sample::Index, by: u8) -> bool
 where
     T: Statement + Decode + PartialEq + Clone + fmt::Debug,
 {
     let (signer, verifier) = pair(Scheme::Ed25519);
-    let signed = signer.sign(body);
-    assert!(verifier.verify(&signed) && verifier.verify_once(&signed));
-    let mut bytes = signed.to_bytes().to_vec();
+    let whole = signer.sign(body);
+    assert!(verifier.verify(&whole) && verifier.verify_once(&whole));
+    let mut bytes = whole.to_bytes().to_vec();
     let at = at.index(bytes.len());
     bytes[at] ^= by;
     let changed = Signed::<T>::from_bytes(Bytes::from(bytes));
@@ -52,13 +52,13 @@ proptest! {
     ) {
         let me = NodeId(1);
         let body = Request { client: me, ..request };
-        prop_assert!(!survives_a_change(body, &at, by));
+        prop_assert!(!survives_a_change(body, at, by));
         let body = PrePrepare { replica: me, ..pre_prepare };
-        prop_assert!(!survives_a_change(body, &at, by));
+        prop_assert!(!survives_a_change(body, at, by));
         let body = ViewChange { replica: me, ..view_change };
-        prop_assert!(!survives_a_change(body, &at, by));
+        prop_assert!(!survives_a_change(body, at, by));
         let body = Reply { replica: me, ..reply };
-        prop_assert!(!survives_a_change(body, &at, by));
+        prop_assert!(!survives_a_change(body, at, by));
     }
 }
 
@@ -84,11 +84,11 @@ fn a_signature_of_one_kind_cluster_or_signer_is_none_of_another() {
 fn what_was_verified_once_is_not_verified_again() {
     let (signer, verifier) = pair(Scheme::Ed25519);
     let said = Commit { view: View(1), sequence: Sequence(2), digest: Digest::default(), replica: NodeId(1) };
-    let (signed, clone) = (signer.sign(said), verifier.clone());
-    assert!(verifier.verify_once(&signed) && clone.verify_once(&signed));
+    let (vote, clone) = (signer.sign(said), verifier.clone());
+    assert!(verifier.verify_once(&vote) && clone.verify_once(&vote));
     assert_eq!(verifier.checks(), 1);
 
-    let other = Signed { body: Commit { view: View(2), ..said }, signature: signed.signature };
+    let other = Signed { body: Commit { view: View(2), ..said }, signature: vote.signature };
     assert!(!verifier.verify_once(&other) && !verifier.verify_once(&other));
     assert_eq!(verifier.checks(), 3, "lies are not remembered");
 }

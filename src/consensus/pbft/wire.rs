@@ -50,8 +50,9 @@ impl Wire for Pbft {
         "FetchBatch",
         "FetchState",
     ];
+    const CLIENT_LANES: &'static [usize] = &[REQUEST, REPLY];
 
-    /// Where a message leaves. A reply leaves on the stream that its receiver opened, because nobody can call a client.
+    /// A reply leaves on the stream that its receiver opened, because nobody can call a client.
     fn lane(message: &Message) -> Lane {
         match message {
             Message::Request(_) => Lane::Request(REQUEST),

@@ -20,6 +20,7 @@ struct Letter {
 impl Wire for Toy {
     const SERVICE: &'static str = "consensusctl.toy.v1.ToyService";
     const LANES: &'static [&'static str] = &["Ask", "Tell"];
+    const CLIENT_LANES: &'static [usize] = &[ASK];
 
     fn lane(message: &ToyMessage) -> Lane {
         match message {

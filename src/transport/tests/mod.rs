@@ -1,5 +1,6 @@
 //! Links of a toy protocol over loopback, all in one runtime.
 
+mod clients;
 mod faults;
 mod links;
 mod refusals;

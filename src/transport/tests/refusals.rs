@@ -41,8 +41,8 @@ async fn callers_in_the_wrong_place_are_told_so() {
     for (key, value, words) in [
         ("cluster-id", "8", "this replica is of cluster 7, not of cluster 8"),
         ("protocol", "raft", "this cluster runs toy, not raft"),
-        ("node-id", "9", "replica 9 is not a peer of replica 1"),
-        ("node-id", "1", "replica 1 is not a peer of replica 1"),
+        ("node-id", "9", "9 is neither a peer of replica 1 nor a client with a key"),
+        ("node-id", "1", "1 is neither a peer of replica 1 nor a client with a key"),
         ("peer-id", "2", "this is replica 1, not 2: compare the members' addresses"),
     ] {
         let metadata = GOOD.map(|(name, good)| (name, if name == key { value } else { good }));
@@ -167,4 +167,26 @@ async fn a_malformed_message_ends_its_stream_with_a_reason() {
     assert!(status.message().starts_with("Ask: not a protobuf message of this RPC"), "{status}");
     assert_eq!(one.links.counters().refused, 1);
     assert_eq!(one.received(), None);
+}
+
+#[tokio::test]
+async fn a_client_opens_no_lane_of_the_replicas() {
+    let mut town = Town::new(2);
+    let _one = town.start(1).await;
+    let metadata = GOOD.map(|(name, good)| (name, if name == "node-id" { "1001" } else { good }));
+    knock(&town, &metadata).await.unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", town.address(1))).unwrap();
+    let mut client = tonic::client::Grpc::new(endpoint.connect().await.unwrap());
+    client.ready().await.unwrap();
+    let mut request = Request::new(tokio_stream::pending());
+    for (key, value) in metadata {
+        request.metadata_mut().insert(key, AsciiMetadataValue::try_from(value).unwrap());
+    }
+    let path = PathAndQuery::try_from(format!("/{}/Tell", Toy::SERVICE)).unwrap();
+    let codec = LaneCodec::<Toy>::new(Lane::Response(1), Arc::new(Counters::default()));
+    let status = client.streaming(request, path, codec).await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::FailedPrecondition, "1001 is a client, and Tell is for replicas")
+    );
 }

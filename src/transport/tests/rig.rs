@@ -1,5 +1,6 @@
 //! Replicas that do nothing but send and receive.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -55,6 +56,9 @@ impl Town {
     }
 }
 
+/// A client that every replica knows.
+pub(super) const CLIENT: NodeId = NodeId(1001);
+
 /// How many messages a replica's inbox holds.
 const INBOX: usize = 1024;
 
@@ -99,6 +103,7 @@ impl Replica {
             me,
             cluster_id,
             peers,
+            clients: BTreeSet::from([CLIENT]),
             checker: (),
             faults: faults.clone(),
             gate: gate.clone(),

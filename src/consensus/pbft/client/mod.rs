@@ -164,14 +164,13 @@ impl Client {
                 "a client proposes in its own name"
             );
             assert!(!self.commands.contains_key(&counter), "a counter is used once");
-            match self.refusal(&proposal) {
-                Some(reason) => self.reject(counter, reason, true, out),
-                None => {
-                    let deadline = now + self.request_timeout;
-                    self.deadlines.insert((deadline, counter));
-                    self.queue.insert(deadline, proposal);
-                }
+            if let Some(reason) = self.refusal(&proposal) {
+                self.reject(counter, reason, true, out);
+                continue;
             }
+            let deadline = now + self.request_timeout;
+            self.deadlines.insert((deadline, counter));
+            self.queue.insert(deadline, proposal);
         }
         self.send_queued(now, out);
     }

@@ -22,7 +22,9 @@ impl Promises {
     /// A record is durable.
     pub(super) fn note(&mut self, record: &Record) {
         let none = Digest::default();
-        let mut back = |kind, view, sequence, digest| self.backed.insert(((kind, view, sequence), digest));
+        let mut back = |kind, view, sequence, digest| {
+            self.backed.insert(((kind, view, sequence), digest));
+        };
         match record {
             Record::PrePrepare { pre_prepare, .. } => {
                 let said = &pre_prepare.body;
@@ -34,8 +36,8 @@ impl Promises {
             Record::Checkpoint(said) => back("checkpoint", 0, said.body.sequence.0, said.body.digest),
             Record::ViewChange(said) => back("view-change", said.body.view.0, 0, none),
             Record::NewView(said) => back("new-view", said.body.view.0, 0, none),
-            Record::Committed { .. } | Record::Stable(_) => return,
-        };
+            Record::Committed { .. } | Record::Stable(_) => {}
+        }
     }
 
     /// A message leaves replica `id`.

@@ -9,13 +9,13 @@ use crate::consensus::pbft::testing::Cast;
 use crate::consensus::{Digest, Encode};
 
 fn any_lane() -> impl Strategy<Value = Lane> {
-    let number = 0..LANES.len();
+    let number = 0..Pbft::LANES.len();
     prop_oneof![number.clone().prop_map(Lane::Request), number.prop_map(Lane::Response)]
 }
 
 fn encoded(message: Message) -> Bytes {
     let mut buf = BytesMut::new();
-    encode(message, &mut buf);
+    Pbft::encode(message, &mut buf);
     buf.freeze()
 }
 
@@ -23,25 +23,25 @@ proptest! {
     #[test]
     fn every_message_arrives_as_it_was_sent(message in message()) {
         let signed_bytes = message.to_bytes();
-        let arrived = decode(lane(&message), encoded(message.clone()));
+        let arrived = Pbft::decode(Pbft::lane(&message), encoded(message.clone()));
         prop_assert_eq!(&arrived, &Ok(message));
         prop_assert_eq!(arrived.unwrap().to_bytes(), signed_bytes);
     }
 
     #[test]
     fn arbitrary_bytes_on_any_lane_never_panic(lane in any_lane(), bytes in vec(any::<u8>(), 0..256)) {
-        let _ = decode(lane, Bytes::from(bytes));
+        let _ = Pbft::decode(lane, Bytes::from(bytes));
     }
 
     #[test]
     fn a_damaged_message_never_panics(message in message(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
-        let lane = lane(&message);
+        let lane = Pbft::lane(&message);
         let mut bytes = encoded(message).to_vec();
         if !bytes.is_empty() {
             let at = at.index(bytes.len());
             bytes[at] = to;
         }
-        let _ = decode(lane, Bytes::from(bytes));
+        let _ = Pbft::decode(lane, Bytes::from(bytes));
     }
 }
 
@@ -52,7 +52,7 @@ fn signatures_hold_on_the_other_side() {
     let stable = cast.stable(Sequence(8), Digest([8; 32]));
     let change = cast.view_change(1, View(1), stable, vec![prepared]);
     let bytes = encoded(Message::ViewChange(change.clone()));
-    let Ok(Message::ViewChange(arrived)) = decode(Lane::Request(VIEW_CHANGE), bytes) else {
+    let Ok(Message::ViewChange(arrived)) = Pbft::decode(Lane::Request(VIEW_CHANGE), bytes) else {
         panic!("a VIEW-CHANGE stays one")
     };
     assert!(cast.verifier().verify(&arrived) && arrived.body.verify_proofs(&cast.verifier()));
@@ -66,7 +66,7 @@ fn replies_leave_on_the_receivers_stream() {
     let seen = std::cell::RefCell::new(Vec::new());
     let notes = |message: Message| {
         use crate::consensus::Message as _;
-        seen.borrow_mut().push((message.kind(), lane(&message)));
+        seen.borrow_mut().push((message.kind(), Pbft::lane(&message)));
         Ok(())
     };
     runner.run(&message(), notes).unwrap();
@@ -80,12 +80,27 @@ fn replies_leave_on_the_receivers_stream() {
         assert!(seen.iter().any(|(other, _)| *other == kind));
         assert!(seen.iter().all(|(other, lane)| *other != kind || *lane == on), "{kind}");
     }
-    let requests = seen.iter().filter(|(kind, lane)| matches!(lane, Lane::Request(n) if LANES[*n] == *kind));
+    let requests =
+        seen.iter().filter(|(kind, lane)| matches!(lane, Lane::Request(n) if Pbft::LANES[*n] == *kind));
     assert_eq!(requests.count(), seen.iter().filter(|(_, lane)| matches!(lane, Lane::Request(_))).count());
 }
 
+/// What a replica serves is the service of the proto file.
+#[test]
+fn the_lanes_are_the_rpcs_of_the_proto_file() {
+    let proto = include_str!("../../../../protos/pbft.proto");
+    let rpc = |line: &'static str| line.trim_start().strip_prefix("rpc ")?.split_once('(');
+    let (rpcs, streams): (Vec<_>, Vec<_>) = proto.lines().filter_map(rpc).unzip();
+    assert_eq!(rpcs, Pbft::LANES);
+    assert!(
+        streams.iter().all(|types| types.matches("stream ").count() == 2),
+        "all stream in both directions"
+    );
+    assert_eq!(pb::pbft_service_server::SERVICE_NAME, Pbft::SERVICE);
+}
+
 fn refused(lane: Lane, message: &impl prost::Message) -> String {
-    decode(lane, Bytes::from(message.encode_to_vec())).unwrap_err().to_string()
+    Pbft::decode(lane, Bytes::from(message.encode_to_vec())).unwrap_err().to_string()
 }
 
 #[test]
@@ -103,7 +118,7 @@ fn what_is_missing_or_of_another_size_is_named() {
 #[test]
 fn a_lane_without_messages_in_a_direction_takes_none() {
     for lane in [Lane::Request(REPLY), Lane::Response(REQUEST), Lane::Response(COMMIT), Lane::Request(99)] {
-        let error = decode(lane, Bytes::new()).unwrap_err();
+        let error = Pbft::decode(lane, Bytes::new()).unwrap_err();
         assert_eq!(error.to_string(), "field rpc carries no messages in this direction");
     }
 }
@@ -114,7 +129,8 @@ fn payloads_are_not_copied() {
     let mut request = Cast::new(4).request([1]);
     request.body.commands[0].1 = command.clone();
     let bytes = encoded(Message::Request(request));
-    let Ok(Message::Request(Signed { body, .. })) = decode(Lane::Request(REQUEST), bytes.clone()) else {
+    let Ok(Message::Request(Signed { body, .. })) = Pbft::decode(Lane::Request(REQUEST), bytes.clone())
+    else {
         panic!("a request stays one")
     };
     assert_eq!(body.commands[0].1, command);
@@ -122,7 +138,7 @@ fn payloads_are_not_copied() {
 
     let state = State { sequence: Sequence(8), pieces: 1, number: 0, data: Some(command.clone()) };
     let bytes = encoded(Message::State(state));
-    let Ok(Message::State(arrived)) = decode(Lane::Response(FETCH_STATE), bytes.clone()) else {
+    let Ok(Message::State(arrived)) = Pbft::decode(Lane::Response(FETCH_STATE), bytes.clone()) else {
         panic!("a piece stays one")
     };
     assert!(bytes.as_ptr_range().contains(&arrived.data.unwrap().as_ptr()), "the piece was copied");
