@@ -238,6 +238,9 @@ impl Replica {
             let Some(slot) = self.slots.get_mut(&sequence) else { return };
             let Some(digest) = slot.decided else { return };
             let Some(batch) = slot.batch(&digest).cloned() else { return };
+            if self.disk.pressure == Pressure::Full && slot.needs_log(&digest) {
+                return;
+            }
             if !std::mem::replace(&mut slot.decision_logged, true) {
                 let batch = slot.take_for_log(&digest);
                 self.write(Record::Committed { sequence, digest, batch }, out);

@@ -137,6 +137,11 @@ impl Slot {
         self.forget_unnamed();
     }
 
+    /// Whether no record has this batch, which is not the null one.
+    pub(super) fn needs_log(&self, digest: &Digest) -> bool {
+        self.batches.get(digest).is_some_and(|stored| !stored.logged && !stored.batch.is_null())
+    }
+
     /// The batch for a record that is about to be written, unless an earlier one has it.
     pub(super) fn take_for_log(&mut self, digest: &Digest) -> Option<Batch> {
         let stored = self.batches.get_mut(digest)?;

@@ -42,6 +42,8 @@ pub(super) struct Cluster {
     /// Messages of this kind are held back.
     held_kind: Option<&'static str>,
     parked: Vec<Envelope>,
+    /// How many messages have arrived.
+    pub(super) delivered: u64,
     /// The view that the last REPLY named.
     last_reply_view: Option<u64>,
 }
@@ -60,6 +62,8 @@ pub(super) struct Node {
     pub(super) disk_on: bool,
     /// It sends pieces of its own making.
     pub(super) lies: bool,
+    /// It does not find the states that it should have.
+    pub(super) forgets: bool,
     durable: Vec<(Lsn, Record)>,
     pending: Vec<(Lsn, Record)>,
     /// Messages that wait for the disk.
@@ -86,6 +90,7 @@ impl Node {
             setup,
             disk_on: true,
             lies: false,
+            forgets: false,
             durable: Vec::new(),
             pending: Vec::new(),
             held: Vec::new(),
@@ -153,6 +158,7 @@ impl Cluster {
             requests: 0,
             held_kind: None,
             parked: Vec::new(),
+            delivered: 0,
             last_reply_view: None,
             cast,
         };
@@ -311,7 +317,7 @@ impl Cluster {
         let PieceRequest { to, index, number } = request;
         let node = self.node(id);
         let saved = node.saved.as_ref().filter(|(meta, _)| meta.index == index).map(|(_, state)| state);
-        let digest = node.kept.get(&index).or(saved).map(Store::digest);
+        let digest = node.kept.get(&index).or(saved).map(Store::digest).filter(|_| !node.forgets);
         let data =
             digest.map(|digest| if node.lies { Bytes::from("a lie") } else { piece_of(&digest, number) });
         let meta = SnapshotMeta {
@@ -432,6 +438,7 @@ impl Cluster {
         }
         let Envelope { from, to, message } = envelope;
         let gone = self.blocked.contains(&(from, to)) || self.lost.contains(message.kind());
+        self.delivered += 1;
         let Some(node) = self.nodes.get(&to).filter(|node| node.pbft.is_some() && !gone) else { return };
         let message =
             Pbft::check(&node.checker, NodeId(from), message).expect("what is sent passes the check");
@@ -652,12 +659,5 @@ impl Cluster {
             self.deliver(envelope);
         }
         self.held_kind = kind;
-    }
-}
-
-impl Node {
-    /// Its states are gone, those in memory.
-    pub(super) fn forget_states(&mut self) {
-        self.kept.clear();
     }
 }

@@ -109,6 +109,7 @@ fn all_are_killed_in_the_middle_of_a_view_change() {
         let request = cluster.sign(6, "last");
         cluster.send_to_all(&request);
         cluster.deliver_kinds(&["PrePrepare", "Prepare"]);
+        cluster.lose_kind("Commit");
         cluster.isolate(1);
         cluster.wait_until("a view change", |cluster| (2..=4).any(|id| !cluster.is_active(id)));
         for _ in 0..messages {
