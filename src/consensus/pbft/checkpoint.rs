@@ -12,8 +12,8 @@ use super::record::Record;
 use super::replica::{Out, Replica, Vote};
 use crate::consensus::{Digest, Event, Index, Lsn, NodeId, SnapshotMeta};
 
-/// Checkpoints that are kept of one replica: a few more than fit into the window, since others may be far ahead.
-const KEPT_OF_EACH: usize = 8;
+/// Checkpoints that are kept of one replica, apart from those that fit into the window, since others may be far ahead.
+const KEPT_OF_EACH: usize = 2;
 
 /// What is known of checkpoints.
 #[derive(Debug, Default)]
@@ -51,6 +51,11 @@ impl Checkpoints {
         self.saved.as_ref().map_or(Sequence::ZERO, |meta| meta.index.into())
     }
 
+    /// The stable checkpoint before the last one.
+    pub(super) fn previous(&self) -> Sequence {
+        self.previous
+    }
+
     /// At which stable checkpoint the own state is wrong.
     pub(super) fn diverged(&self) -> Option<Sequence> {
         self.diverged
@@ -64,7 +69,7 @@ impl Checkpoints {
     /// What this replica signed for the slot in an earlier life.
     pub(super) fn recover_signed(&mut self, checkpoint: Signed<Checkpoint>, lsn: Lsn) {
         self.signed.insert(checkpoint.body.sequence, (checkpoint, lsn));
-        self.keep(checkpoint);
+        self.keep(checkpoint, usize::MAX);
     }
 
     /// What this replica has signed above the last stable one, and its records.
@@ -72,10 +77,10 @@ impl Checkpoints {
         self.signed.values()
     }
 
-    fn keep(&mut self, checkpoint: Signed<Checkpoint>) {
+    fn keep(&mut self, checkpoint: Signed<Checkpoint>, count: usize) {
         let of = self.votes.entry(checkpoint.body.replica).or_default();
         of.entry(checkpoint.body.sequence).or_insert(checkpoint);
-        while of.len() > KEPT_OF_EACH {
+        while of.len() > count {
             of.pop_first();
         }
     }
@@ -147,7 +152,8 @@ impl Replica {
         if said.sequence <= self.low_water_mark() || !due {
             return;
         }
-        self.checkpoints.keep(checkpoint);
+        let in_window = self.options.window.div_ceil(self.options.checkpoint_interval) as usize;
+        self.checkpoints.keep(checkpoint, in_window + KEPT_OF_EACH);
         if let Some(stable) = Stable::of(&self.quorum, self.checkpoints.alike(said)) {
             self.become_stable(stable, out);
         }

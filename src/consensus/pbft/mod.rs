@@ -52,3 +52,5 @@ const EPOCH: crate::consensus::Epoch = crate::consensus::Epoch::ZERO;
 mod samples;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

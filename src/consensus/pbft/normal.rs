@@ -10,18 +10,17 @@ use super::message::{Batch, Commit, Message, PrePrepare, Prepare, Sequence, Sign
 use super::record::Record;
 use super::replica::{Out, Replica, Vote};
 use super::slot::Accepted;
-use crate::consensus::{Committed, Digest, Event, Index, NodeId, Proposal, RequestId};
+use crate::consensus::{Committed, Digest, Event, Index, NodeId, Pressure, Proposal, RequestId};
 
 impl Replica {
     /// The primary proposes what waits: as many slots as may be under way, each with all that fits (no timer makes a
     /// batch wait for more).
     pub(super) fn propose(&mut self, out: &mut Out) {
         while self.may_propose() {
-            let requests = self.pool.take_batch(&self.options);
-            if requests.is_empty() {
+            let batch = self.pool.next_batch(&self.options);
+            if batch.is_null() {
                 return;
             }
-            let batch = Batch(requests);
             let said = PrePrepare {
                 view: self.view,
                 sequence: self.proposed.next(),
@@ -36,7 +35,7 @@ impl Replica {
 
     fn may_propose(&self) -> bool {
         self.is_primary()
-            && self.disk.pressure == crate::consensus::Pressure::Ok
+            && self.disk.pressure == Pressure::Ok
             && self.proposed < self.high_water_mark()
             && self.proposed.0.saturating_sub(self.executed.0) < self.options.max_in_flight
     }
@@ -54,6 +53,13 @@ impl Replica {
             return self.keep_wanted_batch(said.sequence, said.digest, batch, out);
         }
         let (view, in_view) = (self.view, self.active && said.view == self.view);
+        if self.disk.pressure == Pressure::Full {
+            return ignore("the disk is full", out);
+        }
+        if said.sequence <= self.low_water_mark() {
+            // Nobody votes there any more, but the batch may be what is missing to execute it.
+            return self.keep_wanted_batch(said.sequence, said.digest, batch, out);
+        }
         let Some(slot) = self.slot_mut(said.sequence) else {
             return ignore("its slot is outside the watermarks", out);
         };
@@ -64,10 +70,10 @@ impl Replica {
             return;
         }
         let holds = !batch.is_null() || said.digest == Batch::default().digest();
-        if holds {
-            slot.keep_batch(said.digest, batch);
-        }
-        if in_view && slot.batch(&said.digest).is_some() {
+        if in_view && (holds || slot.batch(&said.digest).is_some()) {
+            if holds {
+                slot.keep_batch(said.digest, batch);
+            }
             return self.accept_known(pre_prepare, out);
         }
         // Its view, or its batch, is still to come. Of the current view the first is kept, since a second is a lie; of
@@ -75,6 +81,10 @@ impl Replica {
         let kept = slot.early.as_ref().map(|early| early.body.view);
         if kept.is_none_or(|kept| kept < view || in_view && kept > view) {
             slot.early = Some(pre_prepare);
+            if holds {
+                slot.keep_batch(said.digest, batch);
+            }
+            slot.forget_unnamed();
             if in_view {
                 self.fetch_batch(said.sequence, said.digest, from, out);
             }
@@ -95,9 +105,6 @@ impl Replica {
     fn accept(&mut self, pre_prepare: Signed<PrePrepare>, batch: Batch, out: &mut Out) {
         let said = pre_prepare.body;
         assert!(self.active && said.view == self.view, "a PRE-PREPARE is accepted in its own view");
-        for request in &batch.0 {
-            self.pool.ordered(&request.digest());
-        }
         let Some(slot) = self.slot_mut(said.sequence) else { return };
         if slot.decided.is_some_and(|decided| decided != said.digest) {
             // Only with more than f liars: this replica will not be one of them.
@@ -108,10 +115,10 @@ impl Replica {
         slot.keep_batch(said.digest, batch.clone());
         let logged = slot.take_for_log(&said.digest);
         let lsn = self.write(Record::PrePrepare { pre_prepare, batch: logged }, out);
-        let slot = self.slots.entry(said.sequence).or_default();
-        slot.accepted = Some(Accepted { pre_prepare, lsn });
-        slot.early = slot.early.filter(|early| early.body.view > said.view);
-        slot.forget_unnamed();
+        self.slots.entry(said.sequence).or_default().back(Accepted { pre_prepare, lsn });
+        if said.sequence > self.executed {
+            self.pool.note_ordered(&batch, said.sequence);
+        }
         self.votes.push_back((lsn, Vote::PrePrepare(said.view, said.sequence)));
         if said.replica == self.id {
             self.broadcast(&Message::PrePrepare { pre_prepare, batch }, lsn, out);
@@ -194,7 +201,7 @@ impl Replica {
         if said.replica == self.id {
             return;
         }
-        let Some(slot) = self.slot_mut(said.sequence) else {
+        let Some(slot) = self.slot_to_decide(said.sequence) else {
             let why = "its slot is outside the watermarks";
             return out.trace.push(Event::Ignored { from, kind: "Commit", why });
         };
@@ -231,6 +238,9 @@ impl Replica {
             let Some(slot) = self.slots.get_mut(&sequence) else { return };
             let Some(digest) = slot.decided else { return };
             let Some(batch) = slot.batch(&digest).cloned() else { return };
+            if self.disk.pressure == Pressure::Full && slot.needs_log(&digest) {
+                return;
+            }
             if !std::mem::replace(&mut slot.decision_logged, true) {
                 let batch = slot.take_for_log(&digest);
                 self.write(Record::Committed { sequence, digest, batch }, out);
@@ -239,6 +249,7 @@ impl Replica {
             if self.active && !batch.is_null() && self.slots[&sequence].accepted_in(self.view).is_some() {
                 self.view_changes.made_progress();
             }
+            self.pool.forget_ordered(&batch, sequence);
             out.committed.push(committed(sequence, &batch));
             if sequence.0.is_multiple_of(self.options.checkpoint_interval)
                 && sequence >= self.low_water_mark()
@@ -255,10 +266,16 @@ impl Replica {
             && self.checkpoints.diverged().is_none()
     }
 
-    /// Drops the slots that nobody will ask about: executed here, and below the last stable checkpoint.
+    /// Drops the slots that nobody will ask about: executed here, and below the last stable checkpoint but one. Those
+    /// above it help who is a little behind, for whom a whole state would be too much. What this replica itself could
+    /// not decide leaves when the window has moved on by twice its width: then it takes a state in any case.
     pub(super) fn forget_slots(&mut self) {
-        let floor = self.executed.min(self.low_water_mark());
+        let floor = self.floor();
         self.slots = self.slots.split_off(&floor.next());
+        let lost = Sequence(self.low_water_mark().0.saturating_sub(2 * self.options.window));
+        if self.slots.first_key_value().is_some_and(|(first, _)| *first <= lost) {
+            self.slots.retain(|sequence, slot| *sequence > lost || slot.decision_logged);
+        }
     }
 }
 

@@ -1,162 +1,329 @@
-//! Requests that wait to be executed, each with the time since when it does.
+//! Requests that wait here for being executed, and what is known of those that were.
+//!
+//! A request has a name here: its signature, which covers all that it says. Its commands have ids, and others that carry
+//! one of them are other requests: a client that signs two different commands under one id has one of them executed,
+//! and both leave.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::message::{Request, Signed};
+use bytes::Bytes;
+
+use super::message::{Batch, Request, Sequence, Signed};
 use super::options::Options;
-use crate::consensus::{Digest, NodeId, RequestId, Time};
+use crate::consensus::{NodeId, RequestId, Signature, Time};
 
-/// The requests that this replica knows of and that were not executed. A primary proposes them; a backup times them.
-///
-/// Bounded by the options, for each client and in all: of two clients the one that asks for more than its share loses.
+/// For how many lives of one client it is remembered what was executed last: the store keeps the answers of as many.
+const MAX_LIVES: usize = 32;
+
+/// The requests that wait. Bounded by the options, in number, in bytes, and for each client.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    requests: BTreeMap<Digest, Waiting>,
-    /// In the order of their arrival.
-    order: BTreeMap<u64, Digest>,
-    /// Which requests hold a command, by its id: more than one if the client is faulty.
-    by_id: BTreeMap<RequestId, BTreeSet<Digest>>,
-    per_client: BTreeMap<NodeId, usize>,
+    waiting: BTreeMap<Signature, Waiting>,
+    /// Who waits for a command.
+    by_id: BTreeMap<RequestId, Vec<Signature>>,
+    /// How many wait of each client.
+    clients: BTreeMap<NodeId, usize>,
     bytes: usize,
-    arrivals: u64,
-    /// Those that are in no PRE-PREPARE of this view.
-    unordered: BTreeSet<u64>,
+    /// Those that are known not to be executed, in the order in which this replica began to time them.
+    timed: BTreeMap<u64, Signature>,
+    /// Of these, those that no slot of this view holds.
+    unordered: BTreeMap<u64, Signature>,
+    tickets: u64,
+    /// Requests in slots of this view that the store has not been handed. Bounded by the window.
+    ordered: BTreeMap<Signature, Sequence>,
+    /// The highest counter that was executed of each life of each client, as far as this life of the replica saw it.
+    executed: BTreeMap<NodeId, BTreeMap<u64, u64>>,
 }
 
+/// A request that waits.
 #[derive(Debug)]
 struct Waiting {
     request: Signed<Request>,
-    arrival: u64,
-    /// Since when this replica waits for it in this view.
+    /// Its commands that were not executed, as far as known.
+    open: BTreeSet<u64>,
+    /// Those of which the store was asked whether it had executed them.
+    asked: BTreeSet<u64>,
+    /// What it answered to those that it had.
+    results: Results,
+    /// Its place among the timed ones.
+    ticket: Option<u64>,
+    /// Since when it is timed in this view.
     since: Time,
-    /// Its commands that were not executed.
-    left: BTreeSet<RequestId>,
+    /// When it was last passed on to the primary.
+    relayed: Option<Time>,
 }
 
-/// Why a request is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Full(pub(super) &'static str);
+/// Answers by counter; `None`: the store has executed it and does not know the answer any more.
+pub(super) type Results = BTreeMap<u64, Option<Bytes>>;
+
+/// What became of a request that arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It waits: it is known to be new, or it waited already.
+    Waits,
+    /// Some of its commands may have been executed: the store must be asked about these.
+    Ask(Vec<RequestId>),
+    /// There is no room.
+    Refused(&'static str),
+}
+
+/// What is known of a request now that the store has answered.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) name: Signature,
+    pub(super) client: NodeId,
+    pub(super) incarnation: u64,
+    /// What was executed before.
+    pub(super) results: Results,
+    /// Whether something of it is still to be executed.
+    pub(super) waits: bool,
+}
 
 impl Pool {
-    /// Whether the request waits here.
-    pub(super) fn contains(&self, digest: &Digest) -> bool {
-        self.requests.contains_key(digest)
-    }
-
-    /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.requests.is_empty()
-    }
-
-    /// Adds a request that does not wait yet, to be ordered unless it is `ordered` already.
-    pub(super) fn insert(
-        &mut self,
-        now: Time,
-        digest: Digest,
-        request: Signed<Request>,
-        ordered: bool,
-        options: &Options,
-    ) -> Result<(), Full> {
-        let client = request.body.client;
-        if self.requests.len() >= options.max_pending_requests
-            || self.bytes + request.size() > options.max_pending_bytes
-        {
-            return Err(Full("too many requests wait already"));
+    /// Takes a request in.
+    pub(super) fn admit(&mut self, request: Signed<Request>, now: Time, options: &Options) -> Admission {
+        let name = request.signature;
+        if self.waiting.contains_key(&name) {
+            return Admission::Waits;
         }
-        if self.per_client.get(&client).is_some_and(|count| *count >= options.max_client_requests) {
-            return Err(Full("too many requests of this client wait already"));
+        if let Err(why) = self.has_room(&request, options) {
+            return Admission::Refused(why);
         }
-        self.arrivals += 1;
-        let arrival = self.arrivals;
-        for id in request.body.ids() {
-            self.by_id.entry(id).or_default().insert(digest);
-        }
+        let is_new = self.is_new(&request.body);
+        let ids: Vec<RequestId> = request.body.ids().collect();
+        *self.clients.entry(request.body.client).or_default() += 1;
         self.bytes += request.size();
-        *self.per_client.entry(client).or_default() += 1;
-        self.order.insert(arrival, digest);
-        if !ordered {
-            self.unordered.insert(arrival);
+        for id in &ids {
+            self.by_id.entry(*id).or_default().push(name);
         }
-        let left = request.body.ids().collect();
-        self.requests.insert(digest, Waiting { request, arrival, since: now, left });
-        Ok(())
+        let open: BTreeSet<u64> = ids.iter().map(|id| id.counter).collect();
+        let asked = if is_new { BTreeSet::new() } else { open.clone() };
+        let results = Results::new();
+        let waiting = Waiting { request, open, asked, results, ticket: None, since: now, relayed: None };
+        self.waiting.insert(name, waiting);
+        if is_new {
+            self.make_ready(&name, now);
+            return Admission::Waits;
+        }
+        Admission::Ask(ids)
     }
 
-    /// A command was executed, whoever's request it came with: a request with no other command left waits no more.
-    pub(super) fn executed(&mut self, id: RequestId) {
-        for digest in self.by_id.remove(&id).unwrap_or_default() {
-            let Some(waiting) = self.requests.get_mut(&digest) else { continue };
-            waiting.left.remove(&id);
-            if waiting.left.is_empty() {
-                self.remove(&digest);
+    fn has_room(&self, request: &Signed<Request>, options: &Options) -> Result<(), &'static str> {
+        let of_client = self.clients.get(&request.body.client).copied().unwrap_or_default();
+        if of_client >= options.max_client_requests {
+            return Err("as many requests of this client as are kept wait already");
+        }
+        let full = self.waiting.len() >= options.max_pending_requests
+            || self.bytes + request.size() > options.max_pending_bytes;
+        if full { Err("as many requests as are kept wait already") } else { Ok(()) }
+    }
+
+    /// Whether all its commands come after all that was executed of this life of the client.
+    fn is_new(&self, request: &Request) -> bool {
+        let last = self.executed.get(&request.client).and_then(|lives| lives.get(&request.incarnation));
+        let first = request.commands.first().map(|(counter, _)| counter);
+        last.is_some_and(|last| first.is_some_and(|first| first > last))
+    }
+
+    fn make_ready(&mut self, name: &Signature, now: Time) {
+        let Some(waiting) = self.waiting.get_mut(name) else { return };
+        self.tickets += 1;
+        waiting.ticket = Some(self.tickets);
+        waiting.since = now;
+        self.timed.insert(self.tickets, *name);
+        if !self.ordered.contains_key(name) {
+            self.unordered.insert(self.tickets, *name);
+        }
+    }
+
+    /// The store says of a command whether it has executed it: with what answer, or not at all. Returns the requests of
+    /// which it has now said everything.
+    pub(super) fn on_recalled(
+        &mut self,
+        id: RequestId,
+        executed: Option<&Option<Bytes>>,
+        now: Time,
+    ) -> Vec<Settled> {
+        let names = self.by_id.get(&id).cloned().unwrap_or_default();
+        if executed.is_some() {
+            self.note_executed(id);
+        }
+        names.into_iter().filter_map(|name| self.settle(name, id.counter, executed, now)).collect()
+    }
+
+    fn settle(
+        &mut self,
+        name: Signature,
+        counter: u64,
+        executed: Option<&Option<Bytes>>,
+        now: Time,
+    ) -> Option<Settled> {
+        let waiting = self.waiting.get_mut(&name)?;
+        let was_asked = waiting.asked.remove(&counter);
+        if let Some(result) = executed {
+            waiting.open.remove(&counter);
+            if was_asked {
+                waiting.results.insert(counter, result.clone());
+            }
+        }
+        let is_ready = waiting.ticket.is_some();
+        if !waiting.asked.is_empty() || is_ready && !waiting.open.is_empty() {
+            return None;
+        }
+        let (client, incarnation) = (waiting.request.body.client, waiting.request.body.incarnation);
+        let (results, waits) = (std::mem::take(&mut waiting.results), !waiting.open.is_empty());
+        if waits {
+            self.make_ready(&name, now);
+        } else {
+            self.remove(&name);
+        }
+        Some(Settled { name, client, incarnation, results, waits })
+    }
+
+    /// A command was executed, by whatever request: who waited for nothing else leaves.
+    pub(super) fn on_executed(&mut self, id: RequestId) {
+        self.note_executed(id);
+        for name in self.by_id.get(&id).cloned().unwrap_or_default() {
+            let Some(waiting) = self.waiting.get_mut(&name) else { continue };
+            waiting.open.remove(&id.counter);
+            // One that the store was asked about stays for its answer, which the client may lack.
+            if waiting.open.is_empty() && waiting.asked.is_empty() {
+                self.remove(&name);
             }
         }
     }
 
-    fn remove(&mut self, digest: &Digest) {
-        let Some(waiting) = self.requests.remove(digest) else { return };
-        self.order.remove(&waiting.arrival);
-        self.unordered.remove(&waiting.arrival);
+    fn note_executed(&mut self, id: RequestId) {
+        let lives = self.executed.entry(id.origin).or_default();
+        let last = lives.entry(id.incarnation).or_default();
+        *last = id.counter.max(*last);
+        if lives.len() > MAX_LIVES {
+            lives.pop_first();
+        }
+    }
+
+    fn remove(&mut self, name: &Signature) {
+        let Some(waiting) = self.waiting.remove(name) else { return };
         self.bytes -= waiting.request.size();
+        if let Some(ticket) = waiting.ticket {
+            self.timed.remove(&ticket);
+            self.unordered.remove(&ticket);
+        }
         let client = waiting.request.body.client;
-        if let Some(count) = self.per_client.get_mut(&client) {
+        if let Some(count) = self.clients.get_mut(&client) {
             *count -= 1;
             if *count == 0 {
-                self.per_client.remove(&client);
+                self.clients.remove(&client);
+            }
+        }
+        for id in waiting.request.body.ids() {
+            if let Some(names) = self.by_id.get_mut(&id) {
+                names.retain(|other| other != name);
+                if names.is_empty() {
+                    self.by_id.remove(&id);
+                }
             }
         }
     }
+}
 
-    /// A PRE-PREPARE of this view has the request.
-    pub(super) fn ordered(&mut self, digest: &Digest) {
-        if let Some(waiting) = self.requests.get(digest) {
-            self.unordered.remove(&waiting.arrival);
-        }
-    }
-
-    /// Takes the next requests for a batch: as many as fit, at least one if there is any.
-    pub(super) fn take_batch(&mut self, options: &Options) -> Vec<Signed<Request>> {
-        let (mut batch, mut commands, mut bytes) = (Vec::new(), 0, 0);
-        while let Some(arrival) = self.unordered.first().copied() {
-            let Some(waiting) = self.order.get(&arrival).and_then(|digest| self.requests.get(digest)) else {
-                self.unordered.remove(&arrival);
-                continue;
-            };
+/// The order.
+impl Pool {
+    /// Takes what waits into a batch: the null one if nothing does (TOCS §5.1.4). The limits hold unless a single
+    /// request exceeds them.
+    pub(super) fn next_batch(&self, options: &Options) -> Batch {
+        let (mut batch, mut commands, mut bytes) = (Batch::default(), 0, 0);
+        for name in self.unordered.values() {
+            let Some(waiting) = self.waiting.get(name) else { continue };
             let body = &waiting.request.body;
             commands += body.commands.len();
             bytes += body.command_bytes();
-            if !batch.is_empty() && (commands > options.max_batch_requests || bytes > options.max_batch_bytes)
-            {
+            let fits = commands <= options.max_batch_requests && bytes <= options.max_batch_bytes;
+            if !fits && !batch.is_null() {
                 break;
             }
-            batch.push(waiting.request.clone());
-            self.unordered.remove(&arrival);
+            batch.0.push(waiting.request.clone());
         }
         batch
     }
 
-    /// A new view: nothing is ordered in it yet, and the waiting begins anew.
-    pub(super) fn begin_view(&mut self, now: Time) {
-        self.unordered = self.order.keys().copied().collect();
-        for waiting in self.requests.values_mut() {
-            waiting.since = now;
+    /// A slot of this view holds these requests.
+    pub(super) fn note_ordered(&mut self, batch: &Batch, sequence: Sequence) {
+        for request in &batch.0 {
+            self.ordered.insert(request.signature, sequence);
+            let ticket = self.waiting.get(&request.signature).and_then(|waiting| waiting.ticket);
+            if let Some(ticket) = ticket {
+                self.unordered.remove(&ticket);
+            }
         }
     }
 
-    /// Since when the request waits that waits for longest. (Those that came earlier wait for longer: a new view makes all
-    /// begin at once.)
+    /// The store was handed this slot: from now on it knows the requests.
+    pub(super) fn forget_ordered(&mut self, batch: &Batch, sequence: Sequence) {
+        for request in &batch.0 {
+            if self.ordered.get(&request.signature).is_some_and(|at| *at <= sequence) {
+                self.ordered.remove(&request.signature);
+            }
+        }
+    }
+
+    /// A view begins (TOCS §4.5): no slot of it holds anything yet, and everything that waits is timed anew.
+    pub(super) fn restart(&mut self, now: Time) {
+        self.ordered.clear();
+        self.unordered = self.timed.clone();
+        for name in self.timed.values() {
+            if let Some(waiting) = self.waiting.get_mut(name) {
+                waiting.since = now;
+                waiting.relayed = None;
+            }
+        }
+    }
+
+    /// Slots up to here were left out: a snapshot has brought what they did.
+    pub(super) fn forget_ordered_up_to(&mut self, sequence: Sequence) {
+        self.ordered.retain(|_, at| *at > sequence);
+    }
+}
+
+/// Waiting.
+impl Pool {
+    /// Since when the request has waited that has waited for longest.
     pub(super) fn oldest(&self) -> Option<Time> {
-        let (_, digest) = self.order.first_key_value()?;
-        self.requests.get(digest).map(|waiting| waiting.since)
+        self.waiting.get(self.timed.values().next()?).map(|waiting| waiting.since)
     }
 
-    /// The requests in the order of their arrival.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Signed<Request>> + '_ {
-        self.order.values().filter_map(|digest| self.requests.get(digest)).map(|waiting| &waiting.request)
-    }
-
-    /// How many wait.
+    /// How many requests wait.
     pub(super) fn len(&self) -> usize {
-        self.requests.len()
+        self.waiting.len()
+    }
+
+    /// A waiting request that is to be passed on to the primary, unless a slot holds it or it was passed on lately.
+    pub(super) fn relay(&mut self, name: &Signature, now: Time, lately: Duration) -> Option<Signed<Request>> {
+        let waiting = self.waiting.get_mut(name)?;
+        let unordered = waiting.ticket.is_some_and(|ticket| self.unordered.contains_key(&ticket));
+        if !unordered || waiting.relayed.is_some_and(|at| now.since(at) < lately) {
+            return None;
+        }
+        waiting.relayed = Some(now);
+        Some(waiting.request.clone())
+    }
+
+    /// The commands of those that wait that were not executed, as far as known.
+    pub(super) fn open_ids(&self) -> impl Iterator<Item = RequestId> + '_ {
+        self.waiting.values().flat_map(|waiting| {
+            let body = &waiting.request.body;
+            let (origin, incarnation) = (body.client, body.incarnation);
+            waiting.open.iter().map(move |counter| RequestId { origin, incarnation, counter: *counter })
+        })
+    }
+
+    /// The first requests that no slot of this view holds, by name.
+    pub(super) fn first_unordered(&self, count: usize) -> Vec<Signature> {
+        self.unordered.values().take(count).copied().collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 }

@@ -12,7 +12,6 @@ use super::pool::Pool;
 use super::quorum::Quorum;
 use super::record::Record;
 use super::replica::{Peer, Replica};
-use super::requests::Recalls;
 use super::signing::Signer;
 use super::slot::{Accepted, Slot};
 use super::view_change::ViewChanges;
@@ -40,7 +39,7 @@ impl Past {
                     slot.keep_logged_batch(said.digest, batch);
                 }
                 if slot.accepted.is_none_or(|kept| kept.pre_prepare.body.view <= said.view) {
-                    slot.accepted = Some(Accepted { pre_prepare, lsn });
+                    slot.back(Accepted { pre_prepare, lsn });
                 }
             }
             Record::Prepared(prepared) => {
@@ -138,7 +137,8 @@ pub(super) fn recover(setup: &Setup<Pbft>, recovered: Recovered<Record>) -> Resu
         transfer: None,
         fetches: Fetches::default(),
         pool: Pool::default(),
-        recalls: Recalls::default(),
+        judges_since: None,
+        keys: setup.keys.clone(),
         client: client(setup),
         peers: peers(&setup.members, setup.id, setup),
         status_due: setup.now,
@@ -151,6 +151,7 @@ impl Replica {
     /// Drops what the saved state covers, and counts what this replica has said again: it is durable.
     fn settle_past(&mut self) {
         self.slots = self.slots.split_off(&self.executed.next());
+        self.resume_new_view();
         let last = self.slots.iter().filter(|(_, slot)| slot.accepted_in(self.view).is_some());
         let last = last.map(|(sequence, _)| *sequence).max().unwrap_or_default();
         let begun = self.new_view.as_ref().map_or(Sequence::ZERO, |(new_view, _)| {
@@ -176,6 +177,21 @@ impl Replica {
             prepare.iter().for_each(|prepare| slot.keep_prepare(prepare));
             commit.iter().for_each(|commit| slot.keep_commit(commit));
             slot.keep_null_batch();
+        }
+    }
+}
+
+impl Replica {
+    /// What the NEW-VIEW of this view proposes and no record says was accepted: the crash came between, or a batch was not
+    /// here yet.
+    fn resume_new_view(&mut self) {
+        let Some((new_view, _)) = self.new_view.as_ref().filter(|_| self.active) else { return };
+        for pre_prepare in new_view.body.pre_prepares.clone() {
+            if let Some(slot) = self.slot_mut(pre_prepare.body.sequence)
+                && slot.accepted_in(pre_prepare.body.view).is_none()
+            {
+                slot.early = Some(pre_prepare);
+            }
         }
     }
 }

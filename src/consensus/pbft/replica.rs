@@ -12,13 +12,13 @@ use super::options::Options;
 use super::pool::Pool;
 use super::quorum::Quorum;
 use super::record::Record;
-use super::requests::Recalls;
 use super::signing::Signer;
 use super::slot::Slot;
 use super::transfer::Transfer;
 use super::view_change::ViewChanges;
 use crate::consensus::{
-    Checked, Event, Index, Input, Lsn, NodeId, Outgoing, Output, Role, SnapshotMeta, Time, VotingClient as _,
+    Checked, Event, Index, Input, Keys, Lsn, NodeId, Outgoing, Output, Role, SnapshotMeta, Time,
+    VotingClient as _,
 };
 
 /// What a replica wants done.
@@ -44,8 +44,8 @@ pub struct Replica {
     /// The NEW-VIEW of the last view that was installed, for those who missed it, and its record. None in view 0.
     pub(super) new_view: Option<(Signed<NewView>, Lsn)>,
 
-    /// What is known of the slots above `executed` or above the last stable checkpoint, whichever is lower, up to the high
-    /// water mark.
+    /// What is known of the slots above `executed` or above the last stable checkpoint but one, whichever is lower, up to
+    /// the high water mark.
     pub(super) slots: BTreeMap<Sequence, Slot>,
     /// The last slot that this replica proposed, as the primary of the view.
     pub(super) proposed: Sequence,
@@ -61,7 +61,9 @@ pub struct Replica {
     pub(super) fetches: Fetches,
 
     pub(super) pool: Pool,
-    pub(super) recalls: Recalls,
+    /// Since when this replica can judge the primary: it hears a quorum, and is not far behind.
+    pub(super) judges_since: Option<Time>,
+    pub(super) keys: Keys,
     /// Acts for the callers of this node.
     pub(super) client: Client,
 
@@ -163,6 +165,7 @@ impl Replica {
 
     fn on_timers(&mut self, out: &mut Out) {
         self.drive_client(out);
+        self.judge_or_not();
         self.on_request_timer(out);
         self.on_view_change_timer(out);
         self.on_transfer_timer(out);
@@ -231,6 +234,32 @@ impl Replica {
         self.is_in_window(sequence).then(|| self.slots.entry(sequence).or_default())
     }
 
+    /// The slot, for COMMITs: made if the window has it, or if it is below and this replica has yet to execute it.
+    pub(super) fn slot_to_decide(&mut self, sequence: Sequence) -> Option<&mut Slot> {
+        let reachable = sequence.0 > self.low_water_mark().0.saturating_sub(self.options.window);
+        let late = sequence > self.executed && sequence <= self.low_water_mark() && reachable;
+        (late || self.is_in_window(sequence)).then(|| self.slots.entry(sequence).or_default())
+    }
+
+    /// Below this nothing is kept.
+    pub(super) fn floor(&self) -> Sequence {
+        self.executed.min(self.checkpoints.previous())
+    }
+
+    /// The view that was installed here last.
+    pub(super) fn installed_view(&self) -> View {
+        self.new_view.as_ref().map_or(View::ZERO, |(new_view, _)| new_view.body.view)
+    }
+
+    /// The record that brought this replica to its view.
+    pub(super) fn view_lsn(&self) -> Lsn {
+        match (&self.new_view, self.active) {
+            (_, false) => self.view_changes.own_lsn(),
+            (Some((_, lsn)), true) => *lsn,
+            (None, true) => Lsn::ZERO,
+        }
+    }
+
     /// What it is, in neutral words.
     pub(super) fn role(&self) -> Role {
         match (self.active, self.is_primary()) {
@@ -253,10 +282,10 @@ impl Replica {
 
     fn assert_invariants(&self) {
         assert!(self.applied <= self.executed, "the store executed what it was not handed");
-        let floor = self.executed.min(self.low_water_mark());
+        let first = self.slots.keys().next();
         assert!(
-            self.slots.keys().all(|sequence| *sequence > floor),
-            "a slot is kept that is executed and below the low water mark"
+            first.is_none_or(|first| *first > self.floor()),
+            "invariant 7: a slot is kept that is executed and that nobody needs"
         );
     }
 }

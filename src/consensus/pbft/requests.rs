@@ -1,33 +1,31 @@
 //! Clients' requests: taking them in, timing them, and answering (TOCS §4.2).
 //!
-//! A request that arrives is looked up in the store first ([`Output::recall`](crate::consensus::Output::recall)): one that
-//! was executed is answered as it was then, whoever lost the answer. What was not executed waits here until it is. A
-//! backup passes it on to the primary and times it *by itself*: progress with other requests does not help a primary that
-//! ignores this one (Aardvark, NSDI'09).
+//! A request that may have been executed before is looked up in the store first
+//! ([`Output::recall`](crate::consensus::Output::recall)) and answered as it was then, whoever lost the answer. What was
+//! not executed waits here until it is. A backup passes it on to the primary and times it *by itself*: progress with
+//! other requests does not help a primary that ignores this one (Aardvark, NSDI'09).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::message::{Message, Reply, Request, Signed};
+use super::pool::{Admission, Results, Settled};
 use super::replica::{Out, Replica};
 use crate::consensus::{
-    Checked, ClientOutput, Digest, Event, Index, NodeId, Outcome, Pressure, Proposal, ReadId, Recall,
-    RejectReason, Rejection, RequestId, Time, VotingClient as _,
+    Checked, ClientOutput, Event, Index, Lsn, NodeId, Outcome, Pressure, Proposal, ReadId, Recall,
+    RejectReason, Rejection, RequestId, Signature, Time, VotingClient as _,
 };
-
-/// Requests that the store is asked about at once: more than that are not taken in. They come again.
-const MAX_RECALLS: usize = 4096;
 
 /// Bytes of results in one REPLY, unless a single one is larger.
 const REPLY_BYTES: usize = 1 << 20;
+/// Results in one REPLY.
+const REPLY_RESULTS: usize = 4096;
+/// Requests that are passed on to a new primary when its view begins; the clients send the others again themselves.
+const RELAYED_AT_ONCE: usize = 256;
 
-/// Requests that the store is being asked about.
-#[derive(Debug, Default)]
-pub(super) struct Recalls {
-    asked: BTreeMap<Digest, Signed<Request>>,
-}
-
+/// This node's own callers, and the client that acts for them.
 impl Replica {
     /// Callers of this node want commands ordered: its client asks for them.
     pub(super) fn on_propose(&mut self, proposals: Vec<Proposal>, out: &mut Out) {
@@ -73,137 +71,125 @@ impl Replica {
         for (to, message) in wanted.messages {
             match message {
                 Message::Request(request) if to == self.id => self.on_request(self.id, request, out),
-                message => self.send(to, message, crate::consensus::Lsn::ZERO, out),
+                message => self.send(to, message, Lsn::ZERO, out),
             }
         }
     }
+}
 
-    /// A request of a client, or relayed by a replica.
+/// Requests.
+impl Replica {
+    /// A request of a client, or relayed by a replica that takes this one for the primary.
     pub(super) fn on_request(&mut self, from: NodeId, request: Signed<Request>, out: &mut Out) {
-        let digest = request.digest();
-        if self.pool.contains(&digest) {
-            // The client asks again: the primary may have lost it.
-            return self.relay(from, request, out);
+        let client = request.body.client;
+        let ignore = |from, why, out: &mut Out| out.trace.push(Event::Ignored { from, kind: "Request", why });
+        if from != client && !self.is_primary() {
+            return ignore(from, "it was passed on to a replica that is not the primary", out);
         }
-        if self.recalls.asked.contains_key(&digest) {
-            return;
+        let name = request.signature;
+        match self.pool.admit(request, self.now, &self.options) {
+            Admission::Waits => self.relay(&name, out),
+            Admission::Ask(ids) => out.recall.extend(ids),
+            Admission::Refused(why) => ignore(client, why, out),
         }
-        if self.recalls.asked.len() >= MAX_RECALLS {
-            let why = "too many requests are being looked up";
-            return out.trace.push(Event::Ignored { from, kind: "Request", why });
-        }
-        out.recall.extend(request.body.ids());
-        self.recalls.asked.insert(digest, request);
     }
 
     /// The store says what became of requests: answers what was executed, and keeps the rest.
     pub(super) fn on_recalled(&mut self, recalled: Vec<(RequestId, Recall)>, out: &mut Out) {
-        let mut executed = Vec::new();
-        let mut known = BTreeSet::new();
         for (id, recall) in recalled {
-            known.insert(id);
-            if let Recall::Executed(outcome) = recall {
-                self.pool.executed(id);
-                executed.push((id, outcome));
-            }
-        }
-        let done: BTreeSet<RequestId> = executed.iter().map(|(id, _)| *id).collect();
-        self.reply(executed, out);
-        let is_known = |request: &Signed<Request>| request.body.ids().all(|id| known.contains(&id));
-        let answered: Vec<Digest> = self
-            .recalls
-            .asked
-            .iter()
-            .filter(|(_, request)| is_known(request))
-            .map(|(digest, _)| *digest)
-            .collect();
-        for digest in answered {
-            let Some(request) = self.recalls.asked.remove(&digest) else { continue };
-            if !request.body.ids().all(|id| done.contains(&id)) {
-                self.keep_request(digest, request, &done, out);
-            }
-        }
-    }
-
-    fn keep_request(
-        &mut self,
-        digest: Digest,
-        request: Signed<Request>,
-        done: &BTreeSet<RequestId>,
-        out: &mut Out,
-    ) {
-        let from = request.body.client;
-        let ordered = self.is_ordered(&digest);
-        if let Err(full) = self.pool.insert(self.now, digest, request.clone(), ordered, &self.options) {
-            return out.trace.push(Event::Ignored { from, kind: "Request", why: full.0 });
-        }
-        done.iter().for_each(|id| self.pool.executed(*id));
-        self.relay(self.id, request, out);
-    }
-
-    /// Whether a PRE-PREPARE of this view has the request.
-    fn is_ordered(&self, digest: &Digest) -> bool {
-        let accepted = self.slots.range(self.executed.next()..).filter_map(|(_, slot)| {
-            let accepted = slot.accepted_in(self.view)?;
-            slot.batch(&accepted.pre_prepare.body.digest)
-        });
-        accepted.flat_map(|batch| &batch.0).any(|request| request.digest() == *digest)
-    }
-
-    /// Passes a request on to the primary, unless it came from there or this is it.
-    fn relay(&self, from: NodeId, request: Signed<Request>, out: &mut Out) {
-        let primary = self.primary();
-        if self.active && primary != self.id && primary != from {
-            self.send(primary, Message::Request(request), crate::consensus::Lsn::ZERO, out);
-        }
-    }
-
-    /// Passes everything that waits on to a new primary.
-    pub(super) fn relay_all(&self, out: &mut Out) {
-        self.pool.iter().for_each(|request| self.relay(self.id, request.clone(), out));
-    }
-
-    /// After a state was taken over from others, the store knows better what was executed.
-    pub(super) fn recall_all(&self, out: &mut Out) {
-        out.recall.extend(self.pool.iter().flat_map(|request| request.body.ids()));
-    }
-
-    /// The store has executed.
-    pub(super) fn on_applied(&mut self, index: Index, outcomes: Vec<(RequestId, Outcome)>, out: &mut Out) {
-        self.applied = index.into();
-        outcomes.iter().for_each(|(id, _)| self.pool.executed(*id));
-        self.reply(outcomes, out);
-    }
-
-    /// Tells each client what became of its commands: one REPLY for those of one life that are here together.
-    fn reply(&mut self, outcomes: Vec<(RequestId, Outcome)>, out: &mut Out) {
-        let mut of: BTreeMap<(NodeId, u64), BTreeMap<u64, Option<Bytes>>> = BTreeMap::new();
-        for (id, outcome) in outcomes {
-            let result = match outcome {
-                Outcome::Answered(bytes) => Some(bytes),
-                Outcome::Forgotten => None,
+            let executed = match recall {
+                Recall::NotExecuted => None,
+                Recall::Executed(outcome) => Some(result(outcome)),
             };
-            of.entry((id.origin, id.incarnation)).or_default().insert(id.counter, result);
-        }
-        for ((client, incarnation), results) in of {
-            for results in pieces(results) {
-                let body = Reply { view: self.view, client, incarnation, results, replica: self.id };
-                let reply = Message::Reply(self.signer.sign(body));
-                if client == self.id {
-                    self.on_reply(self.id, Checked::vouch(reply), out);
-                } else {
-                    self.send(client, reply, crate::consensus::Lsn::ZERO, out);
+            for settled in self.pool.on_recalled(id, executed.as_ref(), self.now) {
+                let Settled { name, client, incarnation, results, waits } = settled;
+                self.reply(client, incarnation, results, out);
+                if waits {
+                    self.relay(&name, out);
                 }
             }
         }
     }
 
-    /// When the request that waits for longest has waited too long. A backup wants another primary then; but only if it
-    /// hears a quorum, since alone it would leave the view for nothing and miss what goes on in it.
+    /// Passes a request on to the primary, at most once in a status interval, unless this is it.
+    fn relay(&mut self, name: &Signature, out: &mut Out) {
+        if !self.active || self.is_primary() {
+            return;
+        }
+        if let Some(request) = self.pool.relay(name, self.now, self.options.status_interval()) {
+            self.send(self.primary(), Message::Request(request), Lsn::ZERO, out);
+        }
+    }
+
+    /// Passes what waits on to a new primary, who may have heard of none of it.
+    pub(super) fn relay_all(&mut self, out: &mut Out) {
+        for name in self.pool.first_unordered(RELAYED_AT_ONCE) {
+            self.relay(&name, out);
+        }
+    }
+
+    /// After a state was taken over from others, the store knows better what was executed.
+    pub(super) fn recall_all(&self, out: &mut Out) {
+        out.recall.extend(self.pool.open_ids());
+    }
+}
+
+/// Answers.
+impl Replica {
+    /// The store has executed. Each client gets one REPLY for all of one life that is here together.
+    pub(super) fn on_applied(&mut self, index: Index, outcomes: Vec<(RequestId, Outcome)>, out: &mut Out) {
+        self.applied = index.into();
+        let mut of: BTreeMap<(NodeId, u64), Results> = BTreeMap::new();
+        for (id, outcome) in outcomes {
+            self.pool.on_executed(id);
+            of.entry((id.origin, id.incarnation)).or_default().insert(id.counter, result(outcome));
+        }
+        for ((client, incarnation), results) in of {
+            self.reply(client, incarnation, results, out);
+        }
+    }
+
+    /// Tells a client what became of its commands, in messages of a bounded size. They name the view that was installed
+    /// here last: the primary of an unfinished view is nobody to turn to.
+    fn reply(&mut self, client: NodeId, incarnation: u64, results: Results, out: &mut Out) {
+        if results.is_empty() || self.keys.public(client).is_none() {
+            return;
+        }
+        for results in pieces(results) {
+            let view = self.installed_view();
+            let body = Reply { view, client, incarnation, results, replica: self.id };
+            let reply = Message::Reply(self.signer.sign(body));
+            if client == self.id {
+                self.on_reply(self.id, Checked::vouch(reply), out);
+            } else {
+                self.send(client, reply, Lsn::ZERO, out);
+            }
+        }
+    }
+}
+
+/// Patience.
+impl Replica {
+    /// A replica that hears no quorum, or is being brought up to date, cannot know whether the primary does its work:
+    /// alone it would leave the view for nothing, and its requests may be executed already. Its patience begins when it
+    /// can judge.
+    pub(super) fn judge_or_not(&mut self) {
+        let can = self.active
+            && self.hears_a_quorum()
+            && self.transfer.is_none()
+            && self.checkpoints.diverged().is_none();
+        self.judges_since = can.then(|| self.judges_since.unwrap_or(self.now));
+    }
+
+    /// When the request that waits for longest has waited too long: a backup wants another primary then.
     pub(super) fn request_deadline(&self) -> Option<Time> {
-        let waits = self.active && !self.is_primary() && self.hears_a_quorum();
-        let since = self.pool.oldest().filter(|_| waits)?;
-        Some(since + self.view_changes.request_timeout(&self.options))
+        let judges_since = self.judges_since.filter(|_| self.active && !self.is_primary())?;
+        let since = self.pool.oldest()?.max(judges_since);
+        Some(since + self.patience_with_primary())
+    }
+
+    fn patience_with_primary(&self) -> Duration {
+        self.view_changes.request_timeout(&self.options)
     }
 
     pub(super) fn on_request_timer(&mut self, out: &mut Out) {
@@ -213,13 +199,21 @@ impl Replica {
     }
 }
 
+/// What a REPLY says of an outcome.
+fn result(outcome: Outcome) -> Option<Bytes> {
+    match outcome {
+        Outcome::Answered(bytes) => Some(bytes),
+        Outcome::Forgotten => None,
+    }
+}
+
 /// Cuts results into lists of a bounded size.
-fn pieces(results: BTreeMap<u64, Option<Bytes>>) -> Vec<Vec<(u64, Option<Bytes>)>> {
+fn pieces(results: Results) -> Vec<Vec<(u64, Option<Bytes>)>> {
     let (mut pieces, mut bytes) = (vec![Vec::new()], 0);
     for (counter, result) in results {
         bytes += result.as_ref().map_or(0, Bytes::len);
         let last = pieces.len() - 1;
-        if bytes > REPLY_BYTES && !pieces[last].is_empty() {
+        if (bytes > REPLY_BYTES || pieces[last].len() == REPLY_RESULTS) && !pieces[last].is_empty() {
             bytes = result.as_ref().map_or(0, Bytes::len);
             pieces.push(Vec::new());
         }

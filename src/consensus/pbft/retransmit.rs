@@ -39,6 +39,7 @@ impl Replica {
         }
         self.status_due = self.now + self.options.status_interval();
         self.tell_status(out);
+        self.take_early(out);
         self.fetch_again(out);
         self.consider_transfer(out);
     }
@@ -51,7 +52,8 @@ impl Replica {
             committed: self.executed,
             replica: self.id,
         };
-        self.broadcast(&Message::Status(self.signer.sign(status)), Lsn::ZERO, out);
+        // A view that its disk does not know of yet is not spoken of: the next life may be in an earlier one.
+        self.broadcast(&Message::Status(self.signer.sign(status)), self.view_lsn(), out);
     }
 
     /// Sends a replica what it lacks, as far as this one has it.
@@ -61,7 +63,7 @@ impl Replica {
         }
         let (now, pause) = (self.now, self.options.status_interval() / 2);
         let Some(peer) = self.peers.get_mut(&from) else { return };
-        peer.status = Some(status);
+        let before = peer.status.replace(status);
         // A flood of them costs no more than a few.
         if peer.helped.is_some_and(|helped| now.since(helped) < pause) {
             return;
@@ -72,7 +74,16 @@ impl Replica {
             self.send(from, Message::Stable(self.checkpoints.stable().clone()), Lsn::ZERO, out);
         }
         self.help_with_checkpoints(from, &status, out);
-        self.help_with_slots(from, &status, out);
+        if self.is_stuck(before, &status) {
+            self.help_with_slots(from, &status, out);
+        }
+    }
+
+    /// Whether a replica does not get on by itself: since its last STATUS it has committed nothing, or it is behind by more
+    /// than what is under way anyway. Else everybody would send everything twice.
+    fn is_stuck(&self, before: Option<Status>, status: &Status) -> bool {
+        before.is_none_or(|before| before.committed == status.committed)
+            || status.committed.0 + self.options.max_in_flight < self.executed.0
     }
 
     fn help_with_view(&self, from: NodeId, status: &Status, out: &mut Out) {

@@ -6,6 +6,11 @@ use super::message::{Batch, Commit, PrePrepare, Prepare, Prepared, Signed, View}
 use super::quorum::Quorum;
 use crate::consensus::{Digest, Lsn, NodeId};
 
+/// How many batches a slot remembers that this replica backed in earlier views and that did not prepare here: a liar may
+/// hold the only certificate of one, show it in a later view, and keep the batch to itself. Each takes a primary that
+/// lied about this very slot.
+const MAX_BACKED: usize = 4;
+
 /// A slot of the order. Of each replica the slot keeps one PREPARE and one COMMIT, those of the latest view and of them
 /// the first, so that nobody's vote counts twice and nobody fills memory.
 #[derive(Debug, Default)]
@@ -25,6 +30,8 @@ pub(super) struct Slot {
     pub(super) decided: Option<Digest>,
     /// Whether a record says so.
     pub(super) decision_logged: bool,
+    /// What this replica backed here in earlier views, the latest last, at most [`MAX_BACKED`].
+    backed: Vec<Digest>,
     /// Batches by their digest: of what is named above, no others.
     batches: BTreeMap<Digest, Stored>,
 }
@@ -59,6 +66,21 @@ impl Slot {
         if kept.is_none_or(|kept| kept.body.view < commit.body.view) {
             self.commits.insert(commit.body.replica, *commit);
         }
+    }
+
+    /// Stands by a PRE-PREPARE.
+    pub(super) fn back(&mut self, accepted: Accepted) {
+        let said = accepted.pre_prepare.body;
+        if let Some(before) = self.accepted.replace(accepted) {
+            let digest = before.pre_prepare.body.digest;
+            self.backed.retain(|other| *other != digest);
+            self.backed.push(digest);
+            if self.backed.len() > MAX_BACKED {
+                self.backed.remove(0);
+            }
+        }
+        self.early = self.early.filter(|early| early.body.view > said.view);
+        self.forget_unnamed();
     }
 
     /// The PRE-PREPARE that was accepted in this view.
@@ -115,10 +137,21 @@ impl Slot {
         self.forget_unnamed();
     }
 
+    /// Whether no record has this batch, which is not the null one.
+    pub(super) fn needs_log(&self, digest: &Digest) -> bool {
+        self.batches.get(digest).is_some_and(|stored| !stored.logged && !stored.batch.is_null())
+    }
+
     /// The batch for a record that is about to be written, unless an earlier one has it.
     pub(super) fn take_for_log(&mut self, digest: &Digest) -> Option<Batch> {
         let stored = self.batches.get_mut(digest)?;
         (!std::mem::replace(&mut stored.logged, true)).then(|| stored.batch.clone())
+    }
+
+    /// How many batches are kept.
+    #[cfg(test)]
+    pub(super) fn batches_kept(&self) -> usize {
+        self.batches.len()
     }
 
     /// Forgets batches that nothing names any more.
@@ -127,6 +160,7 @@ impl Slot {
         let early = self.early.as_ref().map(|early| early.body.digest);
         let prepared = self.prepared.as_ref().map(Prepared::digest);
         let named = [accepted, early, prepared, self.decided];
-        self.batches.retain(|digest, _| named.contains(&Some(*digest)));
+        let backed = &self.backed;
+        self.batches.retain(|digest, _| named.contains(&Some(*digest)) || backed.contains(digest));
     }
 }

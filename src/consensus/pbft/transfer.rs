@@ -5,7 +5,10 @@
 //! against it by itself, so that whoever sends something else is found out at once. The same repairs a state that turned
 //! out to be wrong.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::message::{FetchState, Message, Sequence, State};
 use super::replica::{Out, Replica};
@@ -20,7 +23,16 @@ const MAX_PIECES: u32 = 1 << 20;
 /// Status intervals without a piece after which another replica is asked.
 const PATIENCE_INTERVALS: u32 = 10;
 /// Status intervals for which a gap may be filled by messages that are still on their way.
-const GAP_INTERVALS: u32 = 2;
+const GAP_INTERVALS: u32 = 4;
+
+/// What becomes of the pieces that the store has, when another replica is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// It goes on after them: each was checked by itself.
+    Kept,
+    /// It begins anew.
+    Lost,
+}
 
 /// A state that is being fetched.
 #[derive(Debug)]
@@ -36,6 +48,10 @@ pub(super) struct Transfer {
     next: u32,
     /// All pieces below this one were handed to the store.
     handed: u32,
+    /// Pieces that came before their turn: fewer than are under way at once.
+    arrived: BTreeMap<u32, Bytes>,
+    /// How many replicas in a row did not keep the state. When all of them do not, a newer one must be asked for.
+    refusals: usize,
     /// When to ask someone else; to wait in the first place.
     deadline: Time,
     /// It waits for messages that may fill the gap.
@@ -97,10 +113,19 @@ impl Replica {
         let source = self.after_peer(self.transfer.as_ref().map_or(self.id, |transfer| transfer.source));
         let patience = if waiting { self.options.status_interval() * GAP_INTERVALS } else { Duration::ZERO };
         let deadline = self.now + patience;
-        let (pieces, next, handed) = (None, 0, 0);
-        let transfer =
-            Transfer { sequence: stable, digest, repair, source, pieces, next, handed, deadline, waiting };
-        self.transfer = Some(transfer);
+        self.transfer = Some(Transfer {
+            sequence: stable,
+            digest,
+            repair,
+            source,
+            pieces: None,
+            next: 0,
+            handed: 0,
+            arrived: BTreeMap::new(),
+            refusals: 0,
+            deadline,
+            waiting,
+        });
         self.on_transfer_timer(out);
     }
 
@@ -119,11 +144,11 @@ impl Replica {
             self.transfer = None; // The messages came after all.
             return;
         }
-        self.ask_next_source(out);
+        self.ask_next_source(Progress::Kept, out);
     }
 
-    /// Begins anew with the next replica.
-    fn ask_next_source(&mut self, out: &mut Out) {
+    /// Asks the next replica for what is missing, or for everything.
+    fn ask_next_source(&mut self, progress: Progress, out: &mut Out) {
         let Some(source) = self.transfer.as_ref().map(|transfer| self.after_peer(transfer.source)) else {
             return;
         };
@@ -133,9 +158,13 @@ impl Replica {
         let deadline = self.patience();
         if let Some(transfer) = &mut self.transfer {
             transfer.source = source;
-            (transfer.pieces, transfer.next, transfer.handed) = (None, 0, 0);
+            if progress == Progress::Lost || transfer.handed == 0 {
+                (transfer.pieces, transfer.handed) = (None, 0);
+                out.trace.push(Event::Noted { what: "fetches a state", index: Index(transfer.sequence.0) });
+            }
+            transfer.next = transfer.handed;
+            transfer.arrived.clear();
             (transfer.deadline, transfer.waiting) = (deadline, false);
-            out.trace.push(Event::Noted { what: "fetches a state", index: Index(transfer.sequence.0) });
         }
         self.ask_for_pieces(out);
     }
@@ -149,7 +178,7 @@ impl Replica {
         let Some(transfer) = &mut self.transfer else { return };
         let end = match transfer.pieces {
             Some(pieces) => pieces.min(transfer.handed + PIECES_AT_ONCE),
-            None => 1,
+            None => 1, // The manifest.
         };
         let (sequence, source) = (transfer.sequence, transfer.source);
         let wanted = transfer.next..end;
@@ -189,27 +218,50 @@ impl Replica {
         let Some(transfer) = wanted else { return ignore("nobody asked for it", out) };
         let Some(data) = data else {
             ignore("its sender does not keep that state", out);
-            return self.ask_next_source(out);
+            return self.on_refused(out);
         };
         let consistent = transfer.pieces.is_none_or(|known| known == pieces);
         if !consistent || pieces == 0 || pieces > MAX_PIECES {
             ignore("it is cut into other pieces than before", out);
-            return self.ask_next_source(out);
+            return self.ask_next_source(Progress::Lost, out);
         }
-        if number != transfer.handed {
-            return; // Out of its turn: asked for again when its turn comes.
+        if (transfer.handed..transfer.next).contains(&number) {
+            self.keep_piece(pieces, number, data, out);
         }
-        let (digest, repair) = (transfer.digest, transfer.repair);
-        let meta = self.meta(sequence, digest, pieces);
-        let piece = SnapshotPiece { peer: from, meta, number, data: Some(data) };
-        out.install.push(Install { piece, repair });
+    }
+
+    /// Hands pieces to the store, in order.
+    fn keep_piece(&mut self, pieces: u32, number: u32, data: Bytes, out: &mut Out) {
         let deadline = self.patience();
-        if let Some(transfer) = &mut self.transfer {
-            transfer.pieces = Some(pieces);
+        let Some(transfer) = &mut self.transfer else { return };
+        transfer.pieces = Some(pieces);
+        transfer.arrived.insert(number, data);
+        (transfer.deadline, transfer.refusals) = (deadline, 0);
+        let (sequence, digest, repair) = (transfer.sequence, transfer.digest, transfer.repair);
+        let (source, mut ready) = (transfer.source, Vec::new());
+        while let Some(data) = transfer.arrived.remove(&transfer.handed) {
+            ready.push((transfer.handed, data));
             transfer.handed += 1;
-            transfer.deadline = deadline;
+        }
+        let meta = self.meta(sequence, digest, pieces);
+        for (number, data) in ready {
+            let piece = SnapshotPiece { peer: source, meta: meta.clone(), number, data: Some(data) };
+            out.install.push(Install { piece, repair });
         }
         self.ask_for_pieces(out);
+    }
+
+    /// The source does not keep the state. If nobody does, asking goes on at the pace of STATUS, by which the proof of a
+    /// newer one comes.
+    fn on_refused(&mut self, out: &mut Out) {
+        let (others, pause) = (self.quorum.n() - 1, self.now + self.options.status_interval());
+        let Some(transfer) = &mut self.transfer else { return };
+        transfer.refusals += 1;
+        if transfer.refusals.is_multiple_of(others) {
+            transfer.deadline = pause;
+        } else {
+            self.ask_next_source(Progress::Kept, out);
+        }
     }
 
     /// How the store gets on with it.
@@ -218,13 +270,13 @@ impl Replica {
             InstallProgress::Stored { index, next } => {
                 let Some(transfer) = &mut self.transfer else { return };
                 if transfer.sequence == index.into() && next < transfer.handed && next == 0 {
-                    self.ask_next_source(out); // The store has lost it: from the start.
+                    self.ask_next_source(Progress::Lost, out); // The store has lost it: from the start.
                 }
             }
             InstallProgress::Failed { index, why: _ } => {
                 if self.transfer.as_ref().is_some_and(|transfer| transfer.sequence == index.into()) {
                     out.trace.push(Event::Noted { what: "was sent a wrong state", index });
-                    self.ask_next_source(out);
+                    self.ask_next_source(Progress::Lost, out);
                 }
             }
             InstallProgress::Done(meta) => self.on_installed(meta, out),
@@ -243,6 +295,7 @@ impl Replica {
         self.applied = sequence;
         self.proposed = self.proposed.max(sequence);
         self.checkpoints.installed(meta);
+        self.pool.forget_ordered_up_to(sequence);
         self.forget_slots();
         self.retain_needed(out);
         self.recall_all(out);

@@ -193,11 +193,7 @@ impl Replica {
 
     /// The primary of the new view has VIEW-CHANGEs of a quorum: it says how the view begins.
     fn try_new_view(&mut self, out: &mut Out) {
-        let view_changes: Vec<_> =
-            self.view_changes.for_view(self.view).take(self.quorum.quorum()).cloned().collect();
-        if view_changes.len() < self.quorum.quorum() {
-            return;
-        }
+        let Some(view_changes) = self.quorum_of_view_changes() else { return };
         let plan = Plan::of(&view_changes);
         let sign = |(sequence, digest): &(Sequence, _)| {
             let (view, replica) = (self.view, self.id);
@@ -209,6 +205,16 @@ impl Replica {
         let lsn = self.write(Record::NewView(new_view.clone()), out);
         self.broadcast(&Message::NewView(new_view.clone()), lsn, out);
         self.enter_view(new_view, lsn, out);
+    }
+
+    /// V: VIEW-CHANGEs of Q replicas for the view that this one is to lead, its own among them.
+    fn quorum_of_view_changes(&self) -> Option<Vec<Signed<ViewChange>>> {
+        let (quorum, id) = (self.quorum.quorum(), self.id);
+        let own = self.view_changes.for_view(self.view).find(|said| said.body.replica == id)?;
+        let others = self.view_changes.for_view(self.view).filter(|said| said.body.replica != id);
+        let mut chosen: Vec<_> = others.take(quorum - 1).chain([own]).cloned().collect();
+        chosen.sort_by_key(|said| said.body.replica);
+        (chosen.len() == quorum).then_some(chosen)
     }
 
     /// A NEW-VIEW proves itself, so that it is taken by whoever was away as well.
@@ -240,7 +246,7 @@ impl Replica {
         out.trace.push(Event::Follows { leader: primary, epoch });
         self.become_stable(plan.stable.clone(), out);
         self.proposed = plan.last().max(self.low_water_mark());
-        self.pool.begin_view(self.now);
+        self.pool.restart(self.now);
         for pre_prepare in pre_prepares {
             self.take_again(pre_prepare, out);
         }
@@ -264,7 +270,10 @@ impl Replica {
     }
 
     /// PRE-PREPAREs of this view that came before it was installed, and votes likewise.
-    fn take_early(&mut self, out: &mut Out) {
+    pub(super) fn take_early(&mut self, out: &mut Out) {
+        if !self.active {
+            return;
+        }
         let view = self.view;
         let sequences: Vec<Sequence> = self.slots.keys().copied().collect();
         for sequence in sequences {

@@ -1,0 +1,158 @@
+//! How those who were away catch up (TOCS §4.6, §5.2).
+
+use super::cluster::{Cluster, PIECES};
+use crate::consensus::pbft::Message;
+
+fn fill(cluster: &mut Cluster, counters: std::ops::RangeInclusive<u64>) {
+    for counter in counters {
+        cluster.put(counter, "x");
+    }
+}
+
+/// Replica 4 was away, and the others have forgotten what it lacks.
+fn left_behind() -> Cluster {
+    let mut cluster = Cluster::new(4);
+    cluster.isolate(4);
+    fill(&mut cluster, 1..=14);
+    cluster.heal();
+    cluster
+}
+
+#[test]
+fn who_lags_a_little_catches_up_by_messages() {
+    let mut cluster = Cluster::new(4);
+    cluster.isolate(4);
+    fill(&mut cluster, 1..=3);
+    cluster.heal();
+    cluster.wait_executed(&["x"; 3]);
+    assert!(!cluster.node(4).traced("fetches a state"));
+}
+
+#[test]
+fn who_is_one_message_behind_at_a_checkpoint_needs_no_state() {
+    let mut cluster = Cluster::new(4);
+    fill(&mut cluster, 1..=3);
+    let request = cluster.sign(4, "x");
+    cluster.send(1, &request);
+    // The checkpoint becomes stable at replica 4 before the COMMITs come.
+    while cluster.deliver_if(|envelope| envelope.to != 4 || !matches!(envelope.message, Message::Commit(_))) {
+    }
+    assert_eq!((cluster.detail(4, "low_water_mark"), cluster.applied(4)), (4, 3));
+    cluster.settle();
+    assert_eq!(cluster.applied(4), 4);
+    assert!(!cluster.node(4).traced("fetches a state"));
+}
+
+#[test]
+fn who_lost_the_last_votes_before_a_checkpoint_needs_no_state() {
+    let mut cluster = Cluster::new(4);
+    fill(&mut cluster, 1..=3);
+    let request = cluster.sign(4, "x");
+    cluster.send(1, &request);
+    while cluster.deliver_if(|envelope| envelope.to != 4 || !matches!(envelope.message, Message::Commit(_))) {
+    }
+    cluster.lose(|envelope| envelope.to == 4);
+    cluster.wait_executed(&["x"; 4]);
+    assert!(!cluster.node(4).traced("fetches a state"), "the others still have them");
+}
+
+#[test]
+fn who_was_left_behind_fetches_the_state() {
+    let mut cluster = left_behind();
+    cluster.wait_executed(&["x"; 14]);
+    assert!(cluster.node(4).traced("took over a state"));
+    fill(&mut cluster, 15..=16);
+    cluster.wait_executed(&["x"; 16]);
+    assert_eq!(cluster.detail(4, "low_water_mark"), 16);
+    cluster.restart(4);
+    cluster.wait_executed(&["x"; 16]);
+}
+
+#[test]
+fn a_source_that_lies_is_found_out() {
+    for liar in 1..=3 {
+        let mut cluster = left_behind();
+        cluster.node_mut(liar).lies = true;
+        cluster.wait_executed(&["x"; 14]);
+    }
+}
+
+#[test]
+fn a_source_that_falls_silent_is_left() {
+    for silent in 1..=3 {
+        let mut cluster = left_behind();
+        cluster.wait_until("the first pieces", |cluster| cluster.node(4).traced("fetches a state"));
+        cluster.block(silent, 4);
+        cluster.wait_executed(&["x"; 14]);
+    }
+}
+
+#[test]
+fn pieces_that_come_out_of_order_are_taken() {
+    let mut cluster = left_behind();
+    cluster.hold("State");
+    for _ in 0..500 {
+        if cluster.applied(4) >= 14 {
+            break;
+        }
+        cluster.advance(5);
+        cluster.deliver_held();
+    }
+    cluster.wait_executed(&["x"; 14]);
+    let fetched =
+        cluster.node(4).trace.iter().filter(|event| format!("{event:?}").contains("fetches a state"));
+    assert_eq!(fetched.count(), 1, "{PIECES} pieces from one source");
+}
+
+#[test]
+fn a_state_that_was_forgotten_meanwhile_is_replaced_by_a_newer_one() {
+    let mut cluster = left_behind();
+    cluster.lose_kind("State");
+    cluster.advance(500);
+    fill(&mut cluster, 15..=40);
+    cluster.heal();
+    cluster.wait_executed(&["x"; 40]);
+}
+
+#[test]
+fn nobody_talks_without_end_about_a_state_that_all_have_forgotten() {
+    let mut cluster = left_behind();
+    cluster.lose_kind("State");
+    cluster.wait_until("the transfer", |cluster| cluster.node(4).traced("fetches a state"));
+    (1..=3).for_each(|id| cluster.node_mut(id).forgets = true);
+    cluster.heal();
+    let before = cluster.delivered;
+    cluster.advance(1000);
+    assert!(cluster.delivered - before < 2000, "{} messages in a second", cluster.delivered - before);
+    (1..=3).for_each(|id| cluster.node_mut(id).forgets = false);
+    fill(&mut cluster, 15..=24);
+    cluster.wait_executed(&["x"; 24]);
+}
+
+#[test]
+fn a_transfer_survives_a_crash_in_the_middle() {
+    for millis in [0, 100, 250, 300, 400] {
+        let mut cluster = left_behind();
+        cluster.advance(millis);
+        cluster.restart(4);
+        cluster.wait_executed(&["x"; 14]);
+    }
+}
+
+#[test]
+fn one_that_returns_after_a_view_change_finds_the_view_and_the_state() {
+    let mut cluster = Cluster::new(4);
+    cluster.crash(4);
+    fill(&mut cluster, 1..=9);
+    cluster.isolate(1);
+    let request = cluster.sign(10, "y");
+    cluster.send_to_all(&request);
+    cluster.advance(3000);
+    cluster.restart(4);
+    cluster.send_to_all(&request);
+    cluster.wait_until("both that were away", |cluster| {
+        (2..=4).all(|id| cluster.executed(id).len() == 10 && cluster.is_active(id))
+    });
+    cluster.heal();
+    cluster.wait_until("the old primary", |cluster| cluster.executed(1).len() == 10 && cluster.is_active(1));
+}
