@@ -107,6 +107,10 @@ impl Watch<Pbft> for PbftWatch {
         Err(Violation::new("views-monotonic", format!("node {node} goes from view {before} back to {view}")))
     }
 
+    fn found(&mut self, node: NodeId, up_to: Lsn) -> Checked {
+        self.durable(node, up_to)
+    }
+
     /// What its disk knew of views it knows again.
     fn restarted(&mut self, node: NodeId, replica: &Pbft, snapshot: Option<&SnapshotMeta>) -> Checked {
         if let Some(meta) = snapshot {
