@@ -35,6 +35,10 @@ pub trait Simulated: Protocol {
     /// tolerates.
     const LIES: &'static [&'static str] = &[];
 
+    /// How large the segments of logs are, in KiB: one of these. Few records fit into the small ones, so that what is
+    /// dropped too early, or kept too long, soon shows; the largest record must.
+    const SEGMENTS_KIB: &'static [u64];
+
     /// How many of so many nodes may be faulty at a time: all others are served, and what they agree on holds.
     fn tolerates(nodes: usize) -> usize;
 
@@ -85,6 +89,12 @@ pub trait Watch<P: Protocol>: Send {
 
     /// The node's protocol took an input; `replica` is as it left it.
     fn stepped(&mut self, node: NodeId, replica: &P) -> Checked;
+
+    /// The disk of a node that starts again held all records up to there: more than the node was told, perhaps. The rest
+    /// is lost.
+    fn found(&mut self, _node: NodeId, _up_to: Lsn) -> Checked {
+        Ok(())
+    }
 
     /// The node starts again, with what its disk held.
     fn restarted(&mut self, node: NodeId, replica: &P, snapshot: Option<&SnapshotMeta>) -> Checked;

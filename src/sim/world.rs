@@ -87,8 +87,7 @@ impl<P: Simulated> World<P> {
         let mut clocks = stream(Stream::Clocks);
         let node = |id: &NodeId| Node::new(*id, clocks.below(1 << 40), liars.contains(id));
         let nodes = members.iter().map(node).collect();
-        // Few records fit into the small ones: what is dropped too early, or kept too long, soon shows.
-        let wal = WalOptions::with_segment_bytes(*settings.pick(&[4, 8, 16, 24, 64, 128]) << 10);
+        let wal = WalOptions::with_segment_bytes(*settings.pick(P::SEGMENTS_KIB) << 10);
         let clients = (0..options.clients)
             .map(|number| {
                 Client::new(
@@ -306,6 +305,7 @@ impl<P: Simulated> World<P> {
                 ));
             }
             if !node.lies {
+                self.watch.found(node.id, last_lsn)?;
                 self.watch.restarted(node.id, sequencer.protocol(), snapshot.as_ref())?;
             }
         }

@@ -103,7 +103,7 @@ impl Replica {
         if repair && self.checkpoints.saved() >= stable {
             return; // The wrong state is on disk already: the next stable one replaces it.
         }
-        let reachable = (self.executed.0 + 1..=stable.0).all(|sequence| self.is_decided(Sequence(sequence)));
+        let reachable = (self.executed.0 + 1..=stable.0).all(|sequence| self.is_at_hand(Sequence(sequence)));
         if !repair && reachable {
             self.transfer = None;
             return;
@@ -129,8 +129,12 @@ impl Replica {
         self.on_transfer_timer(out);
     }
 
-    fn is_decided(&self, sequence: Sequence) -> bool {
-        self.slots.get(&sequence).is_some_and(|slot| slot.decided.is_some())
+    /// Whether a slot can be executed: it is decided, and its batch is here. Who has the checkpoint may have forgotten the
+    /// batch.
+    fn is_at_hand(&self, sequence: Sequence) -> bool {
+        self.slots
+            .get(&sequence)
+            .is_some_and(|slot| slot.decided.is_some_and(|digest| slot.batch(&digest).is_some()))
     }
 
     pub(super) fn on_transfer_timer(&mut self, out: &mut Out) {

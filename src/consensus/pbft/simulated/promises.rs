@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::super::message::{Message, Sequence, Statement, View};
+use super::super::message::{Message, PrePrepare, Sequence, Statement, View};
 use super::super::record::Record;
 use crate::consensus::{Digest, Lsn, NodeId};
 use crate::sim::{Checked, Fingerprint, Violation};
@@ -31,10 +31,7 @@ impl Fact {
     /// What a record says.
     pub(super) fn of(record: &Record) -> Self {
         match record {
-            Record::PrePrepare { pre_prepare, .. } => {
-                let said = pre_prepare.body;
-                Self::Accepted(said.view, said.sequence, said.digest)
-            }
+            Record::PrePrepare { pre_prepare, .. } => Self::accepted(&pre_prepare.body),
             Record::Prepared(prepared) => {
                 Self::Prepared(prepared.view(), prepared.sequence(), prepared.digest())
             }
@@ -44,6 +41,11 @@ impl Fact {
             Record::ViewChange(signed) => Self::ViewChange(signed.body.view, print(&signed.body)),
             Record::NewView(signed) => Self::NewView(signed.body.view, print(&signed.body)),
         }
+    }
+
+    /// That a replica stands by this PRE-PREPARE.
+    pub(super) fn accepted(said: &PrePrepare) -> Self {
+        Self::Accepted(said.view, said.sequence, said.digest)
     }
 
     /// About what it says anything: another fact about the same contradicts it.
@@ -65,8 +67,7 @@ fn backing(message: &Message, node: NodeId) -> Option<Fact> {
     let mine = |replica: NodeId| replica == node;
     match message {
         Message::PrePrepare { pre_prepare, .. } if mine(pre_prepare.body.replica) => {
-            let said = pre_prepare.body;
-            Some(Fact::Accepted(said.view, said.sequence, said.digest))
+            Some(Fact::accepted(&pre_prepare.body))
         }
         Message::Prepare(signed) if mine(signed.body.replica) => {
             let said = signed.body;

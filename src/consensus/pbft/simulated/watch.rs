@@ -61,7 +61,16 @@ impl Watch<Pbft> for PbftWatch {
         if self.outside {
             return Ok(());
         }
-        if self.promises.wrote(node, lsn, Fact::of(&record))? { self.judge(node, &record) } else { Ok(()) }
+        let is_new = self.promises.wrote(node, lsn, Fact::of(&record))?;
+        if let Record::NewView(signed) = &record
+            && signed.body.replica == node
+        {
+            // Its PRE-PREPAREs are in it: the primary stands by them from then on.
+            for again in &signed.body.pre_prepares {
+                self.promises.wrote(node, lsn, Fact::accepted(&again.body))?;
+            }
+        }
+        if is_new { self.judge(node, &record) } else { Ok(()) }
     }
 
     fn durable(&mut self, node: NodeId, up_to: Lsn) -> Checked {
@@ -105,6 +114,10 @@ impl Watch<Pbft> for PbftWatch {
             return Ok(());
         }
         Err(Violation::new("views-monotonic", format!("node {node} goes from view {before} back to {view}")))
+    }
+
+    fn found(&mut self, node: NodeId, up_to: Lsn) -> Checked {
+        self.durable(node, up_to)
     }
 
     /// What its disk knew of views it knows again.
