@@ -44,7 +44,7 @@ impl Lab {
             (tempfile::Builder::new().prefix("bench-").tempdir_in("target")?, free_ports(NODES)?);
         let boot = Boot {
             dir: StateDir::new(Some(dir.path().canonicalize()?))?.cluster("bench")?,
-            wish: Wish { protocol: None, nodes: Some(NODES.into()), port: Some(ports.first()), config: None },
+            wish: Wish { nodes: Some(NODES.into()), port: Some(ports.first()), ..Wish::default() },
             in_process: false,
             fresh: false,
             program: PathBuf::from(env!("CARGO_BIN_EXE_consensusctl")),

@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use super::load::Journal;
 use super::{Evidence, Report, Scenario, Stage, Told};
 use crate::check::{Header, History, Limits, Verdict, check};
-use crate::cluster::{self, Boot, ClusterDir, Error, FreePorts, Lock, StateDir, UpOutcome, Wish, free_ports};
+use crate::cluster::{
+    self, Boot, ClusterDir, Error, FreePorts, Lock, Malicious, StateDir, UpOutcome, Wish, free_ports,
+};
 use crate::config::{ClusterConfig, MIN_SEGMENT_BYTES};
 use crate::registry::Entry;
 
@@ -163,6 +165,7 @@ struct Place {
     temp: TempDir,
     dir: ClusterDir,
     config: PathBuf,
+    liars: Vec<Malicious>,
     _ports: FreePorts,
 }
 
@@ -182,7 +185,11 @@ impl Place {
         std::fs::write(&path, config.to_toml())
             .map_err(|error| Error::io(format!("cannot write {}", path.display()), &error))?;
         let dir = StateDir::new(Some(temp.path().to_owned()))?.cluster(scenario.name)?;
-        Ok(Self { temp, dir, config: path, _ports: ports })
+        let liars = scenario.liars.unwrap_or_default().iter();
+        let liars = liars
+            .map(|(id, behaviour)| Malicious::Node { id: *id, behaviour: Some((*behaviour).to_owned()) })
+            .collect();
+        Ok(Self { temp, dir, config: path, liars, _ports: ports })
     }
 
     async fn up(
@@ -192,7 +199,11 @@ impl Place {
     ) -> Result<cluster::Cluster, Error> {
         let boot = Boot {
             dir: self.dir.clone(),
-            wish: Wish { config: Some(self.config.clone()), ..Wish::default() },
+            wish: Wish {
+                config: Some(self.config.clone()),
+                malicious: self.liars.clone(),
+                ..Wish::default()
+            },
             in_process: setup.in_process,
             fresh: false,
             program: setup.program.clone(),

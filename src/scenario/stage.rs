@@ -11,7 +11,7 @@ use super::load::{Address, Caller, FIRST_OTHER, Journal, Load, Manner, audit};
 use super::{Failure, PATIENCE, Scenario, Told};
 use crate::client::{Consistency, ControlClient, Error as ClientError};
 use crate::cluster::{
-    Cluster, ClusterStatus, Condition, DiskFault, KillSignal, NodeState, NodeStatus, Partition,
+    Cluster, ClusterStatus, Condition, DiskFault, Door, KillSignal, NodeState, NodeStatus, Partition,
 };
 use crate::kv::{PutRequest, RangeRequest};
 
@@ -27,6 +27,8 @@ const WAITING_READS: usize = 4;
 pub struct Stage {
     cluster: Cluster,
     nodes: Vec<Address>,
+    /// How the clients get in.
+    door: Door,
     faults: u64,
     /// Who lies.
     liars: Vec<u64>,
@@ -51,12 +53,13 @@ impl Stage {
         let info = cluster.info().await.map_err(|error| whole(error.to_string()))?;
         let address = |node: crate::cluster::NodeInfo| Address { id: node.id, address: node.address };
         let nodes: Vec<Address> = info.nodes.into_iter().map(address).collect();
+        let door = Door::to_local(cluster.dir()).map_err(|error| whole(error.to_string()))?;
         let (faults, liars) = (scenario.faults, scenario.liars());
         let honest: Vec<Address> = nodes.iter().filter(|node| !liars.contains(&node.id)).cloned().collect();
         let load =
-            Load::start(&journal, &nodes, &honest, seed).await.map_err(|error| whole(error.to_string()))?;
+            Load::start(&journal, &door, &honest, seed).await.map_err(|error| whole(error.to_string()))?;
         let (leaders, next_caller) = (BTreeMap::new(), FIRST_OTHER);
-        Ok(Self { cluster, nodes, faults, liars, journal, load, leaders, next_caller, tell })
+        Ok(Self { cluster, nodes, door, faults, liars, journal, load, leaders, next_caller, tell })
     }
 
     /// How many faults the cluster tolerates.
@@ -119,11 +122,9 @@ impl Stage {
         ))
     }
 
-    /// Waits until each of these nodes has executed what the leader has executed now.
+    /// Waits until each of these nodes has executed what the leader, or an honest node in its place, has executed now.
     pub async fn caught_up(&mut self, ids: &[u64]) -> Told {
-        let applied = |status: &ClusterStatus| {
-            status.nodes.iter().find(|node| status.leader == Some(node.id)).and_then(|node| node.applied)
-        };
+        let applied = |status: &ClusterStatus| status.reference().and_then(|node| node.applied);
         let status = self.until("a leader says how far it is", |status| applied(status).is_some()).await?;
         let target = applied(&status);
         let there = |node: &NodeStatus| !ids.contains(&node.id) || node.applied >= target;
@@ -218,7 +219,7 @@ impl Stage {
         let mut writing = Vec::new();
         for name in names {
             self.next_caller += 1;
-            let caller = Caller::of_all(self.next_caller, &self.nodes, &self.journal).await;
+            let caller = Caller::of_all(self.next_caller, &self.door, &self.journal).await;
             let caller = caller.map_err(|error| Failure::new("clients can be made", error.to_string()))?;
             writing.push(tokio::spawn(write_times(caller, name, times)));
         }
@@ -389,7 +390,7 @@ impl Stage {
         self.until("all nodes have converged", |status| Condition::Converged.missing(status).is_none())
             .await?;
         self.next_caller += 1;
-        let caller = Caller::of_all(self.next_caller, &self.nodes, &self.journal).await;
+        let caller = Caller::of_all(self.next_caller, &self.door, &self.journal).await;
         let caller = caller.map_err(|error| Failure::new("clients can be made", error.to_string()))?;
         audit(&caller).await
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Address, Journal};
 use crate::check::{self, Call};
 use crate::client::{Client, Consistency, Error, Options};
+use crate::cluster::Door;
 use crate::kv::{
     DeleteRangeRequest, DeleteRangeResponse, Op, PutRequest, PutResponse, RangeRequest, RangeResponse,
     Response, TxnRequest, TxnResponse,
@@ -42,10 +43,9 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A client of all nodes.
-    pub async fn of_all(id: u64, nodes: &[Address], journal: &Arc<Journal>) -> Result<Self, Error> {
-        let addresses: Vec<&str> = nodes.iter().map(|node| node.address.as_str()).collect();
-        let client = Client::connect(&addresses, PATIENT).await?;
+    /// A client of the cluster, as the protocol's own clients are.
+    pub async fn of_all(id: u64, door: &Door, journal: &Arc<Journal>) -> Result<Self, Error> {
+        let client = door.connect(PATIENT).await?;
         Ok(Self { id, node: None, client, journal: Arc::clone(journal) })
     }
 

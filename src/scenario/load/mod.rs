@@ -8,8 +8,8 @@
 //! | reader | linearizable reads of all that the writers write | a stale read |
 //! | onlooker | serializable reads from one node or another | a state that never was |
 //!
-//! All go through [`crate::client::Client`] with sessions, so that a write is repeated until it is answered and still
-//! executed once. All that they ask and are told is in the history; the ledger and the counter are checked again at the
+//! All go through [`crate::client::Client`], as the protocol's own clients do: with sessions, or with requests that
+//! replicas vote on. Either way a write is repeated until it is answered and still executed once. All that they ask and are told is in the history; the ledger and the counter are checked again at the
 //! end without the checker's help ([`audit()`]), since that is easier to believe.
 
 mod audit;
@@ -29,6 +29,7 @@ pub use caller::{Caller, Manner};
 pub use journal::Journal;
 
 use crate::client::Error;
+use crate::cluster::Door;
 
 /// How many writers there are.
 const WRITERS: u64 = 2;
@@ -58,7 +59,7 @@ impl Load {
     /// ask, not when.
     pub async fn start(
         journal: &Arc<Journal>,
-        nodes: &[Address],
+        door: &Door,
         honest: &[Address],
         seed: u64,
     ) -> Result<Self, Error> {
@@ -67,7 +68,7 @@ impl Load {
         let mut next = 0;
         let mut caller = async || {
             next += 1;
-            Caller::of_all(next, nodes, journal).await
+            Caller::of_all(next, door, journal).await
         };
         for _ in 0..WRITERS {
             let caller = caller().await?;
