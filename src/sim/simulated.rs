@@ -39,6 +39,10 @@ pub trait Simulated: Protocol {
     /// dropped too early, or kept too long, soon shows; the largest record must.
     const SEGMENTS_KIB: &'static [u64];
 
+    /// How long the archive takes at most over a piece of a snapshot where it is slow, in microseconds: so that the log
+    /// grows meanwhile, and the archive still gets all its work done.
+    const SLOW_PIECE_US: u64 = 300_000;
+
     /// How many of so many nodes may be faulty at a time: all others are served, and what they agree on holds.
     fn tolerates(nodes: usize) -> usize;
 

@@ -1,7 +1,9 @@
 //! Whole runs.
 
 use super::*;
+use crate::consensus::pbft::Pbft;
 use crate::consensus::raft::Raft;
+use crate::consensus::{NodeId, Scheme};
 
 fn short(seed: u64) -> RunOptions {
     RunOptions { seed, time_us: 15_000_000, ..RunOptions::default() }
@@ -60,4 +62,63 @@ fn clusters_of_other_sizes_pass() {
     for nodes in [1, 2, 3, 4, 7] {
         passes(&RunOptions { nodes: Some(nodes), ..short(nodes as u64) });
     }
+}
+
+fn with_liars(seed: u64, liars: &[(u64, &str)]) -> RunOptions {
+    let malicious = liars.iter().map(|(id, lie)| (NodeId(*id), (*lie).to_owned())).collect();
+    RunOptions { malicious: Some(malicious), time_us: 10_000_000, ..short(seed) }
+}
+
+fn pbft_passes(options: &RunOptions) -> Report {
+    let report = run::<Pbft>(options);
+    let failure = report.failure.as_ref().map(|failure| format!("{}: {}", failure.invariant, failure.detail));
+    assert_eq!(failure, None, "{} ({})", options.command("pbft"), report.cast);
+    report
+}
+
+#[test]
+fn replicas_that_may_lie_give_the_same_run_twice() {
+    for seed in 1..=4 {
+        let (one, two) = (pbft_passes(&short(seed)), pbft_passes(&short(seed)));
+        assert_eq!((one.digest, &one.stats, &one.cast), (two.digest, &two.stats, &two.cast), "seed {seed}");
+        let named = pbft_passes(&short(seed).with::<Pbft>(&one.cast));
+        assert_eq!(named.digest, one.digest, "seed {seed}: naming who was drawn changes nothing");
+    }
+}
+
+#[test]
+fn a_lying_primary_costs_at_most_two_view_changes() {
+    for seed in 1..=8 {
+        for lie in ["silent", "equivocate", "wrong-digest"] {
+            let options = with_liars(seed, &[(1, lie)]);
+            let report = pbft_passes(&RunOptions { faults: FaultMix::none(), ..options });
+            assert!(report.stats.elections <= 2, "seed {seed}, {lie}: {}", report.stats.elections);
+            assert!(report.stats.answered > 100, "seed {seed}, {lie}: {}", report.stats.answered);
+        }
+    }
+}
+
+#[test]
+fn two_colluding_replicas_of_four_break_agreement_and_one_of_them_does_not() {
+    let run = |seed, liars: &[(u64, &str)]| {
+        let options = RunOptions { nodes: Some(4), faults: FaultMix::none(), ..with_liars(seed, liars) };
+        run::<Pbft>(&options)
+    };
+    let colluders = [(1, "equivocate"), (2, "accomplice")];
+    let broken = (1..=10).map(|seed| run(seed, &colluders)).filter(|report| {
+        assert!(report.cast.outside_the_fault_model);
+        report.failure.as_ref().is_some_and(|failure| failure.invariant == "agreement")
+    });
+    assert!(broken.count() >= 5);
+    for (seed, liar) in (1..=4).flat_map(|seed| colluders.map(|liar| (seed, liar))) {
+        let report = run(seed, &[liar]);
+        assert_eq!(report.failure, None, "seed {seed}, {liar:?}");
+        assert!(!report.cast.outside_the_fault_model);
+    }
+}
+
+#[test]
+fn real_signatures_pass_as_cheap_ones_do() {
+    let options = RunOptions { time_us: 3_000_000, signatures: Scheme::Ed25519, ..short(5) };
+    pbft_passes(&options);
 }

@@ -120,7 +120,7 @@ impl<P: Simulated> World<P> {
             handover: stream(Stream::Handover),
             settings: P::small_options(&mut settings),
             // Slow ones let the log grow by whole segments while a snapshot is on its way to the disk.
-            piece_delay: *settings.pick(&[3_000, 3_000, 300_000]),
+            piece_delay: *settings.pick(&[3_000, 3_000, P::SLOW_PIECE_US]),
             wal,
             calm: None,
             quiet: false,

@@ -43,6 +43,9 @@ impl Simulated for Pbft {
     // A NEW-VIEW of seven replicas with full windows takes 80 KiB.
     const SEGMENTS_KIB: &'static [u64] = &[96, 128, 256];
 
+    // A checkpoint comes with every few slots here, and each is work for the archive.
+    const SLOW_PIECE_US: u64 = 20_000;
+
     fn tolerates(nodes: usize) -> usize {
         (nodes - 1) / 3
     }
