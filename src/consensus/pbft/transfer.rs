@@ -103,7 +103,8 @@ impl Replica {
         if repair && self.checkpoints.saved() >= stable {
             return; // The wrong state is on disk already: the next stable one replaces it.
         }
-        let reachable = (self.executed.0 + 1..=stable.0).all(|sequence| self.is_decided(Sequence(sequence)));
+        let reachable =
+            (self.executed.0 + 1..=stable.0).all(|sequence| self.is_executable(Sequence(sequence)));
         if !repair && reachable {
             self.transfer = None;
             return;
@@ -129,8 +130,10 @@ impl Replica {
         self.on_transfer_timer(out);
     }
 
-    fn is_decided(&self, sequence: Sequence) -> bool {
-        self.slots.get(&sequence).is_some_and(|slot| slot.decided.is_some())
+    /// Whether a slot is decided and its batch is here: one that is not here may be forgotten by everybody else.
+    fn is_executable(&self, sequence: Sequence) -> bool {
+        let slot = self.slots.get(&sequence);
+        slot.is_some_and(|slot| slot.decided.is_some_and(|digest| slot.batch(&digest).is_some()))
     }
 
     pub(super) fn on_transfer_timer(&mut self, out: &mut Out) {
