@@ -123,6 +123,7 @@ impl Replica {
         }
         self.on_timers(out);
         self.hand_out(out);
+        self.drop_needless_transfer(out);
         self.propose(out);
         self.assert_invariants();
     }

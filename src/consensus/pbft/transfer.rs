@@ -103,8 +103,7 @@ impl Replica {
         if repair && self.checkpoints.saved() >= stable {
             return; // The wrong state is on disk already: the next stable one replaces it.
         }
-        let reachable =
-            (self.executed.0 + 1..=stable.0).all(|sequence| self.is_executable(Sequence(sequence)));
+        let reachable = (self.executed.0 + 1..=stable.0).all(|sequence| self.is_at_hand(Sequence(sequence)));
         if !repair && reachable {
             self.transfer = None;
             return;
@@ -130,10 +129,12 @@ impl Replica {
         self.on_transfer_timer(out);
     }
 
-    /// Whether a slot is decided and its batch is here: one that is not here may be forgotten by everybody else.
-    fn is_executable(&self, sequence: Sequence) -> bool {
-        let slot = self.slots.get(&sequence);
-        slot.is_some_and(|slot| slot.decided.is_some_and(|digest| slot.batch(&digest).is_some()))
+    /// Whether a slot can be executed: it is decided, and its batch is here. Who has the checkpoint may have forgotten the
+    /// batch.
+    fn is_at_hand(&self, sequence: Sequence) -> bool {
+        self.slots
+            .get(&sequence)
+            .is_some_and(|slot| slot.decided.is_some_and(|digest| slot.batch(&digest).is_some()))
     }
 
     pub(super) fn on_transfer_timer(&mut self, out: &mut Out) {
@@ -279,10 +280,31 @@ impl Replica {
             InstallProgress::Failed { index, why: _ } => {
                 if self.transfer.as_ref().is_some_and(|transfer| transfer.sequence == index.into()) {
                     out.trace.push(Event::Noted { what: "was sent a wrong state", index });
-                    self.ask_next_source(Progress::Lost, out);
+                    self.on_install_failed();
                 }
             }
             InstallProgress::Done(meta) => self.on_installed(meta, out),
+        }
+    }
+
+    /// The next replica is asked at the pace of STATUS: what failed may be the own disk, which has no room for a while.
+    fn on_install_failed(&mut self) {
+        let pause = self.now + self.options.status_interval();
+        let Some(transfer) = &mut self.transfer else { return };
+        (transfer.pieces, transfer.next, transfer.handed) = (None, 0, 0);
+        transfer.arrived.clear();
+        transfer.deadline = pause;
+    }
+
+    /// The messages came after all, while a state was on its way that the store has no use for any more.
+    pub(super) fn drop_needless_transfer(&mut self, out: &mut Out) {
+        let executed = self.executed;
+        let needless = |transfer: &mut Transfer| {
+            !transfer.repair && !transfer.is_complete() && transfer.sequence <= executed
+        };
+        if let Some(transfer) = self.transfer.take_if(needless) {
+            out.trace
+                .push(Event::Noted { what: "needs no state any more", index: Index(transfer.sequence.0) });
         }
     }
 

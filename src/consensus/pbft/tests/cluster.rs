@@ -474,7 +474,11 @@ impl Cluster {
             while let Some(envelope) = self.network.pop_front() {
                 self.deliver(envelope);
                 budget -= 1;
-                assert!(budget > 0, "the replicas talk without end");
+                if budget == 0 {
+                    let about = |envelope: &Envelope| (envelope.from, envelope.to, envelope.message.clone());
+                    let talk: Vec<_> = self.network.iter().take(6).map(about).collect();
+                    panic!("the replicas talk without end: {talk:?}");
+                }
             }
             // What a replica wants to do at once, as handing out more after a checkpoint.
             let due: Vec<u64> = self.ids().into_iter().filter(|id| self.is_due(*id)).collect();

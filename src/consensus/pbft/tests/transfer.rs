@@ -158,6 +158,25 @@ fn nobody_talks_without_end_about_a_state_that_all_have_forgotten() {
 }
 
 #[test]
+fn messages_that_come_while_a_state_is_fetched_make_it_needless() {
+    let mut cluster = Cluster::new(4);
+    fill(&mut cluster, 1..=3);
+    let request = cluster.sign(4, "x");
+    cluster.send(1, &request);
+    cluster.block_kind("Commit", 4);
+    cluster.hold("State");
+    cluster.settle();
+    cluster.wait_until("the transfer", |cluster| cluster.node(4).traced("fetches a state"));
+    // The COMMITs come, and its own checkpoint is saved, before the first piece.
+    cluster.unblock_kind("Commit");
+    cluster.wait_until("execution", |cluster| cluster.applied(4) == 4);
+    cluster.deliver_held();
+    cluster.advance(500);
+    cluster.wait_executed(&["x"; 4]);
+    assert!(cluster.status(4).why.is_empty(), "{:?}", cluster.status(4).why);
+}
+
+#[test]
 fn a_transfer_survives_a_crash_in_the_middle() {
     for millis in [0, 100, 250, 300, 400] {
         let mut cluster = left_behind();
