@@ -6,6 +6,10 @@ use super::message::{Batch, FetchBatch, Message, Sequence};
 use super::replica::{Out, Replica};
 use crate::consensus::{Digest, Event, Lsn, NodeId, Time};
 
+/// Batches that one replica is given in a status interval: a whole window takes a few of them, and a flood of questions
+/// costs no more.
+const BATCHES_AT_ONCE: usize = 128;
+
 /// Batches that are being fetched: at most one a slot of the window.
 #[derive(Debug, Default)]
 pub(super) struct Fetches {
@@ -62,8 +66,14 @@ impl Replica {
         next.copied().unwrap_or(self.id)
     }
 
-    pub(super) fn on_fetch_batch(&self, from: NodeId, fetch: FetchBatch, out: &mut Out) {
+    pub(super) fn on_fetch_batch(&mut self, from: NodeId, fetch: FetchBatch, out: &mut Out) {
         let FetchBatch { sequence, digest } = fetch;
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        peer.batches += 1;
+        if peer.batches > BATCHES_AT_ONCE {
+            let why = "it asks for too many batches at once";
+            return out.trace.push(Event::Ignored { from, kind: "FetchBatch", why });
+        }
         let batch = self.slots.get(&sequence).and_then(|slot| slot.batch(&digest));
         match batch {
             Some(batch) => self.send(from, Message::Batch { sequence, batch: batch.clone() }, Lsn::ZERO, out),

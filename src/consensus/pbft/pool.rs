@@ -327,3 +327,7 @@ impl Pool {
         self.waiting.is_empty()
     }
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

@@ -94,6 +94,8 @@ pub(super) struct Peer {
     pub(super) heard: Time,
     /// When it was last sent what it lacks.
     pub(super) helped: Option<Time>,
+    /// How many batches it was given in this status interval.
+    pub(super) batches: usize,
 }
 
 impl Replica {
@@ -121,6 +123,7 @@ impl Replica {
         }
         self.on_timers(out);
         self.hand_out(out);
+        self.drop_needless_transfer(out);
         self.propose(out);
         self.assert_invariants();
     }
@@ -281,7 +284,11 @@ impl Replica {
     }
 
     fn assert_invariants(&self) {
-        assert!(self.applied <= self.executed, "the store executed what it was not handed");
+        assert!(self.applied <= self.executed, "invariant 4: the store executed what it was not handed");
+        assert!(
+            !self.active || self.installed_view() == self.view,
+            "invariant 3: who is in a view has its NEW-VIEW"
+        );
         let first = self.slots.keys().next();
         assert!(
             first.is_none_or(|first| *first > self.floor()),

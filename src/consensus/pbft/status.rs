@@ -18,6 +18,7 @@ impl Replica {
                 ("low_water_mark", self.low_water_mark().0),
                 ("high_water_mark", self.high_water_mark().0),
                 ("stable_checkpoint", self.low_water_mark().0),
+                ("executed", self.executed.0),
                 ("waiting_requests", self.pool.len() as u64),
             ],
             peers: self.peers_status(),
@@ -66,6 +67,11 @@ impl Replica {
         }
         if self.active && !self.pool.is_empty() && self.executed == self.high_water_mark() {
             why.push("the window is full: no checkpoint became stable".to_owned());
+        }
+        if let Some(waited) = self.pool.oldest().map(|since| self.now.since(since))
+            && waited >= self.options.request_timer()
+        {
+            why.push(format!("a request has waited to be executed for {:.1} s", waited.as_secs_f64()));
         }
         match self.disk.pressure {
             Pressure::Ok => {}

@@ -280,10 +280,31 @@ impl Replica {
             InstallProgress::Failed { index, why: _ } => {
                 if self.transfer.as_ref().is_some_and(|transfer| transfer.sequence == index.into()) {
                     out.trace.push(Event::Noted { what: "was sent a wrong state", index });
-                    self.ask_next_source(Progress::Lost, out);
+                    self.on_install_failed();
                 }
             }
             InstallProgress::Done(meta) => self.on_installed(meta, out),
+        }
+    }
+
+    /// The next replica is asked at the pace of STATUS: what failed may be the own disk, which has no room for a while.
+    fn on_install_failed(&mut self) {
+        let pause = self.now + self.options.status_interval();
+        let Some(transfer) = &mut self.transfer else { return };
+        (transfer.pieces, transfer.next, transfer.handed) = (None, 0, 0);
+        transfer.arrived.clear();
+        transfer.deadline = pause;
+    }
+
+    /// The messages came after all, while a state was on its way that the store has no use for any more.
+    pub(super) fn drop_needless_transfer(&mut self, out: &mut Out) {
+        let executed = self.executed;
+        let needless = |transfer: &mut Transfer| {
+            !transfer.repair && !transfer.is_complete() && transfer.sequence <= executed
+        };
+        if let Some(transfer) = self.transfer.take_if(needless) {
+            out.trace
+                .push(Event::Noted { what: "needs no state any more", index: Index(transfer.sequence.0) });
         }
     }
 

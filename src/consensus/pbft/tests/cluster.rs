@@ -32,6 +32,8 @@ pub(super) struct Cluster {
     blocked: BTreeSet<(u64, u64)>,
     /// Kinds of messages that get lost.
     lost: BTreeSet<&'static str>,
+    /// Kinds of messages that get lost on their way to one replica.
+    lost_to: BTreeSet<(&'static str, u64)>,
     /// What the client was answered, by whom.
     pub(super) replies: BTreeMap<RequestId, BTreeMap<u64, Bytes>>,
     /// What was executed anywhere.
@@ -152,6 +154,7 @@ impl Cluster {
             network: VecDeque::new(),
             blocked: BTreeSet::new(),
             lost: BTreeSet::new(),
+            lost_to: BTreeSet::new(),
             replies: BTreeMap::new(),
             order: BTreeMap::new(),
             states: BTreeMap::new(),
@@ -438,6 +441,7 @@ impl Cluster {
         }
         let Envelope { from, to, message } = envelope;
         let gone = self.blocked.contains(&(from, to)) || self.lost.contains(message.kind());
+        let gone = gone || self.lost_to.contains(&(message.kind(), to));
         self.delivered += 1;
         let Some(node) = self.nodes.get(&to).filter(|node| node.pbft.is_some() && !gone) else { return };
         let message =
@@ -470,7 +474,11 @@ impl Cluster {
             while let Some(envelope) = self.network.pop_front() {
                 self.deliver(envelope);
                 budget -= 1;
-                assert!(budget > 0, "the replicas talk without end");
+                if budget == 0 {
+                    let about = |envelope: &Envelope| (envelope.from, envelope.to, envelope.message.clone());
+                    let talk: Vec<_> = self.network.iter().take(6).map(about).collect();
+                    panic!("the replicas talk without end: {talk:?}");
+                }
             }
             // What a replica wants to do at once, as handing out more after a checkpoint.
             let due: Vec<u64> = self.ids().into_iter().filter(|id| self.is_due(*id)).collect();
@@ -546,9 +554,20 @@ impl Cluster {
         self.lost.insert(kind);
     }
 
+    /// Messages of this kind do not reach `id` from now on.
+    pub(super) fn block_kind(&mut self, kind: &'static str, id: u64) {
+        self.lost_to.insert((kind, id));
+    }
+
+    /// They do again, to whomever.
+    pub(super) fn unblock_kind(&mut self, kind: &'static str) {
+        self.lost_to.retain(|(lost, _)| *lost != kind);
+    }
+
     pub(super) fn heal(&mut self) {
         self.blocked.clear();
         self.lost.clear();
+        self.lost_to.clear();
     }
 
     pub(super) fn storage(&mut self, id: u64, pressure: Pressure) {
@@ -650,6 +669,24 @@ impl Cluster {
     /// Messages of this kind wait for [`deliver_held`](Self::deliver_held).
     pub(super) fn hold(&mut self, kind: &'static str) {
         self.held_kind = Some(kind);
+    }
+
+    /// Delivers what was held back, but what goes to `id` gets lost.
+    pub(super) fn deliver_held_but(&mut self, id: u64) {
+        let kind = self.held_kind.take();
+        for envelope in std::mem::take(&mut self.parked) {
+            if envelope.to != id {
+                self.deliver(envelope);
+            }
+        }
+        self.held_kind = kind;
+        self.settle();
+    }
+
+    /// Nothing is held back any more.
+    pub(super) fn stop_holding(&mut self) {
+        self.held_kind = None;
+        self.parked.clear();
     }
 
     /// Delivers what was held back, the last one first.

@@ -69,6 +69,34 @@ fn who_was_left_behind_fetches_the_state() {
 }
 
 #[test]
+fn who_took_over_a_state_answers_as_the_others_do() {
+    let mut cluster = left_behind();
+    cluster.wait_executed(&["x"; 14]);
+    cluster.replies.clear();
+    for counter in 1..=14 {
+        let request = cluster.sign(counter, "x");
+        cluster.send_to_all(&request);
+        cluster.settle();
+        assert_eq!(cluster.answered(counter), 4, "the same from all");
+    }
+}
+
+#[test]
+fn a_flood_of_questions_costs_no_more_than_a_few_answers() {
+    use crate::consensus::pbft::{Batch, FetchBatch};
+    let mut cluster = Cluster::new(4);
+    let request = cluster.sign(1, "x");
+    let digest = Batch(vec![request.clone()]).digest();
+    fill(&mut cluster, 1..=1);
+    for _ in 0..1000 {
+        let fetch = FetchBatch { sequence: super::cluster::sequence(1), digest };
+        cluster.inject(2, 1, Message::FetchBatch(fetch));
+    }
+    let answers = cluster.network.iter().filter(|envelope| matches!(envelope.message, Message::Batch { .. }));
+    assert_eq!(answers.count(), 128);
+}
+
+#[test]
 fn a_source_that_lies_is_found_out() {
     for liar in 1..=3 {
         let mut cluster = left_behind();
@@ -130,6 +158,25 @@ fn nobody_talks_without_end_about_a_state_that_all_have_forgotten() {
 }
 
 #[test]
+fn messages_that_come_while_a_state_is_fetched_make_it_needless() {
+    let mut cluster = Cluster::new(4);
+    fill(&mut cluster, 1..=3);
+    let request = cluster.sign(4, "x");
+    cluster.send(1, &request);
+    cluster.block_kind("Commit", 4);
+    cluster.hold("State");
+    cluster.settle();
+    cluster.wait_until("the transfer", |cluster| cluster.node(4).traced("fetches a state"));
+    // The COMMITs come, and its own checkpoint is saved, before the first piece.
+    cluster.unblock_kind("Commit");
+    cluster.wait_until("execution", |cluster| cluster.applied(4) == 4);
+    cluster.deliver_held();
+    cluster.advance(500);
+    cluster.wait_executed(&["x"; 4]);
+    assert!(cluster.status(4).why.is_empty(), "{:?}", cluster.status(4).why);
+}
+
+#[test]
 fn a_transfer_survives_a_crash_in_the_middle() {
     for millis in [0, 100, 250, 300, 400] {
         let mut cluster = left_behind();
@@ -155,4 +202,19 @@ fn one_that_returns_after_a_view_change_finds_the_view_and_the_state() {
     });
     cluster.heal();
     cluster.wait_until("the old primary", |cluster| cluster.executed(1).len() == 10 && cluster.is_active(1));
+}
+
+#[test]
+fn who_knows_what_is_committed_but_lacks_a_batch_that_all_have_forgotten_takes_the_state() {
+    let mut cluster = Cluster::new(4);
+    // Replica 4 hears all votes, and never what they are about.
+    for kind in ["PrePrepare", "Batch", "Stable", "Checkpoint"] {
+        cluster.block_kind(kind, 4);
+    }
+    fill(&mut cluster, 1..=8);
+    cluster.unblock_kind("Checkpoint");
+    fill(&mut cluster, 9..=14);
+    assert_eq!((cluster.applied(4), cluster.applied(1)), (0, 14));
+    cluster.heal();
+    cluster.wait_executed(&["x"; 14]);
 }

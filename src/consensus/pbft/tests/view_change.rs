@@ -142,6 +142,47 @@ fn a_view_change_that_is_replayed_moves_nobody_back() {
 }
 
 #[test]
+fn a_new_view_that_leaves_out_what_prepared_is_refused() {
+    let cluster = Cluster::new(4);
+    let digest = crate::consensus::Digest([7; 32]);
+    let at_one = cluster.cast.prepared(view(0), sequence(1), digest);
+    let changes = [2, 3, 4].map(|id| {
+        let certificates = if id == 3 { vec![at_one.clone()] } else { Vec::new() };
+        cluster.cast.view_change(id, view(1), Stable::default(), certificates)
+    });
+    let right = cluster.cast.new_view(view(1), changes.to_vec());
+    assert_eq!(cluster.refusal(3, 2, Message::NewView(right.clone())), None);
+    let null = Batch::default().digest();
+    for wrong in [vec![], vec![cluster.cast.pre_prepare(view(1), sequence(1), null)]] {
+        let mut body = right.body.clone();
+        body.pre_prepares = wrong;
+        let signed = cluster.cast.signer(2).sign(body);
+        let why = cluster.refusal(3, 2, Message::NewView(signed));
+        assert!(why.is_some_and(|why| why.contains("O is not what follows")), "{why:?}");
+    }
+}
+
+#[test]
+fn a_primary_whose_window_moved_first_causes_no_view_change() {
+    let mut cluster = Cluster::new(4);
+    // Replica 4 hears no CHECKPOINT for a while, so its window stays behind the primary's.
+    cluster.hold("Checkpoint");
+    for counter in 1..=4 {
+        cluster.put(counter, "x");
+    }
+    cluster.deliver_held_but(4);
+    for counter in 5..=12 {
+        cluster.put(counter, "x");
+        cluster.deliver_held_but(4);
+    }
+    assert_eq!((cluster.detail(1, "low_water_mark"), cluster.detail(4, "low_water_mark")), (12, 0));
+    assert_eq!(cluster.applied(4), 8, "9 and more are above its window");
+    cluster.stop_holding();
+    cluster.wait_executed(&["x"; 12]);
+    assert!((1..=4).all(|id| cluster.view(id) == 0 && cluster.is_active(id)));
+}
+
+#[test]
 fn a_new_view_that_was_lost_is_sent_again() {
     let mut cluster = Cluster::new(4);
     cluster.crash(1);

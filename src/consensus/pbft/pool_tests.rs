@@ -1,0 +1,78 @@
+use super::*;
+use crate::consensus::pbft::testing::{CLIENT, Cast};
+
+fn id(counter: u64) -> RequestId {
+    RequestId { origin: NodeId(CLIENT), incarnation: 1, counter }
+}
+
+/// A pool that knows that the client's command 1 was executed.
+fn pool() -> (Pool, Cast) {
+    let mut pool = Pool::default();
+    pool.on_executed(id(1));
+    (pool, Cast::new(4))
+}
+
+#[test]
+fn what_comes_after_all_that_was_executed_waits_at_once() {
+    let (mut pool, cast) = pool();
+    let options = Options::default();
+    assert_eq!(pool.admit(cast.request([2, 3]), Time::ZERO, &options), Admission::Waits);
+    assert_eq!(pool.next_batch(&options).commands(), 2);
+    pool.on_executed(id(2));
+    assert_eq!(pool.len(), 1, "command 3 is open");
+    pool.on_executed(id(3));
+    assert!(pool.is_empty() && pool.next_batch(&options).is_null());
+    assert_eq!((pool.bytes, pool.by_id.len(), pool.clients.len()), (0, 0, 0));
+}
+
+#[test]
+fn what_may_have_been_executed_is_asked_for_first() {
+    let (mut pool, cast) = pool();
+    let options = Options::default();
+    let admitted = pool.admit(cast.request([1, 2]), Time::ZERO, &options);
+    assert_eq!(admitted, Admission::Ask(vec![id(1), id(2)]));
+    assert!(pool.next_batch(&options).is_null() && pool.oldest().is_none(), "nobody waits for it yet");
+    assert!(pool.on_recalled(id(1), Some(&None), Time::ZERO).is_empty());
+    let settled = pool.on_recalled(id(2), None, Time::ZERO);
+    assert_eq!(settled.len(), 1);
+    assert!(settled[0].waits);
+    assert_eq!(settled[0].results, Results::from([(1, None)]));
+    assert_eq!(pool.next_batch(&options).commands(), 2);
+}
+
+#[test]
+fn what_a_slot_holds_is_not_proposed_again_before_the_next_view() {
+    let (mut pool, cast) = pool();
+    let options = Options::default();
+    pool.admit(cast.request([2]), Time::ZERO, &options);
+    let batch = pool.next_batch(&options);
+    pool.note_ordered(&batch, Sequence(1));
+    assert!(pool.next_batch(&options).is_null());
+    assert_eq!(pool.oldest(), Some(Time::ZERO), "it is timed all the same");
+    let later = Time::from_origin(Duration::from_secs(1));
+    pool.restart(later);
+    assert_eq!((pool.next_batch(&options), pool.oldest()), (batch, Some(later)));
+}
+
+#[test]
+fn there_is_room_for_so_many_and_no_more() {
+    let (mut pool, cast) = pool();
+    let options = Options { max_pending_requests: 3, max_client_requests: 2, ..Options::default() };
+    assert_eq!(pool.admit(cast.request([2]), Time::ZERO, &options), Admission::Waits);
+    assert_eq!(pool.admit(cast.request([3]), Time::ZERO, &options), Admission::Waits);
+    let refused = pool.admit(cast.request([4]), Time::ZERO, &options);
+    assert!(matches!(refused, Admission::Refused(why) if why.contains("of this client")));
+    let options = Options { max_pending_bytes: 1, max_client_requests: 9, ..options };
+    let refused = pool.admit(cast.request([4]), Time::ZERO, &options);
+    assert!(matches!(refused, Admission::Refused(why) if why.contains("are kept")));
+    assert_eq!(pool.admit(cast.request([2]), Time::ZERO, &options), Admission::Waits, "it waits already");
+}
+
+#[test]
+fn of_a_client_so_many_lives_are_remembered() {
+    let mut pool = Pool::default();
+    for incarnation in 1..=1000 {
+        pool.on_executed(RequestId { origin: NodeId(CLIENT), incarnation, counter: u64::MAX });
+    }
+    assert_eq!(pool.executed[&NodeId(CLIENT)].len(), MAX_LIVES);
+}
