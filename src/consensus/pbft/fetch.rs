@@ -75,12 +75,11 @@ impl Replica {
             return out.trace.push(Event::Ignored { from, kind: "FetchBatch", why });
         }
         let batch = self.slots.get(&sequence).and_then(|slot| slot.batch(&digest));
-        match batch {
-            Some(batch) => self.send(from, Message::Batch { sequence, batch: batch.clone() }, Lsn::ZERO, out),
-            None => {
-                let why = "that batch is not here";
-                out.trace.push(Event::Ignored { from, kind: "FetchBatch", why });
-            }
+        if let Some(batch) = batch {
+            self.send(from, Message::Batch { sequence, batch: batch.clone() }, Lsn::ZERO, out);
+        } else {
+            let why = "that batch is not here";
+            out.trace.push(Event::Ignored { from, kind: "FetchBatch", why });
         }
     }
 

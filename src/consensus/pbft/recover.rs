@@ -174,8 +174,12 @@ impl Replica {
             .collect();
         for (sequence, prepare, commit) in said {
             let Some(slot) = self.slots.get_mut(&sequence) else { continue };
-            prepare.iter().for_each(|prepare| slot.keep_prepare(prepare));
-            commit.iter().for_each(|commit| slot.keep_commit(commit));
+            if let Some(prepare) = prepare {
+                slot.keep_prepare(&prepare);
+            }
+            if let Some(commit) = commit {
+                slot.keep_commit(&commit);
+            }
             slot.keep_null_batch();
         }
     }

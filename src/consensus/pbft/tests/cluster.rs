@@ -18,7 +18,7 @@ use crate::consensus::{
     SnapshotMeta, SnapshotPiece, Status, Time, WallTime,
 };
 
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How many pieces every state has here.
 pub(super) const PIECES: u32 = 6;
@@ -352,14 +352,14 @@ impl Cluster {
         if next < meta.pieces {
             return self.handle(id, Input::Install(InstallProgress::Stored { index, next }));
         }
-        let state = self.states[&meta.digest].clone();
+        let received = self.states[&meta.digest].clone();
         assert_eq!(meta.pieces, PIECES, "all pieces are there");
         let node = self.node_mut(id);
-        if repair || state.applied > node.store.applied {
-            node.store = state.clone();
+        if repair || received.applied > node.store.applied {
+            node.store = received.clone();
             node.kept.clear();
         }
-        node.saved = Some((meta.clone(), state));
+        node.saved = Some((meta.clone(), received));
         self.handle(id, Input::Install(InstallProgress::Done(meta)));
     }
 
@@ -485,7 +485,9 @@ impl Cluster {
             if due.is_empty() {
                 return;
             }
-            due.into_iter().for_each(|id| self.handle(id, Input::Timeout));
+            for id in due {
+                self.handle(id, Input::Timeout);
+            }
             budget -= 1;
             assert!(budget > 0, "the replicas never rest");
         }

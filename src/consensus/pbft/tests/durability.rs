@@ -15,7 +15,8 @@ fn no_word_leaves_and_none_counts_before_it_is_durable() {
     cluster.sync(1);
     cluster.settle();
     assert!(cluster.node(2).held_kinds().contains("Prepare"));
-    [2, 3].into_iter().for_each(|id| cluster.sync(id));
+    cluster.sync(2);
+    cluster.sync(3);
     cluster.settle();
     assert!(!cluster.node(4).held_kinds().contains("Commit"), "its own PRE-PREPARE is not durable");
     assert!(cluster.node(2).held_kinds().contains("Commit"), "its certificate is not");
@@ -55,7 +56,8 @@ fn a_view_change_and_a_new_view_leave_after_they_are_durable() {
         !cluster.is_active(2) && !cluster.is_active(3) && !cluster.is_active(4)
     });
     assert!((2..=4).all(|id| cluster.node(id).held_kinds().contains("ViewChange")));
-    [3, 4].into_iter().for_each(|id| cluster.sync(id));
+    cluster.sync(3);
+    cluster.sync(4);
     cluster.settle();
     assert!(!cluster.is_active(2), "its own VIEW-CHANGE is the third, and not durable");
     cluster.sync(2);

@@ -1,6 +1,7 @@
 //! From one view to the next (OSDI'99 §4.4, TOCS §4.5).
 
 use super::cluster::{Cluster, sequence, view};
+use crate::consensus::pbft::slot::Slot;
 use crate::consensus::pbft::{Batch, Message, Record, Stable};
 
 #[test]
@@ -88,7 +89,9 @@ fn f_plus_one_replicas_take_the_others_along_to_the_smallest_of_their_views() {
     for (replica, to) in [(3, 5), (4, 7)] {
         assert!((1..=2).all(|id| cluster.view(id) == 0), "one alone moves nobody");
         let said = cluster.cast.view_change(replica, view(to), Stable::default(), Vec::new());
-        [1, 2].into_iter().for_each(|id| cluster.inject(replica, id, Message::ViewChange(said.clone())));
+        for id in 1..=2 {
+            cluster.inject(replica, id, Message::ViewChange(said.clone()));
+        }
     }
     assert!((1..=2).all(|id| cluster.view(id) == 5 && !cluster.is_active(id)));
 }
@@ -329,6 +332,6 @@ fn a_liar_cannot_fill_memory_with_proposals_of_views_to_come() {
         let pre_prepare = cluster.cast.pre_prepare(view(2), sequence(1), batch.digest());
         cluster.inject(3, 2, Message::PrePrepare { pre_prepare, batch });
     }
-    let kept: usize = cluster.replica(2).slots.values().map(|slot| slot.batches_kept()).sum();
+    let kept: usize = cluster.replica(2).slots.values().map(Slot::batches_kept).sum();
     assert!(kept <= 2, "{kept} are kept");
 }
