@@ -1,5 +1,6 @@
 //! PBFT: Castro and Liskov, "Practical Byzantine Fault Tolerance" (OSDI'99) and "Practical Byzantine Fault Tolerance
-//! and Proactive Recovery" (TOCS 2002), in the form with public-key signatures, with their names.
+//! and Proactive Recovery" (TOCS 2002), in the form with public-key signatures, with their names. `docs/pbft.md` tells the
+//! same to readers and shows it on a running cluster.
 //!
 //! # The idea
 //!
@@ -17,22 +18,38 @@
 //! | new view | it begins with all that can have been committed before | VIEW-CHANGEs of Q replicas |
 //! | answered | an honest replica executed the request and got this answer | REPLYs of f + 1 replicas |
 //!
+//! f + 1 VIEW-CHANGEs for later views also make a replica join the change: one of them is honest.
+//!
+//! # The files
+//!
 //! | what | where | source |
 //! |---|---|---|
-//! | the normal case | `normal`, `slot` | TOCS §4.3 |
-//! | requests, replies, patience with the primary | `requests`, `pool`, `client` | TOCS §4.2, §4.5 |
+//! | the state of a replica, and where each input goes; what `status` shows | `replica`, `status` | TOCS §4.1 |
+//! | the normal case; what is known of one number | `normal`, `slot` | TOCS §4.3 |
+//! | requests, replies, patience with the primary | `requests`, `pool` | TOCS §4.2, §4.5 |
+//! | the client's side, of programs and of a node's own callers | `client` | TOCS §4.2 |
 //! | checkpoints, the window, wrong states | `checkpoint` | TOCS §4.4 |
 //! | from one view to the next | `view_change`, `new_view` | OSDI'99 §4.4, TOCS §4.5 |
-//! | what was lost is sent again | `retransmit`, `fetch` | TOCS §5.2 |
+//! | what was lost is sent again; batches by digest | `retransmit`, `fetch` | TOCS §5.2 |
 //! | state transfer | `transfer` | TOCS §4.6 |
-//! | after a crash | `recover`, `record`, `disk` | TOCS §4.1 |
-//! | signatures, certificates, the check of what arrives | `signing`, `certificate`, `check`, `quorum` | TOCS §4.1 |
-//! | liars, for laboratories | `adversary` | |
+//! | what is written, and the replica after a crash | `record`, `disk`, `recover` | TOCS §4.1 |
+//! | thresholds and certificates | `quorum`, `certificate` | TOCS §4.1 |
+//! | what is signed, and the check of all that arrives | `signing`, `verified`, `check` | TOCS §4.1 |
+//! | messages, their canonical bytes, and how they travel | `message`, `codec`, `wire` | OSDI'99 §4 |
+//! | settings | `options` | |
+//! | liars, for laboratories, around the honest replica | `pbft`, `adversary` | TOCS §2 |
+//! | the simulator's watch over the invariants | `simulated` | |
 //!
 //! # Invariants
 //!
-//! Between replicas (the simulator and the tests watch them): no two honest ones execute different batches under one
-//! number; nothing is executed that no client signed; nothing twice. Of one honest replica alone:
+//! Between honest replicas, with at most f liars; the simulator and the tests watch them (`simulated` has their names):
+//!
+//! - A. No two execute different batches under one number.
+//! - B. Nothing is executed that no client signed, and nothing twice.
+//! - C. No two certificates of one view and number are for different batches.
+//! - D. What prepared at Q replicas is in every later view's VIEW-CHANGEs, and so in its NEW-VIEW.
+//!
+//! Of one honest replica alone:
 //!
 //! 1. What it says is durable before it leaves, and before it counts here: the PRE-PREPARE with its batch before the
 //!    PREPARE, the certificate before the COMMIT, everything up to a checkpoint before its CHECKPOINT, VIEW-CHANGE and
@@ -50,33 +67,54 @@
 //!
 //! # Deviations from the papers
 //!
+//! Order and votes:
+//!
 //! - A slot is committed here when Q replicas said COMMIT for one digest in one view, whether or not it prepared here, and
 //!   whatever view this replica is in: f + 1 honest ones hold the certificate. So who left a view alone, or was told lies
 //!   by the primary, executes what the others do. A digest's batch is fetched from anybody.
+//! - Certificates have exactly Q signatures, or Q - 1 PREPAREs, in ascending order of replicas: one more would prove nothing
+//!   more, and a bound on the size of messages follows.
+//! - A batch belongs to no view: replicas may learn in different ones that it is committed, so the contract's epoch of
+//!   a slot is always zero.
+//! - Slots are kept until the *next* checkpoint is stable, for those who are a little behind.
+//!
+//! Views:
+//!
 //! - The timer of a view change runs from when Q replicas want its view *or a later one*: those for the same view alone
 //!   could be waited for without end by replicas that lost each other's messages.
 //! - A replica is patient with the primary as long as it cannot judge: while it hears no quorum, and while it is being brought
 //!   up to date. One that was stopped or cut off does not leave the view for that.
 //! - Requests are timed one by one, each from when this replica began to wait for it (TOCS has one timer): service to some
-//!   does not excuse neglect of others.
-//! - A request carries several commands, each with an id under which it is executed once; the store knows which ones
-//!   were. Clients have many requests outstanding.
-//! - Slots are kept until the *next* checkpoint is stable, for those who are a little behind.
+//!   does not excuse neglect of others. Like the view change's, this timer doubles with each view change that brought no
+//!   execution.
 //! - NEW-VIEW carries whole VIEW-CHANGEs, so it proves itself, and takes anybody along who is in an earlier view.
-//! - STATUS names four numbers and no messages: it is answered with what its sender lacks by the look of them, and with
-//!   slots only if it does not get on by itself.
+//!
+//! Requests and answers:
+//!
+//! - A request carries several commands, each with an id under which it is executed once; the store knows which ones
+//!   were, and what it answered. Clients have many requests outstanding.
+//! - Reads are ordered like writes, so they need the quorum that writes need and no larger one.
+//! - Replies are compared command by command, without the view and the replica that they name.
+//!
+//! What is lost and what is kept:
+//!
+//! - STATUS names four numbers and no messages. It is sent at regular intervals, so it is the heartbeat, too, by which a
+//!   replica knows whom it hears. It is answered with what its sender lacks by the look of it, and with slots only if that
+//!   one does not get on by itself.
+//! - States at checkpoints are kept in memory, and saved to disk only when enough was written since the last. Until then
+//!   executed batches stay in the log, from which a replica that starts again executes them anew.
 //! - States are transferred whole, by pieces, each checked by itself against the manifest whose digest the certificate
 //!   names, not by descending into partitions.
-//! - A batch belongs to no view: replicas may learn in different ones that it is committed, so the contract's epoch of
-//!   a slot says nothing.
 //!
 //! # Left out
 //!
-//! - Tentative execution, read-only requests, digest replies and MACs (TOCS §5.1, §4): reads are ordered, and a Byzantine
-//!   primary cannot hold them up by splitting a larger quorum.
-//! - Proactive recovery (TOCS §4.6) and changes of membership.
+//! - MACs, digest replies, tentative execution and the read-only optimisation (TOCS §4, §5.1): a Byzantine primary could hold
+//!   up the larger quorums that the last two need.
+//! - Proactive recovery, and changes of membership or keys. A replica whose log was lost is not brought back under its id.
+//! - Evidence: contradictions of a liar are not counted, and are traced at most. They are not yet kept as proof.
 //! - Help for a single honest replica that left the view alone (after a loss of messages that only it saw): it executes
 //!   what the others do, but votes again only in the next view. To follow it at once, f liars would have to be followed.
+//! - A primary that is faulty and not missed: without a request that waits nobody leaves a view.
 //! - A demand on a slow primary's throughput (Aardvark, Prime): one that stays just below the timers is not replaced.
 
 mod adversary;
