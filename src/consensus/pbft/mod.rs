@@ -47,7 +47,7 @@
 //! - A. No two execute different batches under one number.
 //! - B. Nothing is executed that no client signed, and nothing twice.
 //! - C. No two certificates of one view and number are for different batches.
-//! - D. What prepared at Q replicas is in every later view's VIEW-CHANGEs, and so in its NEW-VIEW.
+//! - D. What prepared at Q replicas is told by any Q VIEW-CHANGEs for later views, and so kept by every NEW-VIEW.
 //!
 //! Of one honest replica alone:
 //!
