@@ -50,6 +50,9 @@ pub struct Entry {
 /// Makes a client that counts votes. Must be called within a tokio runtime.
 pub type Connect = fn(&VoterConfig, client::Options) -> Result<Client, client::Error>;
 
+/// Refuses liars that there cannot be, of so many nodes if that is said.
+pub type CheckLiars = fn(&[(NodeId, String)], Option<usize>) -> Result<(), String>;
+
 /// How a protocol is simulated.
 #[derive(Clone, Copy, Debug)]
 pub struct Simulation {
@@ -58,7 +61,7 @@ pub struct Simulation {
     /// Runs many.
     pub sweep: fn(&Sweep, &(dyn Fn(u64) + Sync)) -> Outcome,
     /// Refuses liars that there cannot be: see [`sim::check_liars`]. The number is that of the nodes, if it is said.
-    pub check_liars: fn(&[(NodeId, String)], Option<usize>) -> Result<(), String>,
+    pub check_liars: CheckLiars,
     /// Finds the faults that a failure takes.
     pub shrink: fn(&RunOptions, &Report) -> Shrunk,
 }

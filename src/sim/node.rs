@@ -113,6 +113,7 @@ pub(super) struct Blow {
 }
 
 /// A node of the simulated cluster.
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of the node, and all combine")]
 pub(super) struct Node<P: Simulated> {
     pub(super) id: NodeId,
     pub(super) name: String,

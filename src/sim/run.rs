@@ -83,7 +83,10 @@ impl RunOptions {
         let nodes = self.nodes.map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
         let malicious = self.malicious.as_ref().map_or_else(String::new, |liars| match liars.as_slice() {
             [] => " --malicious none".to_owned(),
-            liars => liars.iter().map(|(id, behaviour)| format!(" --malicious {id}={behaviour}")).collect(),
+            liars => {
+                let one = |(id, behaviour): &(NodeId, String)| format!(" --malicious {id}={behaviour}");
+                liars.iter().map(one).collect::<Vec<_>>().concat()
+            }
         });
         let signatures = match self.signatures {
             Scheme::Tag => "",

@@ -14,7 +14,7 @@ use bytes::{Buf, BufMut};
 use prost::Message as _;
 
 use super::message::Message;
-use super::pbft::Pbft;
+use super::protocol::Pbft;
 use crate::transport::{Lane, Malformed, Wire};
 
 /// The messages of `protos/pbft.proto`.

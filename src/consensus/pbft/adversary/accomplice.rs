@@ -24,7 +24,7 @@ impl Lie for Accomplice {
         let Outgoing { to, message, after } = outgoing;
         let message = match Vote::of(&message).filter(|vote| vote.replica == me.id()) {
             Some(vote) => self.believed_by(to, (vote.sequence, vote.view)).map_or_else(
-                || (vote.view.is_none() || self.leads(me, vote.view)).then(|| message.clone()),
+                || (vote.view.is_none() || leads(me, vote.view)).then(|| message.clone()),
                 |digest| me.vote_for(&message, digest),
             ),
             None => Some(message),
@@ -69,9 +69,9 @@ impl Accomplice {
     fn believed_by(&self, replica: NodeId, about: (Sequence, Option<View>)) -> Option<Digest> {
         self.believed.get(&about)?.get(&replica).copied()
     }
+}
 
-    /// As primary it need not wait: its proposal is what everybody was told.
-    fn leads(&self, me: &Liar, view: Option<View>) -> bool {
-        view.is_some_and(|view| me.is_primary(view))
-    }
+/// As primary it need not wait: its proposal is what everybody was told.
+fn leads(me: &Liar, view: Option<View>) -> bool {
+    view.is_some_and(|view| me.is_primary(view))
 }

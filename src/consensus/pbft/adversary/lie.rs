@@ -66,7 +66,9 @@ impl Liar {
     /// restart.
     pub(super) fn choose(&self, bound: u64, about: &[u64]) -> u64 {
         let mut hash = Sha256::new().chain_update(self.seed.to_le_bytes());
-        about.iter().for_each(|word| hash.update(word.to_le_bytes()));
+        for word in about {
+            hash.update(word.to_le_bytes());
+        }
         let digest: [u8; 32] = hash.finalize().into();
         let word = digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         word % bound

@@ -32,7 +32,7 @@ use self::votes::{Views, Votes};
 use super::check::Checker;
 use super::message::{Message, Reply, Request, Signed, View};
 use super::options::Options;
-use super::pbft::Pbft;
+use super::protocol::Pbft;
 use super::quorum::Quorum;
 use super::signing::Signer;
 use crate::consensus::{

@@ -183,7 +183,7 @@ impl Certificates {
     }
 
     /// A VIEW-CHANGE of an honest replica tells of everything that prepared there, or of something newer.
-    pub(super) fn tells_all(&self, node: NodeId, said: &ViewChange, promises: &Promises) -> Checked {
+    pub(super) fn tells_all(node: NodeId, said: &ViewChange, promises: &Promises) -> Checked {
         let stable = said.stable.sequence();
         let told: BTreeMap<Sequence, View> =
             said.prepared.iter().map(|prepared| (prepared.sequence(), prepared.view())).collect();

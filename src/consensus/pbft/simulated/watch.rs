@@ -34,7 +34,7 @@ impl PbftWatch {
                 self.certificates.committed(node, *sequence, *digest)
             }
             Record::Stable(stable) => self.certificates.stable(node, stable, &self.promises),
-            Record::ViewChange(signed) => self.certificates.tells_all(node, &signed.body, &self.promises),
+            Record::ViewChange(signed) => Certificates::tells_all(node, &signed.body, &self.promises),
             Record::NewView(signed) => {
                 self.entered.insert(signed.body.view);
                 self.certificates.new_view(node, &signed.body, &self.promises)
