@@ -49,6 +49,10 @@ use crate::registry::Entry;
 /// How long a story waits for any one thing.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How many nodes a scenario's cluster may have: more than that, with their clients, are more than a small machine
+/// carries, and then nothing but the machine is tested.
+pub const MAX_NODES: u64 = 5;
+
 /// What a story returns: what was expected and did not come.
 pub type Told = Result<(), Failure>;
 
@@ -63,7 +67,7 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it shows, in a sentence.
     pub shows: &'static str,
-    /// How many faults its cluster tolerates.
+    /// How many faults its cluster tolerates; fewer where that takes more than [`MAX_NODES`].
     pub faults: u64,
     /// How many nodes the cluster has beyond those that this takes.
     pub spare_nodes: u64,
@@ -82,9 +86,15 @@ impl Scenario {
         format!("{}/{}", self.suite, self.name)
     }
 
+    /// How many faults its cluster tolerates with a protocol.
+    pub fn faults(&self, protocol: &Entry) -> u64 {
+        let fits = |faults: &u64| protocol.nodes_for(*faults) + self.spare_nodes <= MAX_NODES;
+        (1..=self.faults).rev().find(fits).unwrap_or(1)
+    }
+
     /// How many nodes it takes with a protocol.
     pub fn nodes(&self, protocol: &Entry) -> u64 {
-        protocol.nodes_for(self.faults) + self.spare_nodes
+        protocol.nodes_for(self.faults(protocol)) + self.spare_nodes
     }
 
     /// Whether the protocol has all that the story needs.

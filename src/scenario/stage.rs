@@ -45,6 +45,7 @@ impl Stage {
     pub(super) async fn open(
         cluster: Cluster,
         scenario: &Scenario,
+        faults: u64,
         journal: Arc<Journal>,
         seed: u64,
         tell: Box<dyn Fn(&str) + Send>,
@@ -54,7 +55,7 @@ impl Stage {
         let address = |node: crate::cluster::NodeInfo| Address { id: node.id, address: node.address };
         let nodes: Vec<Address> = info.nodes.into_iter().map(address).collect();
         let door = Door::to_local(cluster.dir()).map_err(|error| whole(error.to_string()))?;
-        let (faults, liars) = (scenario.faults, scenario.liars());
+        let liars = scenario.liars();
         let honest: Vec<Address> = nodes.iter().filter(|node| !liars.contains(&node.id)).cloned().collect();
         let load =
             Load::start(&journal, &door, &honest, seed).await.map_err(|error| whole(error.to_string()))?;

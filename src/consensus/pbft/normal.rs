@@ -247,7 +247,7 @@ impl Replica {
             }
             self.executed = sequence;
             if self.active && !batch.is_null() && self.slots[&sequence].accepted_in(self.view).is_some() {
-                self.view_changes.made_progress();
+                self.view_changes.made_progress(self.now, self.pool.oldest(), &self.options);
             }
             self.pool.forget_ordered(&batch, sequence);
             out.committed.push(committed(sequence, &batch));

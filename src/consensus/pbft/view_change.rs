@@ -17,6 +17,9 @@ use crate::consensus::{Event, Lsn, NodeId, Time};
 /// VIEW-CHANGEs that are kept of one replica: of its latest views.
 const KEPT_OF_EACH: usize = 3;
 
+/// For how many request timers a view must last to count as a good one.
+const LASTING: u32 = 4;
+
 /// VIEW-CHANGEs, and the timer of the view change.
 #[derive(Debug, Default)]
 pub(super) struct ViewChanges {
@@ -28,13 +31,15 @@ pub(super) struct ViewChanges {
     deadline: Option<Time>,
     /// How many view changes began since a request was executed in a new view: each doubles the timers.
     fruitless: u32,
+    /// When this view was installed; none for the view of a start.
+    installed: Option<Time>,
 }
 
 impl ViewChanges {
     /// The VIEW-CHANGE that this replica sent in an earlier life, and was waiting with.
     pub(super) fn recover(own: Signed<ViewChange>, lsn: Lsn) -> Self {
         let of = BTreeMap::from([(own.body.replica, BTreeMap::from([(own.body.view, own.clone())]))]);
-        Self { of, own: Some((own, lsn)), deadline: None, fruitless: 1 }
+        Self { of, own: Some((own, lsn)), deadline: None, fruitless: 1, installed: None }
     }
 
     /// This replica's own VIEW-CHANGE.
@@ -52,9 +57,16 @@ impl ViewChanges {
         self.deadline
     }
 
-    /// A request was executed in the view that is installed: its primary is worth waiting for as long as any.
-    pub(super) fn made_progress(&mut self) {
-        self.fruitless = 0;
+    /// A request was executed in the view that is installed. The timers go back to their shortest when that shows that
+    /// they are long enough: nothing waits any more, or the view has lasted for a while and nothing has waited for long.
+    /// (The paper resets them at once. On a machine that is slower than they are, views would then follow each other
+    /// for ever, each with a little progress.)
+    pub(super) fn made_progress(&mut self, now: Time, oldest: Option<Time>, options: &Options) {
+        let timer = options.request_timer();
+        let lasted = self.installed.is_none_or(|installed| now.since(installed) >= timer * LASTING);
+        if oldest.is_none_or(|oldest| lasted && now.since(oldest) < timer) {
+            self.fruitless = 0;
+        }
     }
 
     /// How long a request may wait.
@@ -97,7 +109,8 @@ impl ViewChanges {
     }
 
     /// A view is installed: what was said of it and earlier ones is done with.
-    fn installed(&mut self, view: View) {
+    fn installed(&mut self, view: View, now: Time) {
+        self.installed = Some(now);
         self.own = None;
         self.deadline = None;
         for of in self.of.values_mut() {
@@ -235,7 +248,7 @@ impl Replica {
         let pre_prepares = body.pre_prepares.clone();
         self.view = body.view;
         self.active = true;
-        self.view_changes.installed(self.view);
+        self.view_changes.installed(self.view, self.now);
         self.new_view = Some((new_view, lsn));
         out.trace.push(Event::Became {
             role: self.role(),
