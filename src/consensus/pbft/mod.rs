@@ -85,8 +85,10 @@
 //! - A replica is patient with the primary as long as it cannot judge: while it hears no quorum, and while it is being
 //!   brought up to date. One that was stopped or cut off does not leave the view for that.
 //! - Requests are timed one by one, each from when this replica began to wait for it (TOCS has one timer): service to
-//!   some does not excuse neglect of others. Like the view change's, this timer doubles with each view change that
-//!   brought no execution.
+//!   some does not excuse neglect of others. This timer doubles from view to view as the view change's does.
+//! - The timers go back to their shortest only when an execution shows that they are long enough: nothing waits any more,
+//!   or the view has lasted for a while and nothing has waited for long. The papers reset them at once; on a machine that
+//!   is slower than they are, views would follow each other for ever, each with a little progress.
 //! - NEW-VIEW carries whole VIEW-CHANGEs, so it proves itself, and takes anybody along who is in an earlier view.
 //!
 //! Requests and answers:
