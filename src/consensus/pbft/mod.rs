@@ -1,13 +1,13 @@
 //! PBFT: Castro and Liskov, "Practical Byzantine Fault Tolerance" (OSDI'99) and "Practical Byzantine Fault Tolerance
-//! and Proactive Recovery" (TOCS 2002), in the form with public-key signatures, with their names. `docs/pbft.md` tells the
-//! same to readers and shows it on a running cluster.
+//! and Proactive Recovery" (TOCS 2002), in the form with public-key signatures, with their names. `docs/pbft.md` tells
+//! the same to readers and shows it on a running cluster.
 //!
 //! # The idea
 //!
 //! n replicas, of which f = (n - 1) / 3 may do anything at all, execute the same requests in the same order. Time is
-//! divided into *views*; in each one replica, the *primary*, gives requests sequence numbers, and the *backups* see to it
-//! that it gives each number once: any two *quorums* of Q = ⌈(n + f + 1) / 2⌉ replicas have an honest one in common. Who
-//! suspects the primary asks for the next view, and Q who do carry over all that may have been executed.
+//! divided into *views*; in each one replica, the *primary*, gives requests sequence numbers, and the *backups* see to
+//! it that it gives each number once: any two *quorums* of Q = ⌈(n + f + 1) / 2⌉ replicas have an honest one in common.
+//! Who suspects the primary asks for the next view, and Q who do carry over all that may have been executed.
 //!
 //! | phase | what it promises | what it takes |
 //! |---|---|---|
@@ -54,26 +54,26 @@
 //! 1. What it says is durable before it leaves, and before it counts here: the PRE-PREPARE with its batch before the
 //!    PREPARE, the certificate before the COMMIT, everything up to a checkpoint before its CHECKPOINT, VIEW-CHANGE and
 //!    NEW-VIEW themselves.
-//! 2. Over all its lives it says one thing about each place: a number in a view, a checkpoint, a change of view. What it
-//!    sends again is the same byte for byte, since signing is deterministic.
+//! 2. Over all its lives it says one thing about each place: a number in a view, a checkpoint, a change of view. What
+//!    it sends again is the same byte for byte, since signing is deterministic.
 //! 3. Its view never goes back, and it votes in a view only while that is installed.
 //! 4. The store is handed slots in order, without a gap; none while a state is about to replace the store's, and none
 //!    while the own state is known to be wrong.
 //! 5. It backs proposals above the last stable checkpoint h and up to h + L alone. Up to h everything is settled: who
 //!    voted there again could help to settle something else.
 //! 6. Of each sender it counts one vote in a slot, for the digest that the vote names.
-//! 7. All that it keeps is bounded: slots by the window, votes by the replicas, batches by what names them, requests by the
-//!    options, answers to others by the status interval.
+//! 7. All that it keeps is bounded: slots by the window, votes by the replicas, batches by what names them, requests by
+//!    the options, answers to others by the status interval.
 //!
 //! # Deviations from the papers
 //!
 //! Order and votes:
 //!
-//! - A slot is committed here when Q replicas said COMMIT for one digest in one view, whether or not it prepared here, and
-//!   whatever view this replica is in: f + 1 honest ones hold the certificate. So who left a view alone, or was told lies
-//!   by the primary, executes what the others do. A digest's batch is fetched from anybody.
-//! - Certificates have exactly Q signatures, or Q - 1 PREPAREs, in ascending order of replicas: one more would prove nothing
-//!   more, and a bound on the size of messages follows.
+//! - A slot is committed here when Q replicas said COMMIT for one digest in one view, whether or not it prepared here,
+//!   and whatever view this replica is in: f + 1 honest ones hold the certificate. So who left a view alone, or was
+//!   told lies by the primary, executes what the others do. A digest's batch is fetched from anybody.
+//! - Certificates have exactly Q signatures, or Q - 1 PREPAREs, in ascending order of replicas: one more would prove
+//!   nothing more, and a bound on the size of messages follows.
 //! - A batch belongs to no view: replicas may learn in different ones that it is committed, so the contract's epoch of
 //!   a slot is always zero.
 //! - Slots are kept until the *next* checkpoint is stable, for those who are a little behind.
@@ -82,11 +82,13 @@
 //!
 //! - The timer of a view change runs from when Q replicas want its view *or a later one*: those for the same view alone
 //!   could be waited for without end by replicas that lost each other's messages.
-//! - A replica is patient with the primary as long as it cannot judge: while it hears no quorum, and while it is being brought
-//!   up to date. One that was stopped or cut off does not leave the view for that.
-//! - Requests are timed one by one, each from when this replica began to wait for it (TOCS has one timer): service to some
-//!   does not excuse neglect of others. Like the view change's, this timer doubles with each view change that brought no
-//!   execution.
+//! - A replica is patient with the primary as long as it cannot judge: while it hears no quorum, and while it is being
+//!   brought up to date. One that was stopped or cut off does not leave the view for that.
+//! - Requests are timed one by one, each from when this replica began to wait for it (TOCS has one timer): service to
+//!   some does not excuse neglect of others. This timer doubles from view to view as the view change's does.
+//! - The timers go back to their shortest only when an execution shows that they are long enough: nothing waits any more,
+//!   or the view has lasted for a while and nothing has waited for long. The papers reset them at once; on a machine that
+//!   is slower than they are, views would follow each other for ever, each with a little progress.
 //! - NEW-VIEW carries whole VIEW-CHANGEs, so it proves itself, and takes anybody along who is in an earlier view.
 //!
 //! Requests and answers:
@@ -98,22 +100,24 @@
 //!
 //! What is lost and what is kept:
 //!
-//! - STATUS names four numbers and no messages. It is sent at regular intervals, so it is the heartbeat, too, by which a
-//!   replica knows whom it hears. It is answered with what its sender lacks by the look of it, and with slots only if that
-//!   one does not get on by itself.
-//! - States at checkpoints are kept in memory, and saved to disk only when enough was written since the last. Until then
-//!   executed batches stay in the log, from which a replica that starts again executes them anew.
+//! - STATUS names four numbers and no messages. It is sent at regular intervals, so it is the heartbeat, too, by which
+//!   a replica knows whom it hears. It is answered with what its sender lacks by the look of it, and with slots only if
+//!   that one does not get on by itself.
+//! - States at checkpoints are kept in memory, and saved to disk only when enough was written since the last. Until
+//!   then executed batches stay in the log, from which a replica that starts again executes them anew.
 //! - States are transferred whole, by pieces, each checked by itself against the manifest whose digest the certificate
 //!   names, not by descending into partitions.
 //!
 //! # Left out
 //!
-//! - MACs, digest replies, tentative execution and the read-only optimisation (TOCS §4, §5.1): a Byzantine primary could hold
-//!   up the larger quorums that the last two need.
-//! - Proactive recovery, and changes of membership or keys. A replica whose log was lost is not brought back under its id.
+//! - MACs, digest replies, tentative execution and the read-only optimisation (TOCS §4, §5.1): a Byzantine primary
+//!   could hold up the larger quorums that the last two need.
+//! - Proactive recovery, and changes of membership or keys. A replica whose log was lost is not brought back under its
+//!   id.
 //! - Evidence: contradictions of a liar are not counted, and are traced at most. They are not yet kept as proof.
 //! - Help for a single honest replica that left the view alone (after a loss of messages that only it saw): it executes
-//!   what the others do, but votes again only in the next view. To follow it at once, f liars would have to be followed.
+//!   what the others do, but votes again only in the next view. To follow it at once, f liars would have to be
+//!   followed.
 //! - A primary that is faulty and not missed: without a request that waits nobody leaves a view.
 //! - A demand on a slow primary's throughput (Aardvark, Prime): one that stays just below the timers is not replaced.
 
