@@ -37,7 +37,7 @@
 //! | what is signed, and the check of all that arrives | `signing`, `verified`, `check` | TOCS §4.1 |
 //! | messages, their canonical bytes, and how they travel | `message`, `codec`, `wire` | OSDI'99 §4 |
 //! | settings | `options` | |
-//! | liars, for laboratories, around the honest replica | `pbft`, `adversary` | TOCS §2 |
+//! | liars, for laboratories, around the honest replica | `protocol`, `adversary` | TOCS §2 |
 //! | the simulator's watch over the invariants | `simulated` | |
 //!
 //! # Invariants

@@ -40,7 +40,7 @@ pub struct Options {
     pub max_pending_bytes: usize,
     /// Requests of one client that wait at a replica: one client does not take the others' place.
     pub max_client_requests: usize,
-    /// Bytes of commands executed after which a stable checkpoint is saved to disk.
+    /// Bytes of records after which a stable checkpoint is saved to disk, so that the log can forget them.
     pub snapshot_bytes: usize,
 }
 
