@@ -200,7 +200,8 @@ impl Replica {
 
 fn peers(members: &[NodeId], id: NodeId, setup: &Setup<Pbft>) -> BTreeMap<NodeId, Peer> {
     let others = members.iter().copied().filter(|member| *member != id);
-    others.map(|member| (member, Peer { status: None, heard: setup.now, helped: None, batches: 0 })).collect()
+    let peer = Peer { status: None, heard: setup.now, helped: None, batches: 0, pieces: 0 };
+    others.map(|member| (member, peer.clone())).collect()
 }
 
 /// The client that acts for this node's own callers.
