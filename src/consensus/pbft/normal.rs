@@ -69,6 +69,10 @@ impl Replica {
             }
             return;
         }
+        let first = slot.early.map(|early| early.body).filter(|early| early.view == said.view);
+        if first.is_some_and(|first| first.digest != said.digest) {
+            return ignore("the primary proposed something else for the slot before", out);
+        }
         let holds = !batch.is_null() || said.digest == Batch::default().digest();
         if in_view && (holds || slot.batch(&said.digest).is_some()) {
             if holds {
