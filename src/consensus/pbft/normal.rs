@@ -253,6 +253,9 @@ impl Replica {
             if self.active && !batch.is_null() && self.slots[&sequence].accepted_in(self.view).is_some() {
                 self.view_changes.made_progress();
             }
+            if let Some(other) = self.slots[&sequence].accepted_batch().filter(|other| **other != batch) {
+                self.pool.take_back(other);
+            }
             self.pool.forget_ordered(&batch, sequence);
             out.committed.push(committed(sequence, &batch));
             if sequence.0.is_multiple_of(self.options.checkpoint_interval)

@@ -88,6 +88,11 @@ impl Slot {
         self.accepted.as_ref().filter(|accepted| accepted.pre_prepare.body.view == view)
     }
 
+    /// The batch that was accepted last.
+    pub(super) fn accepted_batch(&self) -> Option<&Batch> {
+        self.batch(&self.accepted.as_ref()?.pre_prepare.body.digest)
+    }
+
     /// Whether the slot prepared here in this view.
     pub(super) fn is_prepared_in(&self, view: View) -> bool {
         self.prepared.as_ref().is_some_and(|prepared| prepared.view() == view)
