@@ -168,3 +168,29 @@ fn a_full_disk_takes_nothing_new() {
     cluster.storage(4, Pressure::Ok);
     cluster.wait_executed(&["a", "c"]);
 }
+
+#[test]
+fn who_was_told_lies_alone_is_shown_the_votes_that_decided() {
+    let mut cluster = Cluster::new(4);
+    let request = cluster.sign(1, "a");
+    cluster.send(1, &request);
+    // The primary tells replica 4 something else, and commits to that towards it.
+    cluster.lose(|envelope| envelope.to == 4);
+    let batch = Batch(vec![cluster.sign(2, "b")]);
+    let lie = cluster.cast.pre_prepare(view(0), sequence(1), batch.digest());
+    let body = Commit { view: view(0), sequence: sequence(1), digest: batch.digest(), replica: NodeId(1) };
+    let commit = cluster.cast.signer(1).sign(body);
+    let messages = [Message::PrePrepare { pre_prepare: lie, batch }, Message::Commit(commit)];
+    messages.into_iter().for_each(|message| cluster.inject(1, 4, message));
+    cluster.block(1, 4);
+    cluster.settle();
+    assert_eq!(
+        (cluster.applied(3), cluster.applied(4)),
+        (1, 0),
+        "two votes, and a liar's for something else"
+    );
+    // Nobody asks for anything more, and no request is waited for.
+    cluster.wait_until("the same everywhere", |cluster| cluster.applied(4) == 1);
+    cluster.assert_equal(&["a"]);
+    assert_eq!(cluster.view(4), 0);
+}
