@@ -51,10 +51,11 @@ impl Replica {
     }
 
     /// Whether a slot still names a batch that is not here. Once it is decided it wants that one alone: what a liar
-    /// proposes there must not take its place.
+    /// proposes there must not take its place. Of a later view it wants none yet.
     fn lacks(&self, sequence: Sequence, digest: &Digest) -> bool {
         self.slots.get(&sequence).is_some_and(|slot| {
-            let early = slot.early.as_ref().map(|early| early.body.digest);
+            let early = slot.early.filter(|early| early.body.view == self.view);
+            let early = early.map(|early| early.body.digest);
             slot.decided.or(early) == Some(*digest) && slot.batch(digest).is_none()
         })
     }

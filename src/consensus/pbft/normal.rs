@@ -85,7 +85,8 @@ impl Replica {
         let kept = slot.early.as_ref().map(|early| early.body.view);
         if kept.is_none_or(|kept| kept < view || in_view && kept > view) {
             slot.early = Some(pre_prepare);
-            if holds {
+            // Batches of views that nobody is entering would only fill memory: every replica is a later primary.
+            if holds && said.view == view {
                 slot.keep_batch(said.digest, batch);
             }
             slot.forget_unnamed();

@@ -194,3 +194,18 @@ fn who_was_told_lies_alone_is_shown_the_votes_that_decided() {
     cluster.assert_equal(&["a"]);
     assert_eq!(cluster.view(4), 0);
 }
+
+#[test]
+fn batches_of_later_views_take_no_room_and_are_fetched_when_the_view_begins() {
+    let mut cluster = Cluster::new(4);
+    let request = cluster.sign(1, "a");
+    let batch = Batch(vec![request.clone()]);
+    let early = cluster.cast.pre_prepare(view(1), sequence(1), batch.digest());
+    let proposal = Message::PrePrepare { pre_prepare: early, batch: batch.clone() };
+    cluster.inject(2, 3, proposal);
+    cluster.inject(2, 3, Message::Batch { sequence: sequence(1), batch });
+    assert_eq!(cluster.replica(3).slots[&sequence(1)].batches_kept(), 0);
+    cluster.crash(1);
+    cluster.send_to_all(&request);
+    cluster.wait_executed(&["a"]);
+}
