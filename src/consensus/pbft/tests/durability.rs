@@ -2,7 +2,7 @@
 //! life is checked at every message that leaves, here and everywhere.
 
 use super::cluster::{Cluster, sequence, view};
-use crate::consensus::pbft::{Batch, Message};
+use crate::consensus::pbft::{Batch, Message, Stable};
 
 #[test]
 fn no_word_leaves_and_none_counts_before_it_is_durable() {
@@ -201,7 +201,7 @@ fn a_saved_state_ahead_of_the_log_makes_nobody_forget_what_he_said() {
 fn a_saved_state_ahead_of_the_log_keeps_the_certificates_for_a_view_change() {
     let mut cluster = saved_before_the_log_knew();
     for replica in [2, 3] {
-        let said = cluster.cast.view_change(replica, view(1), Default::default(), Vec::new());
+        let said = cluster.cast.view_change(replica, view(1), Stable::default(), Vec::new());
         cluster.inject(replica, 4, Message::ViewChange(said));
     }
     let proved = |cluster: &Cluster| {

@@ -180,8 +180,8 @@ fn who_was_told_lies_alone_is_shown_the_votes_that_decided() {
     let lie = cluster.cast.pre_prepare(view(0), sequence(1), batch.digest());
     let body = Commit { view: view(0), sequence: sequence(1), digest: batch.digest(), replica: NodeId(1) };
     let commit = cluster.cast.signer(1).sign(body);
-    let messages = [Message::PrePrepare { pre_prepare: lie, batch }, Message::Commit(commit)];
-    messages.into_iter().for_each(|message| cluster.inject(1, 4, message));
+    cluster.inject(1, 4, Message::PrePrepare { pre_prepare: lie, batch });
+    cluster.inject(1, 4, Message::Commit(commit));
     cluster.block(1, 4);
     cluster.settle();
     assert_eq!(
