@@ -29,7 +29,7 @@ impl Replica {
     pub(super) fn fetch_batch(&mut self, sequence: Sequence, digest: Digest, source: NodeId, out: &mut Out) {
         let asked = if source == self.id { self.after_peer(source) } else { source };
         let known = self.fetches.wanted.get(&sequence).is_some_and(|wanted| wanted.digest == digest);
-        if known || asked == self.id {
+        if known || asked == self.id || !self.lacks(sequence, &digest) {
             return;
         }
         self.fetches.wanted.insert(sequence, Wanted { digest, asked, at: self.now });
@@ -50,11 +50,13 @@ impl Replica {
         self.fetches.wanted = wanted;
     }
 
-    /// Whether a slot still names a batch that is not here.
+    /// Whether a slot still names a batch that is not here. Once it is decided it wants that one alone: what a liar
+    /// proposes there must not take its place. Of a later view it wants none yet.
     fn lacks(&self, sequence: Sequence, digest: &Digest) -> bool {
         self.slots.get(&sequence).is_some_and(|slot| {
-            let early = slot.early.as_ref().is_some_and(|early| early.body.digest == *digest);
-            (early || slot.decided == Some(*digest)) && slot.batch(digest).is_none()
+            let early = slot.early.filter(|early| early.body.view == self.view);
+            let early = early.map(|early| early.body.digest);
+            slot.decided.or(early) == Some(*digest) && slot.batch(digest).is_none()
         })
     }
 

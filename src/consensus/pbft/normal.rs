@@ -69,6 +69,10 @@ impl Replica {
             }
             return;
         }
+        let first = slot.early.map(|early| early.body).filter(|early| early.view == said.view);
+        if first.is_some_and(|first| first.digest != said.digest) {
+            return ignore("the primary proposed something else for the slot before", out);
+        }
         let holds = !batch.is_null() || said.digest == Batch::default().digest();
         if in_view && (holds || slot.batch(&said.digest).is_some()) {
             if holds {
@@ -81,7 +85,8 @@ impl Replica {
         let kept = slot.early.as_ref().map(|early| early.body.view);
         if kept.is_none_or(|kept| kept < view || in_view && kept > view) {
             slot.early = Some(pre_prepare);
-            if holds {
+            // Batches of views that nobody is entering would only fill memory: every replica is a later primary.
+            if holds && said.view == view {
                 slot.keep_batch(said.digest, batch);
             }
             slot.forget_unnamed();
@@ -248,6 +253,9 @@ impl Replica {
             self.executed = sequence;
             if self.active && !batch.is_null() && self.slots[&sequence].accepted_in(self.view).is_some() {
                 self.view_changes.made_progress(self.now, self.pool.oldest(), &self.options);
+            }
+            if let Some(other) = self.slots[&sequence].accepted_batch().filter(|other| **other != batch) {
+                self.pool.take_back(other);
             }
             self.pool.forget_ordered(&batch, sequence);
             out.committed.push(committed(sequence, &batch));

@@ -15,6 +15,9 @@ use crate::consensus::{NodeId, RequestId, Signature, Time};
 
 /// For how many lives of one client it is remembered what was executed last: the store keeps the answers of as many.
 const MAX_LIVES: usize = 32;
+/// One client's requests take this part of the bytes that may wait at most, unless it is a single one: large requests
+/// of one client do not take the others' place.
+const CLIENT_SHARE: usize = 4;
 
 /// The requests that wait. Bounded by the options, in number, in bytes, and for each client.
 #[derive(Debug, Default)]
@@ -22,8 +25,8 @@ pub(super) struct Pool {
     waiting: BTreeMap<Signature, Waiting>,
     /// Who waits for a command.
     by_id: BTreeMap<RequestId, Vec<Signature>>,
-    /// How many wait of each client.
-    clients: BTreeMap<NodeId, usize>,
+    /// How many wait of each client, and their bytes.
+    clients: BTreeMap<NodeId, (usize, usize)>,
     bytes: usize,
     /// Those that are known not to be executed, in the order in which this replica began to time them.
     timed: BTreeMap<u64, Signature>,
@@ -92,7 +95,8 @@ impl Pool {
         }
         let is_new = self.is_new(&request.body);
         let ids: Vec<RequestId> = request.body.ids().collect();
-        *self.clients.entry(request.body.client).or_default() += 1;
+        let (count, bytes) = self.clients.entry(request.body.client).or_default();
+        (*count, *bytes) = (*count + 1, *bytes + request.size());
         self.bytes += request.size();
         for id in &ids {
             self.by_id.entry(*id).or_default().push(name);
@@ -110,8 +114,9 @@ impl Pool {
     }
 
     fn has_room(&self, request: &Signed<Request>, options: &Options) -> Result<(), &'static str> {
-        let of_client = self.clients.get(&request.body.client).copied().unwrap_or_default();
-        if of_client >= options.max_client_requests {
+        let (count, bytes) = self.clients.get(&request.body.client).copied().unwrap_or_default();
+        let too_long = count > 0 && bytes + request.size() > options.max_pending_bytes / CLIENT_SHARE;
+        if too_long || count >= options.max_client_requests {
             return Err("as many requests of this client as are kept wait already");
         }
         let full = self.waiting.len() >= options.max_pending_requests
@@ -211,8 +216,8 @@ impl Pool {
             self.unordered.remove(&ticket);
         }
         let client = waiting.request.body.client;
-        if let Some(count) = self.clients.get_mut(&client) {
-            *count -= 1;
+        if let Some((count, bytes)) = self.clients.get_mut(&client) {
+            (*count, *bytes) = (*count - 1, *bytes - waiting.request.size());
             if *count == 0 {
                 self.clients.remove(&client);
             }
@@ -264,6 +269,17 @@ impl Pool {
         for request in &batch.0 {
             if self.ordered.get(&request.signature).is_some_and(|at| *at <= sequence) {
                 self.ordered.remove(&request.signature);
+            }
+        }
+    }
+
+    /// The slot that was to hold these requests holds something else: they are to be ordered elsewhere.
+    pub(super) fn take_back(&mut self, batch: &Batch) {
+        for request in &batch.0 {
+            self.ordered.remove(&request.signature);
+            let ticket = self.waiting.get(&request.signature).and_then(|waiting| waiting.ticket);
+            if let Some(ticket) = ticket {
+                self.unordered.insert(ticket, request.signature);
             }
         }
     }

@@ -76,3 +76,27 @@ fn of_a_client_so_many_lives_are_remembered() {
     }
     assert_eq!(pool.executed[&NodeId(CLIENT)].len(), MAX_LIVES);
 }
+
+#[test]
+fn large_requests_of_one_client_leave_room_for_others() {
+    let (mut pool, cast) = pool();
+    let size = cast.request([2]).size();
+    let options = Options { max_pending_bytes: 2 * CLIENT_SHARE * size, ..Options::default() };
+    assert_eq!(pool.admit(cast.request([2]), Time::ZERO, &options), Admission::Waits);
+    assert_eq!(pool.admit(cast.request([3]), Time::ZERO, &options), Admission::Waits);
+    assert!(matches!(pool.admit(cast.request([4]), Time::ZERO, &options), Admission::Refused(_)));
+    pool.on_executed(id(2));
+    assert_eq!(pool.admit(cast.request([4]), Time::ZERO, &options), Admission::Waits);
+}
+
+#[test]
+fn what_a_slot_was_said_to_hold_and_does_not_is_to_be_ordered_again() {
+    let (mut pool, cast) = pool();
+    let options = Options::default();
+    pool.admit(cast.request([2]), Time::ZERO, &options);
+    let batch = Batch(vec![cast.request([2]), cast.request([9])]);
+    pool.note_ordered(&batch, Sequence(1));
+    pool.take_back(&batch);
+    assert!(pool.ordered.is_empty());
+    assert_eq!(pool.next_batch(&options), Batch(vec![cast.request([2])]));
+}

@@ -148,9 +148,11 @@ pub(super) fn recover(setup: &Setup<Pbft>, recovered: Recovered<Record>) -> Resu
 }
 
 impl Replica {
-    /// Drops what the saved state covers, and counts what this replica has said again: it is durable.
+    /// Drops what the saved state covers, and counts what this replica has said again: it is durable. The saved state may
+    /// be ahead of what the log knows to be stable, since either may be the first on disk: above the low water mark this
+    /// replica votes, and must know what it has said.
     fn settle_past(&mut self) {
-        self.slots = self.slots.split_off(&self.executed.next());
+        self.slots = self.slots.split_off(&self.executed.min(self.low_water_mark()).next());
         self.resume_new_view();
         let last = self.slots.iter().filter(|(_, slot)| slot.accepted_in(self.view).is_some());
         let last = last.map(|(sequence, _)| *sequence).max().unwrap_or_default();
@@ -202,7 +204,8 @@ impl Replica {
 
 fn peers(members: &[NodeId], id: NodeId, setup: &Setup<Pbft>) -> BTreeMap<NodeId, Peer> {
     let others = members.iter().copied().filter(|member| *member != id);
-    others.map(|member| (member, Peer { status: None, heard: setup.now, helped: None, batches: 0 })).collect()
+    let peer = Peer { status: None, heard: setup.now, helped: None, batches: 0, pieces: 0 };
+    others.map(|member| (member, peer.clone())).collect()
 }
 
 /// The client that acts for this node's own callers.

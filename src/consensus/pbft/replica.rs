@@ -96,6 +96,8 @@ pub(super) struct Peer {
     pub(super) helped: Option<Time>,
     /// How many batches it was given in this status interval.
     pub(super) batches: usize,
+    /// How many pieces of a state are being read for it.
+    pub(super) pieces: usize,
 }
 
 impl Replica {

@@ -91,7 +91,7 @@ impl Replica {
         let lacks = status.view < self.view || status.view == self.view && !status.active;
         if self.active && lacks {
             if let Some((new_view, lsn)) = &self.new_view {
-                self.send(from, Message::NewView(new_view.clone()), *lsn, out);
+                self.send_again(from, Message::NewView(new_view.clone()), *lsn, out);
             }
             return;
         }
@@ -101,7 +101,7 @@ impl Replica {
         }
         // With what others want: who lacks this replica's word may lack theirs too.
         if let Some(own) = self.own_view_change() {
-            self.send(from, Message::ViewChange(own.clone()), self.view_changes.own_lsn(), out);
+            self.send_again(from, Message::ViewChange(own.clone()), self.view_changes.own_lsn(), out);
         }
         let others = self
             .view_changes
@@ -116,7 +116,7 @@ impl Replica {
     fn help_with_checkpoints(&self, from: NodeId, status: &Status, out: &mut Out) {
         for (checkpoint, lsn) in self.checkpoints.signed() {
             if checkpoint.body.sequence > status.stable {
-                self.send(from, Message::Checkpoint(*checkpoint), *lsn, out);
+                self.send_again(from, Message::Checkpoint(*checkpoint), *lsn, out);
             }
         }
     }
@@ -135,8 +135,26 @@ impl Replica {
             }
             if let Some(prepared) = &slot.prepared {
                 let commit = self.own_commit(prepared.view(), *sequence, prepared.digest());
-                self.send(from, Message::Commit(commit), slot.prepared_lsn, out);
+                self.send_again(from, Message::Commit(commit), slot.prepared_lsn, out);
             }
+            self.pass_on_decision(from, slot, out);
+        }
+    }
+
+    /// The others' COMMITs that decided the slot here. Their signers may not send them: a liar sent another one there, or
+    /// none; and who decided without having prepared has none of its own.
+    fn pass_on_decision(&self, to: NodeId, slot: &Slot, out: &mut Out) {
+        let of_others = slot.commits.values().filter(|commit| ![to, self.id].contains(&commit.body.replica));
+        for commit in of_others.filter(|commit| slot.decided == Some(commit.body.digest)) {
+            self.send(to, Message::Commit(*commit), Lsn::ZERO, out);
+        }
+    }
+
+    /// Sends something once more. What is not on disk yet has not left for the first time, and will: more of the same
+    /// would only pile up behind a disk that stalls.
+    fn send_again(&self, to: NodeId, message: Message, lsn: Lsn, out: &mut Out) {
+        if self.disk.is_durable(lsn) {
+            self.send(to, message, lsn, out);
         }
     }
 
@@ -149,10 +167,10 @@ impl Replica {
             batch = slot.batch(&pre_prepare.body.digest).cloned().unwrap_or_default();
         }
         let bytes = batch.size();
-        self.send(from, Message::PrePrepare { pre_prepare, batch }, accepted.lsn, out);
+        self.send_again(from, Message::PrePrepare { pre_prepare, batch }, accepted.lsn, out);
         if !self.is_primary() {
             let prepare = self.own_prepare(&pre_prepare.body);
-            self.send(from, Message::Prepare(prepare), accepted.lsn, out);
+            self.send_again(from, Message::Prepare(prepare), accepted.lsn, out);
         }
         bytes
     }

@@ -11,8 +11,8 @@ use crate::consensus::{Digest, Lsn, NodeId};
 /// lied about this very slot.
 const MAX_BACKED: usize = 4;
 
-/// A slot of the order. Of each replica the slot keeps one PREPARE and one COMMIT, those of the latest view and of them
-/// the first, so that nobody's vote counts twice and nobody fills memory.
+/// A slot of the order. Of each replica the slot keeps one PREPARE and one COMMIT, those of the latest view, so that
+/// nobody's vote counts twice and nobody fills memory.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     /// The PRE-PREPARE of the current view, once its batch is here and it was written.
@@ -52,7 +52,7 @@ struct Stored {
 }
 
 impl Slot {
-    /// Keeps a PREPARE, unless the slot has one of this or a later view from its signer.
+    /// Keeps a PREPARE, unless the slot has one of this or a later view from its signer: the first counts.
     pub(super) fn keep_prepare(&mut self, prepare: &Signed<Prepare>) {
         let kept = self.prepares.get(&prepare.body.replica);
         if kept.is_none_or(|kept| kept.body.view < prepare.body.view) {
@@ -60,10 +60,11 @@ impl Slot {
         }
     }
 
-    /// Keeps a COMMIT likewise.
+    /// Keeps a COMMIT, unless the slot has one of a later view from its signer. Of the same view the last one counts: a
+    /// liar who sends others another one than this replica must not keep it from what they can show.
     pub(super) fn keep_commit(&mut self, commit: &Signed<Commit>) {
         let kept = self.commits.get(&commit.body.replica);
-        if kept.is_none_or(|kept| kept.body.view < commit.body.view) {
+        if kept.is_none_or(|kept| kept.body.view <= commit.body.view) {
             self.commits.insert(commit.body.replica, *commit);
         }
     }
@@ -86,6 +87,11 @@ impl Slot {
     /// The PRE-PREPARE that was accepted in this view.
     pub(super) fn accepted_in(&self, view: View) -> Option<&Accepted> {
         self.accepted.as_ref().filter(|accepted| accepted.pre_prepare.body.view == view)
+    }
+
+    /// The batch that was accepted last.
+    pub(super) fn accepted_batch(&self) -> Option<&Batch> {
+        self.batch(&self.accepted.as_ref()?.pre_prepare.body.digest)
     }
 
     /// Whether the slot prepared here in this view.

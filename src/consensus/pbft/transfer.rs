@@ -18,6 +18,9 @@ use crate::consensus::{
 
 /// Pieces under way at once.
 const PIECES_AT_ONCE: u32 = 4;
+/// Pieces that are read for one replica at once: what it has under way, and as many that it asked for before it turned to
+/// someone else and back. A flood of questions waits nowhere.
+const PIECES_OF_ONE: usize = 2 * PIECES_AT_ONCE as usize;
 /// The most pieces that a state is believed to have.
 const MAX_PIECES: u32 = 1 << 20;
 /// Status intervals without a piece after which another replica is asked.
@@ -156,10 +159,12 @@ impl Replica {
         let Some(source) = self.transfer.as_ref().map(|transfer| self.after_peer(transfer.source)) else {
             return;
         };
-        if source == self.id {
-            return; // A cluster of one has nobody to ask.
-        }
         let deadline = self.patience();
+        if source == self.id {
+            // A cluster of one has nobody to ask.
+            self.transfer.iter_mut().for_each(|transfer| transfer.deadline = deadline);
+            return;
+        }
         if let Some(transfer) = &mut self.transfer {
             transfer.source = source;
             if progress == Progress::Lost || transfer.handed == 0 {
@@ -193,9 +198,15 @@ impl Replica {
     }
 
     /// A piece of the own state is wanted.
-    pub(super) fn on_fetch_state(&self, from: NodeId, fetch: FetchState, out: &mut Out) {
+    pub(super) fn on_fetch_state(&mut self, from: NodeId, fetch: FetchState, out: &mut Out) {
         let FetchState { sequence, number } = fetch;
         if self.checkpoints.holds(sequence) {
+            let Some(peer) = self.peers.get_mut(&from) else { return };
+            if peer.pieces >= PIECES_OF_ONE {
+                let why = "it asks for too many pieces at once";
+                return out.trace.push(Event::Ignored { from, kind: "FetchState", why });
+            }
+            peer.pieces += 1;
             out.pieces.push(PieceRequest { to: from, index: Index(sequence.0), number });
         } else {
             let state = State { sequence, pieces: 0, number, data: None };
@@ -204,8 +215,11 @@ impl Replica {
     }
 
     /// It was read.
-    pub(super) fn on_piece(&self, piece: SnapshotPiece, out: &mut Out) {
+    pub(super) fn on_piece(&mut self, piece: SnapshotPiece, out: &mut Out) {
         let SnapshotPiece { peer, meta, number, data } = piece;
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.pieces = peer.pieces.saturating_sub(1);
+        }
         let state = State { sequence: meta.index.into(), pieces: meta.pieces, number, data };
         self.send(peer, Message::State(state), Lsn::ZERO, out);
     }

@@ -1,7 +1,8 @@
 //! What survives a crash, and what must not leave before it would. That nothing contradicts what was said in an earlier
 //! life is checked at every message that leaves, here and everywhere.
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, sequence, view};
+use crate::consensus::pbft::{Batch, Message, Stable};
 
 #[test]
 fn no_word_leaves_and_none_counts_before_it_is_durable() {
@@ -169,4 +170,47 @@ fn null_requests_survive_a_restart() {
     cluster.wait_until("one more", |cluster| {
         (1..=4).all(|id| cluster.executed(id).contains(&"after".to_owned()))
     });
+}
+
+/// Replica 4 has its state at 4 on disk, and its log does not know yet that it is stable.
+fn saved_before_the_log_knew() -> Cluster {
+    let mut cluster = Cluster::new(4);
+    (1..=3).for_each(|counter| cluster.put(counter, "x"));
+    let request = cluster.sign(4, "x");
+    cluster.send(1, &request);
+    cluster.deliver_kinds(&["PrePrepare", "Prepare"]);
+    cluster.node_mut(4).disk_on = false;
+    cluster.settle();
+    assert_eq!((cluster.node(4).saved_index(), cluster.detail(4, "low_water_mark")), (4, 4));
+    cluster.node_mut(4).disk_on = true;
+    cluster.restart(4);
+    assert_eq!((cluster.applied(4), cluster.detail(4, "low_water_mark")), (4, 0));
+    cluster
+}
+
+#[test]
+fn a_saved_state_ahead_of_the_log_makes_nobody_forget_what_he_said() {
+    let mut cluster = saved_before_the_log_knew();
+    let batch = Batch(vec![cluster.sign(9, "another")]);
+    let pre_prepare = cluster.cast.pre_prepare(view(0), sequence(4), batch.digest());
+    cluster.inject(1, 4, Message::PrePrepare { pre_prepare, batch });
+    assert!(cluster.node(4).traced("proposed something else"));
+    cluster.put(5, "y");
+    cluster.wait_executed(&["x", "x", "x", "x", "y"]);
+}
+
+#[test]
+fn a_saved_state_ahead_of_the_log_keeps_the_certificates_for_a_view_change() {
+    let mut cluster = saved_before_the_log_knew();
+    for replica in [2, 3] {
+        let said = cluster.cast.view_change(replica, view(1), Stable::default(), Vec::new());
+        cluster.inject(replica, 4, Message::ViewChange(said));
+    }
+    let proved = |cluster: &Cluster| {
+        cluster.network.iter().any(|envelope| {
+            matches!(&envelope.message, Message::ViewChange(said)
+                if said.body.replica.0 == 4 && said.body.prepared.len() == 4)
+        })
+    };
+    assert!(proved(&cluster), "it tells what prepared above its low water mark");
 }

@@ -168,3 +168,44 @@ fn a_full_disk_takes_nothing_new() {
     cluster.storage(4, Pressure::Ok);
     cluster.wait_executed(&["a", "c"]);
 }
+
+#[test]
+fn who_was_told_lies_alone_is_shown_the_votes_that_decided() {
+    let mut cluster = Cluster::new(4);
+    let request = cluster.sign(1, "a");
+    cluster.send(1, &request);
+    // The primary tells replica 4 something else, and commits to that towards it.
+    cluster.lose(|envelope| envelope.to == 4);
+    let batch = Batch(vec![cluster.sign(2, "b")]);
+    let lie = cluster.cast.pre_prepare(view(0), sequence(1), batch.digest());
+    let body = Commit { view: view(0), sequence: sequence(1), digest: batch.digest(), replica: NodeId(1) };
+    let commit = cluster.cast.signer(1).sign(body);
+    cluster.inject(1, 4, Message::PrePrepare { pre_prepare: lie, batch });
+    cluster.inject(1, 4, Message::Commit(commit));
+    cluster.block(1, 4);
+    cluster.settle();
+    assert_eq!(
+        (cluster.applied(3), cluster.applied(4)),
+        (1, 0),
+        "two votes, and a liar's for something else"
+    );
+    // Nobody asks for anything more, and no request is waited for.
+    cluster.wait_until("the same everywhere", |cluster| cluster.applied(4) == 1);
+    cluster.assert_equal(&["a"]);
+    assert_eq!(cluster.view(4), 0);
+}
+
+#[test]
+fn batches_of_later_views_take_no_room_and_are_fetched_when_the_view_begins() {
+    let mut cluster = Cluster::new(4);
+    let request = cluster.sign(1, "a");
+    let batch = Batch(vec![request.clone()]);
+    let early = cluster.cast.pre_prepare(view(1), sequence(1), batch.digest());
+    let proposal = Message::PrePrepare { pre_prepare: early, batch: batch.clone() };
+    cluster.inject(2, 3, proposal);
+    cluster.inject(2, 3, Message::Batch { sequence: sequence(1), batch });
+    assert_eq!(cluster.replica(3).slots[&sequence(1)].batches_kept(), 0);
+    cluster.crash(1);
+    cluster.send_to_all(&request);
+    cluster.wait_executed(&["a"]);
+}
