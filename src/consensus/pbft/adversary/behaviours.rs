@@ -1,9 +1,12 @@
 //! The behaviours by name.
 
 use super::accomplice::Accomplice;
+use super::bad_new_view::BadNewView;
 use super::equivocate::Equivocate;
 use super::lie::Lie;
+use super::lying_state::LyingState;
 use super::silent::Silent;
+use super::skip_ahead::SkipAhead;
 use super::wrong_digest::WrongDigest;
 use crate::consensus::Behaviour;
 
@@ -12,6 +15,9 @@ const MAKERS: [fn() -> Box<dyn Lie>; BEHAVIOURS.len()] = [
     || Box::new(WrongDigest),
     || Box::new(Equivocate::default()),
     || Box::new(Silent),
+    || Box::new(BadNewView),
+    || Box::new(SkipAhead),
+    || Box::new(LyingState),
     || Box::new(Accomplice::default()),
 ];
 
@@ -27,6 +33,12 @@ pub(in super::super) const BEHAVIOURS: &[Behaviour] = &[
     },
     Behaviour { name: "silent", summary: "takes everything and sends nothing" },
     Behaviour {
+        name: "bad-new-view",
+        summary: "as primary begins its views with something else than what prepared before",
+    },
+    Behaviour { name: "skip-ahead", summary: "as primary leaves sequence numbers out" },
+    Behaviour { name: "lying-state", summary: "gives who fetches its state a wrong one" },
+    Behaviour {
         name: "accomplice",
         summary: "votes for whatever anybody was told: harmless alone; with an equivocating primary outside the fault \
                   model of four replicas, to see agreement break",
@@ -35,7 +47,8 @@ pub(in super::super) const BEHAVIOURS: &[Behaviour] = &[
 
 /// Those of which f replicas are tolerated and a run of the simulator draws one. All are; an accomplice does nothing
 /// without somebody to help.
-pub(in super::super) const TOLERATED: &[&str] = &["wrong-digest", "equivocate", "silent"];
+pub(in super::super) const TOLERATED: &[&str] =
+    &["wrong-digest", "equivocate", "silent", "bad-new-view", "skip-ahead", "lying-state"];
 
 /// Makes the behaviour of that name.
 pub(super) fn behaviour(name: &str) -> Result<Box<dyn Lie>, String> {

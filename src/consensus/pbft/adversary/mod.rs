@@ -22,13 +22,19 @@
 //! | `wrong-digest` | votes for digests of nothing, PRE-PREPAREs that nobody can prepare | f of them |
 //! | `equivocate` | two batches under one number; votes that differ by receiver | f of them |
 //! | `silent` | nothing | f of them |
+//! | `bad-new-view` | NEW-VIEWs whose O does not follow from their V | f of them |
+//! | `skip-ahead` | as primary leaves numbers out, within the window and beyond | f of them |
+//! | `lying-state` | pieces of its state with a bit changed | f of them |
 //! | `accomplice` | agrees with everybody | f of them; it shows what happens with more than f |
 
 mod accomplice;
+mod bad_new_view;
 mod behaviours;
 mod equivocate;
 mod lie;
+mod lying_state;
 mod silent;
+mod skip_ahead;
 #[cfg(test)]
 mod tests;
 mod wrong_digest;
