@@ -11,7 +11,8 @@ fn every_planted_bug_still_applies() {
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "patch"))
         .collect();
-    assert!(patches.len() >= 15, "{} patches", patches.len());
+    let pbft = patches.iter().filter(|patch| is_of_pbft(patch)).count();
+    assert!(pbft >= 14 && patches.len() - pbft >= 15, "{} patches, {pbft} of PBFT", patches.len());
     for patch in patches {
         let text = std::fs::read_to_string(&patch).unwrap();
         assert!(
@@ -19,6 +20,8 @@ fn every_planted_bug_still_applies() {
             "{}: no source",
             patch.display()
         );
+        let names_pbft = text.lines().any(|line| line == "# Protocol: pbft");
+        assert_eq!(names_pbft, is_of_pbft(&patch), "{}: of which protocol?", patch.display());
         let tried = Command::new("patch")
             .args(["-p1", "--dry-run", "--force", "--silent", "-i"])
             .arg(&patch)
@@ -28,4 +31,9 @@ fn every_planted_bug_still_applies() {
         let said = String::from_utf8_lossy(&tried.stdout);
         assert!(tried.status.success(), "{}: make it anew against the sources: {said}", patch.display());
     }
+}
+
+/// As its name says.
+fn is_of_pbft(patch: &Path) -> bool {
+    patch.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pbft-"))
 }
