@@ -252,7 +252,7 @@ impl Replica {
             }
             self.executed = sequence;
             if self.active && !batch.is_null() && self.slots[&sequence].accepted_in(self.view).is_some() {
-                self.view_changes.made_progress(self.now, self.pool.oldest(), &self.options);
+                self.view_changes.await_progress(sequence);
             }
             if let Some(other) = self.slots[&sequence].accepted_batch().filter(|other| **other != batch) {
                 self.pool.take_back(other);

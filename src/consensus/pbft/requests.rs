@@ -144,6 +144,7 @@ impl Replica {
             self.pool.on_executed(id);
             of.entry((id.origin, id.incarnation)).or_default().insert(id.counter, result(outcome));
         }
+        self.view_changes.on_applied(self.applied, self.now, self.pool.oldest(), &self.options);
         for ((client, incarnation), results) in of {
             self.reply(client, incarnation, results, out);
         }

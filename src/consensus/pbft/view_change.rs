@@ -33,13 +33,15 @@ pub(super) struct ViewChanges {
     fruitless: u32,
     /// When this view was installed; none for the view of a start.
     installed: Option<Time>,
+    /// A slot of the view that is installed, on its way through the store.
+    progress: Option<Sequence>,
 }
 
 impl ViewChanges {
     /// The VIEW-CHANGE that this replica sent in an earlier life, and was waiting with.
     pub(super) fn recover(own: Signed<ViewChange>, lsn: Lsn) -> Self {
         let of = BTreeMap::from([(own.body.replica, BTreeMap::from([(own.body.view, own.clone())]))]);
-        Self { of, own: Some((own, lsn)), deadline: None, fruitless: 1, installed: None }
+        Self { of, own: Some((own, lsn)), deadline: None, fruitless: 1, ..Self::default() }
     }
 
     /// This replica's own VIEW-CHANGE.
@@ -57,11 +59,25 @@ impl ViewChanges {
         self.deadline
     }
 
-    /// A request was executed in the view that is installed. The timers go back to their shortest when that shows that
-    /// they are long enough: nothing waits any more, or the view has lasted for a while and nothing has waited for long.
-    /// (The paper resets them at once. On a machine that is slower than they are, views would then follow each other
-    /// for ever, each with a little progress.)
-    pub(super) fn made_progress(&mut self, now: Time, oldest: Option<Time>, options: &Options) {
+    /// A slot of the view that is installed was handed to the store.
+    pub(super) fn await_progress(&mut self, sequence: Sequence) {
+        self.progress.get_or_insert(sequence);
+    }
+
+    /// The store has executed up to here, and `oldest` still waits. If a slot of the view that is installed was among
+    /// it, the timers go back to their shortest when that shows that they are long enough: nothing waits any more, or the
+    /// view has lasted for a while and nothing has waited for long. (The paper resets them at once. On a machine that is
+    /// slower than they are, views would then follow each other for ever, each with a little progress.)
+    pub(super) fn on_applied(
+        &mut self,
+        applied: Sequence,
+        now: Time,
+        oldest: Option<Time>,
+        options: &Options,
+    ) {
+        if self.progress.take_if(|sequence| *sequence <= applied).is_none() {
+            return;
+        }
         let timer = options.request_timer();
         let lasted = self.installed.is_none_or(|installed| now.since(installed) >= timer * LASTING);
         if oldest.is_none_or(|oldest| lasted && now.since(oldest) < timer) {
@@ -111,6 +127,7 @@ impl ViewChanges {
     /// A view is installed: what was said of it and earlier ones is done with.
     fn installed(&mut self, view: View, now: Time) {
         self.installed = Some(now);
+        self.progress = None;
         self.own = None;
         self.deadline = None;
         for of in self.of.values_mut() {
@@ -126,6 +143,7 @@ impl Replica {
         self.view = view;
         self.active = false;
         self.view_changes.fruitless = self.view_changes.fruitless.saturating_add(1);
+        self.view_changes.progress = None;
         self.view_changes.deadline = None;
         out.trace.push(Event::Became { role: self.role(), epoch: view.into(), why });
         let low_water_mark = self.low_water_mark();
