@@ -167,7 +167,7 @@ pub fn misbehaviour(cluster_id: u64, id: u64, behaviour: &str) -> Misbehaviour {
     let hash = Sha256::new().chain_update(cluster_id.to_le_bytes()).chain_update(id.to_le_bytes()).finalize();
     let mut seed = [0; 8];
     seed.copy_from_slice(&hash[..8]);
-    Misbehaviour { behaviour: behaviour.to_owned(), seed: u64::from_le_bytes(seed) }
+    Misbehaviour::new(behaviour, u64::from_le_bytes(seed))
 }
 
 /// What is to be said of so many liars among so many nodes: nothing if the protocol tolerates them.
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn liars_are_named_with_or_without_a_behaviour() {
         let liars = choose("4,1=silent").unwrap();
-        assert_eq!(liars.to_string(), "1=silent, 4=wrong-digest");
+        assert_eq!(liars.to_string(), "1=silent, 4=any");
         assert_eq!((liars.behaviour(1), liars.behaviour(2)), (Some("silent"), None));
         assert!(choose("none").unwrap().is_empty());
         for text in ["4", "4=silent", "none"] {

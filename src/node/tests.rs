@@ -23,7 +23,7 @@ fn config(data: &TempDir, behaviour: Option<&str>) -> NodeConfig {
         options: toml::Table::new(),
         blocked: Vec::new(),
         disk_fault: DiskFault::Ok,
-        misbehaviour: behaviour.map(|name| Misbehaviour { behaviour: name.to_owned(), seed: 1 }),
+        misbehaviour: behaviour.map(|name| Misbehaviour::new(name, 1)),
     }
 }
 
@@ -56,7 +56,7 @@ async fn where_clients_count_votes_the_protocol_answers_and_reads_are_ordered() 
 async fn a_liar_is_started_as_one_and_an_unknown_lie_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let refused = Node::start::<Alone>(config(&data, Some("moonwalk"))).unwrap_err();
-    assert_eq!(refused.to_string(), "\"moonwalk\" is unknown");
+    assert_eq!(refused.to_string(), "the protocol knows no behaviour `moonwalk`: babble");
     let node = Node::start::<Alone>(config(&data, Some("babble"))).unwrap();
     let handle = node.handle();
     // What enough nodes answered is no reply: all that is known is that the command was executed.
