@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{Format, check, cluster, fault, keys, kv, logs, node, sim, status, supervisor, test, wal};
+use super::{
+    Format, byzantine, check, cluster, fault, keys, kv, logs, node, sim, status, supervisor, test, wal,
+};
 
 const TOUR: &str = "\
 A minute's tour:
@@ -90,6 +92,9 @@ pub enum Command {
     Partition(fault::PartitionArgs),
     /// Makes nodes' disks misbehave
     Disk(fault::DiskArgs),
+    /// Makes nodes lie to the others, on purpose
+    #[command(subcommand)]
+    Byzantine(byzantine::ByzantineCommand),
     /// Looks at the logs on disk
     #[command(subcommand)]
     Wal(wal::WalCommand),

@@ -179,10 +179,8 @@ fn show_up(context: &mut Context<'_>, status: &ClusterStatus) -> CliResult {
 fn tell_faults(context: &mut Context<'_>, status: &ClusterStatus) {
     let entry = status.entry();
     context.out.note(&format!("{} ({})", entry.tolerance(status.nodes.len() as u64), entry.tolerates));
-    for node in &status.nodes {
-        if let Some(behaviour) = &node.malicious {
-            context.out.note(&format!("node {} lies: {behaviour}", node.id));
-        }
+    for node in status.nodes.iter().filter(|node| !node.is_honest()) {
+        context.out.note(&status::honesty(node));
     }
     for warning in &status.warnings {
         context.out.warn(warning);

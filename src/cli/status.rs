@@ -8,6 +8,7 @@ use clap::Args;
 use super::{CliResult, Context, interrupted, render_table};
 use crate::cluster::{ClusterStatus, Condition, NodeState, NodeStatus};
 
+
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -131,7 +132,7 @@ fn columns(status: &ClusterStatus) -> Vec<Column> {
         columns.push(column(&name.replace('_', "-"), move |node| or_dash(node.details.get(&key))));
     }
     if status.nodes.iter().any(|node| !node.is_honest()) {
-        columns.push(column("malicious", |node| or_dash(node.malicious.as_ref())));
+        columns.push(column("malicious", |node| or_dash(node.misbehaviour.as_ref())));
     }
     columns.push(column("why", |node| node.why.join("; ")));
     columns
@@ -140,6 +141,14 @@ fn columns(status: &ClusterStatus) -> Vec<Column> {
 fn state(node: &NodeStatus) -> String {
     let silent = node.state == NodeState::Running && !node.reachable;
     format!("{}{}", node.state.name(), if silent { ", silent" } else { "" })
+}
+
+/// Whether a node lies, and how.
+pub(super) fn honesty(node: &NodeStatus) -> String {
+    match &node.misbehaviour {
+        Some(told) => format!("node {} lies: {told}", node.id),
+        None => format!("node {} is honest", node.id),
+    }
 }
 
 /// A value, or a dash where there is none.

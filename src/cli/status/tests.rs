@@ -1,4 +1,5 @@
 use super::*;
+use crate::consensus::Misbehaviour;
 
 fn node(id: u64, malicious: Option<&str>) -> NodeStatus {
     NodeStatus {
@@ -18,6 +19,7 @@ fn node(id: u64, malicious: Option<&str>) -> NodeStatus {
         behind: Some(0),
         details: [("low_water_mark".to_owned(), 8)].into(),
         malicious: malicious.map(str::to_owned),
+        misbehaviour: malicious.map(|name| Misbehaviour::new(name, 7)),
         why: Vec::new(),
         log: "log".into(),
     }
