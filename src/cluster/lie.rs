@@ -53,7 +53,7 @@ pub fn check(told: &Misbehaviour, entry: &Entry) -> Result<()> {
     if entry.behaviours.is_empty() {
         return Err(only_crashes(entry));
     }
-    told.check(entry.behaviours).map_err(|why| Error::usage(why).hint(known(entry)))
+    (entry.check_misbehaviour)(told).map_err(|why| Error::usage(why).hint(known(entry)))
 }
 
 /// The behaviours of a protocol, for hints.
