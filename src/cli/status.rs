@@ -7,7 +7,6 @@ use clap::Args;
 use super::{CliResult, Context, interrupted, render_table};
 use crate::cluster::{ClusterStatus, Condition, NodeState, NodeStatus};
 
-
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -76,7 +76,8 @@ pub(super) fn only_crashes(entry: &Entry) -> Error {
 
 /// Reads a probability above 0 and up to 1, to the thousandth.
 pub fn per_mille(text: &str) -> std::result::Result<u16, String> {
-    let wrong = || format!("`{text}` is no probability: it is above 0, by at least a thousandth, and at most 1");
+    let wrong =
+        || format!("`{text}` is no probability: it is above 0, by at least a thousandth, and at most 1");
     let probability: f64 = text.parse().map_err(|_| wrong())?;
     let scaled = (probability * f64::from(Misbehaviour::ALWAYS)).round() as u16;
     if (0.0..=1.0).contains(&probability) && scaled > 0 { Ok(scaled) } else { Err(wrong()) }

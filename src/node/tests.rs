@@ -60,7 +60,7 @@ async fn where_clients_count_votes_the_protocol_answers_and_reads_are_ordered() 
 async fn a_liar_is_started_as_one_and_an_unknown_lie_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let refused = Node::start::<Alone>(config(&data, Some("moonwalk"))).unwrap_err();
-    assert_eq!(refused.to_string(), "\"moonwalk\" is unknown");
+    assert_eq!(refused.to_string(), "the protocol knows no behaviour `moonwalk`: babble");
     let node = Node::start::<Alone>(config(&data, Some("babble"))).unwrap();
     let handle = node.handle();
     // What enough nodes answered is no reply: all that is known is that the command was executed.
@@ -81,7 +81,8 @@ async fn a_node_begins_and_ends_to_lie_when_it_is_told_to() {
     assert_eq!(lies().await, Some(told("babble")));
     assert!(handle.execute(&put()).await.is_err());
     let refused = handle.misbehave(Some(told("moonwalk"))).await.unwrap();
-    assert_eq!((refused, lies().await), (Err("\"moonwalk\" is unknown".to_owned()), Some(told("babble"))));
+    let unknown = "the protocol knows no behaviour `moonwalk`: babble".to_owned();
+    assert_eq!((refused, lies().await), (Err(unknown), Some(told("babble"))));
     handle.misbehave(None).await.unwrap().unwrap();
     assert!(handle.execute(&put()).await.is_ok());
     assert_eq!(lies().await, None);

@@ -3,8 +3,6 @@
 use super::pb::control as pb;
 use crate::consensus::Misbehaviour;
 
-
-
 impl From<Misbehaviour> for pb::Misbehaviour {
     fn from(told: Misbehaviour) -> Self {
         let Misbehaviour { behaviour, aim, per_mille, from_epoch, seed } = told;
