@@ -187,12 +187,17 @@ impl<P: Wire> Core<P> {
         }
     }
 
-    /// Between two inputs: what the replica was told before is said as it was then, and what it is told after is not.
+    /// Between two inputs: what follows from the one before is said as it was then. A liar that is told again what it does
+    /// already does not begin anew.
     fn misbehave(&mut self, how: Option<Misbehaviour>) -> Result<(), String> {
+        if how == self.misbehaviour {
+            return Ok(());
+        }
         self.sequencer.misbehave(how.clone())?;
-        match &how {
-            Some(how) => tracing::warn!(?how, "lies to the others from now on, as it was told"),
-            None => tracing::info!("is honest from now on, as it was told"),
+        if let Some(how) = &how {
+            tracing::warn!("lies to the others from now on, as it was told: {how}");
+        } else {
+            tracing::info!("is honest from now on, as it was told");
         }
         self.misbehaviour = how;
         Ok(())
