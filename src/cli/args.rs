@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{Format, check, cluster, fault, keys, kv, logs, node, sim, status, supervisor, test, wal};
+use super::{
+    Format, check, cluster, fault, gateway, keys, kv, logs, node, sim, status, supervisor, test, wal,
+};
 
 const TOUR: &str = "\
 A minute's tour:
@@ -74,6 +76,8 @@ pub enum Command {
     Keys(keys::KeysCommand),
     /// Reads and writes the store
     Kv(kv::KvArgs),
+    /// Serves etcd's API next to an application, which then need not trust any single node
+    Gateway(gateway::GatewayArgs),
     /// Shows how a cluster is, and why
     Status(status::StatusArgs),
     /// Waits until something holds
