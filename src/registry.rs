@@ -79,6 +79,8 @@ pub struct Words {
     pub epoch: &'static str,
     /// A position in the order that is agreed on.
     pub index: &'static str,
+    /// What only its status has, and the short word for it at the head of a column.
+    pub details: &'static [(&'static str, &'static str)],
 }
 
 impl Words {
@@ -120,6 +122,7 @@ pub static PROTOCOLS: &[Entry] = &[
             candidate: "candidate",
             epoch: "term",
             index: "index",
+            details: &[],
         },
         connect: None,
     }),
@@ -134,6 +137,12 @@ pub static PROTOCOLS: &[Entry] = &[
             candidate: "changing view",
             epoch: "view",
             index: "sequence",
+            details: &[
+                ("low_water_mark", "low mark"),
+                ("high_water_mark", "high mark"),
+                ("stable_checkpoint", "stable"),
+                ("waiting_requests", "waiting"),
+            ],
         },
         connect: Some(Client::connect_as::<pbft::Client>),
     }),

@@ -1,6 +1,5 @@
 //! `status` and `wait`.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::Args;
@@ -125,10 +124,8 @@ fn columns(status: &ClusterStatus) -> Vec<Column> {
             or_dash(node.digest.as_ref().map(|digest| digest.chars().take(8).collect::<String>()).as_ref())
         }),
     ];
-    let details: BTreeSet<&String> = status.nodes.iter().flat_map(|node| node.details.keys()).collect();
-    for name in details {
-        let key = name.clone();
-        columns.push(column(&name.replace('_', "-"), move |node| or_dash(node.details.get(&key))));
+    for &(name, title) in words.details {
+        columns.push(column(title, move |node| or_dash(node.details.get(name))));
     }
     if status.nodes.iter().any(|node| !node.is_honest()) {
         columns.push(column("malicious", |node| or_dash(node.malicious.as_ref())));

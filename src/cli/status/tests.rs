@@ -1,4 +1,5 @@
 use super::*;
+use crate::registry::{default_protocol, tests::lying};
 
 fn node(id: u64, malicious: Option<&str>) -> NodeStatus {
     NodeStatus {
@@ -23,10 +24,10 @@ fn node(id: u64, malicious: Option<&str>) -> NodeStatus {
     }
 }
 
-fn status(nodes: Vec<NodeStatus>, warnings: Vec<String>) -> ClusterStatus {
+fn status(protocol: &str, nodes: Vec<NodeStatus>, warnings: Vec<String>) -> ClusterStatus {
     ClusterStatus {
         name: "lab".to_owned(),
-        protocol: "raft".to_owned(),
+        protocol: protocol.to_owned(),
         tolerates: 0,
         leader: Some(1),
         healthy: true,
@@ -38,12 +39,13 @@ fn status(nodes: Vec<NodeStatus>, warnings: Vec<String>) -> ClusterStatus {
 
 #[test]
 fn what_only_some_clusters_have_has_a_column_only_there() {
-    let honest = render(&status(vec![node(1, None)], Vec::new()));
+    let honest = render(&status(default_protocol().name, vec![node(1, None)], Vec::new()));
     assert!(honest.starts_with("lab (raft): leader 1, healthy\n\nID "), "{honest}");
-    assert!(honest.contains("LOW-WATER-MARK") && !honest.contains("MALICIOUS"), "{honest}");
+    assert!(!honest.contains("LOW MARK") && !honest.contains("MALICIOUS"), "{honest}");
     assert!(honest.contains("TERM  LEADER"), "{honest}");
-    let lying =
-        render(&status(vec![node(1, None), node(2, Some("silent"))], vec!["too many lie".to_owned()]));
+    let nodes = vec![node(1, None), node(2, Some("silent"))];
+    let lying = render(&status(lying().name, nodes, vec!["too many lie".to_owned()]));
     assert!(lying.contains("healthy\ntoo many lie\n\n"), "{lying}");
+    assert!(lying.contains("VIEW  PRIMARY") && lying.contains("LOW MARK"), "{lying}");
     assert!(lying.contains("MALICIOUS") && lying.contains("silent"), "{lying}");
 }

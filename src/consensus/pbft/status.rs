@@ -18,7 +18,6 @@ impl Replica {
                 ("low_water_mark", self.low_water_mark().0),
                 ("high_water_mark", self.high_water_mark().0),
                 ("stable_checkpoint", self.low_water_mark().0),
-                ("executed", self.executed.0),
                 ("waiting_requests", self.pool.len() as u64),
             ],
             peers: self.peers_status(),

@@ -1,5 +1,7 @@
 //! What holds where replicas may lie.
 
+use crate::cluster::DiskFault;
+use crate::consensus::Role;
 use crate::scenario::{Stage, Told};
 
 pub(in crate::scenario) async fn normal_operation(stage: &mut Stage) -> Told {
@@ -71,20 +73,23 @@ pub(in crate::scenario) async fn all_killed_and_restarted(stage: &mut Stage) -> 
         stage.restart(&nodes).await?;
         stage.reads_from(nodes[0]).await?;
     }
-    // And while they are on their way to another view.
+    // And while they are on their way to another view. A VIEW-CHANGE leaves once it is durable: as long as more disks
+    // stall than faults are tolerated, nobody gets enough of them, and whoever wants another view goes on to want it.
     stage.acknowledged(40).await?;
     let primary = stage.leader().await?;
-    stage.kill(&[primary]).await?;
-    let others = stage.others(&[primary]);
+    let stalled: Vec<u64> = stage.others(&[primary]).into_iter().take(stage.faults() + 1).collect();
+    for id in &stalled {
+        stage.disk(*id, DiskFault::Stall).await?;
+    }
     stage
-        .until("a replica wants another view", move |status| {
-            status
-                .nodes
-                .iter()
-                .any(|node| others.contains(&node.id) && node.role.as_deref() == Some("candidate"))
+        .until("a replica wants another view", |status| {
+            status.nodes.iter().any(|node| node.role.as_deref() == Some(Role::Candidate.name()))
         })
         .await?;
     stage.kill(&nodes).await?;
+    for id in stalled {
+        stage.disk(id, DiskFault::Ok).await?;
+    }
     stage.restart(&nodes).await?;
     stage.acknowledged(40).await
 }

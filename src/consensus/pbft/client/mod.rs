@@ -16,8 +16,8 @@
 //!
 //! - A client has many requests outstanding, where the paper's has one; so a request carries all commands that waited,
 //!   and replies are compared command by command: replicas may answer in other portions.
-//! - The client does not broadcast at first, even if the request is large (TOCS §5.1.5), and reads are ordered like writes
-//!   (no §5.1.3): a Byzantine primary could block the latter's larger quorum for ever.
+//! - The client broadcasts at first only while it knows of no view, and not because a request is large (TOCS §5.1.5).
+//! - Reads are ordered like writes (no §5.1.3): a Byzantine primary could block the larger quorum of the others for ever.
 
 mod queue;
 mod votes;
@@ -152,6 +152,10 @@ impl Client {
 
     /// The view that f + 1 replicas have reached, as far as their replies say.
     pub fn view(&self) -> View {
+        self.confirmed_view().unwrap_or_default()
+    }
+
+    fn confirmed_view(&self) -> Option<View> {
         self.views.confirmed(self.quorum.weak())
     }
 
@@ -196,9 +200,20 @@ impl Client {
                 commands: commands.collect(),
             };
             let request = self.signer.sign(body);
-            out.messages.push((self.quorum.primary(self.view()), Message::Request(request.clone())));
+            self.send(&request, out);
             self.remember(now, &taken, request);
         }
+    }
+
+    /// To the primary; to everybody as long as it is not known who that is, because the first one may be long gone.
+    fn send(&self, request: &Signed<Request>, out: &mut Sends) {
+        let Some(view) = self.confirmed_view() else { return self.send_to_all(request, out) };
+        out.messages.push((self.quorum.primary(view), Message::Request(request.clone())));
+    }
+
+    fn send_to_all(&self, request: &Signed<Request>, out: &mut Sends) {
+        let to_each = |member: &NodeId| (*member, Message::Request(request.clone()));
+        out.messages.extend(self.quorum.members().iter().map(to_each));
     }
 
     fn remember(&mut self, now: Time, taken: &[(Time, Proposal)], request: Signed<Request>) {
@@ -259,9 +274,8 @@ impl Client {
         sent.doublings = (sent.doublings + 1).min(MAX_DOUBLINGS);
         sent.retry_at = now + self.retry * (1 << sent.doublings);
         self.retries.insert((sent.retry_at, number));
-        for member in self.quorum.members() {
-            out.messages.push((*member, Message::Request(sent.request.clone())));
-        }
+        let request = sent.request.clone();
+        self.send_to_all(&request, out);
     }
 
     /// Nobody waits for this command any more.

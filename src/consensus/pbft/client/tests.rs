@@ -22,7 +22,14 @@ impl Stage {
         Self::with_options(replicas, &Options::default())
     }
 
+    /// A client that has heard of view 0.
     fn with_options(replicas: u64, options: &Options) -> Self {
+        let mut stage = Self::of_a_stranger(replicas, options);
+        (1..=replicas).for_each(|replica| stage.client.views.insert(NodeId(replica), View::ZERO));
+        stage
+    }
+
+    fn of_a_stranger(replicas: u64, options: &Options) -> Self {
         let cast = Cast::new(replicas);
         let setup = ClientSetup {
             id: NodeId(CLIENT),
@@ -100,6 +107,19 @@ impl Stage {
             |request: &Signed<Request>| request.body.commands.iter().map(|(counter, _)| *counter).collect();
         self.sent.iter().map(|(_, request)| of(request)).collect()
     }
+}
+
+#[test]
+fn who_knows_no_view_asks_everybody_and_then_the_primary_alone() {
+    let mut stage = Stage::of_a_stranger(4, &Options::default());
+    stage.propose([1]);
+    assert_eq!(stage.receivers(), [1, 2, 3, 4]);
+    stage.reply(4, 9, &[(1, Some("a"))]);
+    stage.propose([2]);
+    assert_eq!(stage.receivers(), [1, 2, 3, 4], "one replica's word for a view is none");
+    stage.reply(2, 2, &[(1, Some("a"))]);
+    stage.propose([3]);
+    assert_eq!(stage.receivers(), [3], "f + 1 have reached view 2");
 }
 
 #[test]

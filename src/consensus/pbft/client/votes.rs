@@ -31,10 +31,10 @@ impl Views {
         *known = view.max(*known);
     }
 
-    /// The highest view that as many replicas as `weak` have reached, one of which is honest.
-    pub(super) fn confirmed(&self, weak: usize) -> View {
+    /// The highest view that as many replicas as `weak` have reached, one of which is honest; none while fewer were heard.
+    pub(super) fn confirmed(&self, weak: usize) -> Option<View> {
         let mut views: Vec<View> = self.0.values().copied().collect();
         views.sort_unstable_by(|a, b| b.cmp(a));
-        views.get(weak - 1).copied().unwrap_or_default()
+        views.get(weak - 1).copied()
     }
 }
