@@ -125,3 +125,38 @@ fn never_executed(code: Code, text: String) -> Status {
     set_outcome(&mut status, Outcome::NeverExecuted);
     status
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::outcome_of;
+
+    fn refused(message: &str) -> client::Error {
+        client::Error::Refused { message: message.to_owned(), endpoint: "h:1".to_owned() }
+    }
+
+    #[test]
+    fn what_a_client_was_refused_is_said_as_a_node_says_it() {
+        for (message, code, text) in [
+            ("etcdserver: no leader", Code::Unavailable, "etcdserver: no leader"),
+            (
+                "too many requests; 2 of 4 replicas answered",
+                Code::ResourceExhausted,
+                "etcdserver: too many requests",
+            ),
+            ("request is too large", Code::InvalidArgument, "etcdserver: request is too large"),
+            ("1 of 4 replicas could be reached", Code::Unavailable, "1 of 4 replicas could be reached"),
+        ] {
+            let status = not_done(refused(message));
+            assert_eq!((status.code(), status.message()), (code, text));
+            assert_eq!(outcome_of(&status), Some(Outcome::NeverExecuted));
+        }
+    }
+
+    #[test]
+    fn an_unknown_outcome_stays_one() {
+        let status = not_done(client::Error::Unknown { message: "0 of 4 replicas answered".to_owned() });
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: request timed out"));
+        assert_eq!(outcome_of(&status), Some(Outcome::Unknown));
+    }
+}

@@ -131,3 +131,56 @@ fn nothing() -> Op {
     let key = bytes::Bytes::from_static(b"\0");
     Op::Range(RangeRequest { key, limit: 1, count_only: true, ..RangeRequest::default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+    use crate::client::Options;
+    use crate::wire::OUTCOME;
+
+    /// A gateway to a cluster that is not there.
+    async fn gateway() -> Gateway {
+        let options = Options { timeout: Duration::from_millis(50), ..Options::default() };
+        let client = Client::connect(&["127.0.0.1:1"], options).await.unwrap();
+        let member = |id: u64| Member { id: NodeId(id), address: format!("10.0.0.{id}:6001") };
+        let members = [1, 2, 3, 4].map(member).to_vec();
+        Gateway::new(GatewayConfig { client, cluster_id: 7, id: NodeId(1002), members })
+    }
+
+    fn outcome(status: &Status) -> &str {
+        status.metadata().get(OUTCOME).unwrap().to_str().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_is_bounded_by_number_and_by_bytes() {
+        let gateway = gateway().await;
+        let large = gateway.admit(MAX_UNITS / 2 * UNIT).unwrap();
+        let short: Vec<_> = std::iter::from_fn(|| gateway.admit(100).ok()).collect();
+        assert_eq!(short.len(), MAX_UNITS / 2 - 1);
+        let refused = gateway.execute(Command { session: None, op: nothing() }, 0).await.unwrap_err();
+        assert_eq!((refused.code(), outcome(&refused)), (Code::ResourceExhausted, "never-executed"));
+        assert_eq!(refused.message(), "etcdserver: too many requests");
+        drop(large);
+        assert!(gateway.admit(100).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_is_not_there_is_an_error_of_each_call_and_a_fact_of_the_status() {
+        let gateway = gateway().await;
+        let error = gateway.header().await.unwrap_err();
+        assert_eq!((error.code(), outcome(&error)), (Code::Unavailable, "never-executed"));
+        let status = gateway.status().await;
+        assert_eq!(status.errors.len(), 1, "{status:?}");
+        assert_eq!(status.header.unwrap().member_id, 1002);
+    }
+
+    #[tokio::test]
+    async fn no_client_is_led_around_the_gateway() {
+        let members = gateway().await.members(Some("127.0.0.1:2379".parse().unwrap())).members;
+        let urls: Vec<_> = members.iter().flat_map(|member| &member.client_ur_ls).collect();
+        assert_eq!(urls, ["http://127.0.0.1:2379"]);
+        assert_eq!(members.iter().map(|member| member.id).collect::<Vec<_>>(), [1, 2, 3, 4, 1002]);
+    }
+}

@@ -50,9 +50,9 @@ pub struct GatewayArgs {
     /// of this machine or of the `key_file`s in the configuration]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// How long a call may take [default: as the configuration says of requests]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    timeout: Option<Duration>,
+    /// How long a call may take; less than the 5 s of etcd's tools, so that they are told why it failed
+    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
 }
 
 /// How a gateway gets into its cluster.
@@ -60,7 +60,6 @@ struct Way {
     door: Door,
     /// The cluster, for people.
     cluster: String,
-    timeout: Duration,
     /// Keeps other gateways from the key.
     _claim: Option<Claim>,
 }
@@ -74,7 +73,7 @@ pub(super) async fn run(context: &mut Context<'_>, args: GatewayArgs) -> CliResu
     warn_beyond_loopback(context, &args.listen, "whoever reaches it can read and write the store");
     listener.set_nonblocking(true).map_err(cannot_listen)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(cannot_listen)?;
-    let options = Options { timeout: way.timeout, ..Options::default() };
+    let options = Options { timeout: args.timeout, ..Options::default() };
     serve_gateway(&way.door, options, listener, interrupted).await?;
     tracing::info!("stopped");
     Ok(())
@@ -85,8 +84,7 @@ impl GatewayArgs {
     async fn way(&self, context: &mut Context<'_>) -> CliResult<Way> {
         if !self.endpoints.is_empty() {
             let door = to_endpoints(&self.endpoints, context.out).await;
-            let timeout = self.timeout.unwrap_or(Options::default().timeout);
-            return Ok(Way { door, cluster: self.endpoints.join(","), timeout, _claim: None });
+            return Ok(Way { door, cluster: self.endpoints.join(","), _claim: None });
         }
         // The cluster need not run.
         let dir = if self.config.is_some() { None } else { Some(context.dir()?) };
@@ -103,8 +101,7 @@ impl GatewayArgs {
             }
             None => gateway_door(&config, dir.as_ref())?,
         };
-        let timeout = self.timeout.unwrap_or(config.request_timeout);
-        Ok(Way { door, cluster: config.name, timeout, _claim: claim })
+        Ok(Way { door, cluster: config.name, _claim: claim })
     }
 }
 
