@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Format, byzantine, check, cluster, fault, keys, kv, logs, node, sim, status, supervisor, test, wal,
+    Format, byzantine, check, cluster, fault, gateway, keys, kv, logs, node, sim, status, supervisor, test,
+    wal,
 };
 
 const TOUR: &str = "\
@@ -76,6 +77,8 @@ pub enum Command {
     Keys(keys::KeysCommand),
     /// Reads and writes the store
     Kv(kv::KvArgs),
+    /// Serves etcd's API next to an application, which then need not trust any single node
+    Gateway(gateway::GatewayArgs),
     /// Shows how a cluster is, and why
     Status(status::StatusArgs),
     /// Waits until something holds

@@ -11,6 +11,7 @@ mod context;
 mod error;
 mod exit;
 mod fault;
+mod gateway;
 mod keys;
 mod kv;
 mod logging;
@@ -57,7 +58,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, output: &mut Output) -> CliResult {
     let runtime = match cli.command {
         // What serves others uses all cores; what only asks does not.
-        Command::Node(_) | Command::Supervisor(_) | Command::Cluster(_) => {
+        Command::Node(_) | Command::Gateway(_) | Command::Supervisor(_) | Command::Cluster(_) => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()
         }
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
@@ -80,6 +81,7 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
             let door = args.door(&mut context).await?;
             args.run(&door, context.out).await
         }
+        Command::Gateway(args) => gateway::run(&mut context, args).await,
         Command::Status(args) => status::run(&mut context, args).await,
         Command::Wait(args) => status::wait(&mut context, args).await,
         Command::Logs(args) => logs::run(&mut context, args).await,

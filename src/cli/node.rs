@@ -72,7 +72,7 @@ pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult 
     let address = member.address.clone();
     let malicious = misbehaviour(&args, &config)?;
     let keys = keys(&args, &config)?;
-    warn_beyond_loopback(context, &address);
+    warn_beyond_loopback(context, &address, "links between nodes are not encrypted");
     let data_dir = data_dir(context, &args, &config)?;
     let start = NodeStart {
         id: args.id,
@@ -170,13 +170,14 @@ fn data_dir(context: &Context<'_>, args: &NodeArgs, config: &ClusterConfig) -> C
     })
 }
 
-fn warn_beyond_loopback(context: &mut Context<'_>, address: &str) {
+/// Warns of an address that others can reach, and of `what` that means.
+pub(super) fn warn_beyond_loopback(context: &mut Context<'_>, address: &str, what: &str) {
     let loopback =
         address.to_socket_addrs().is_ok_and(|mut all| all.all(|address| address.ip().is_loopback()));
     if !loopback {
-        context.out.warn(&format!(
-            "{address} is not a loopback address, and links between nodes are not encrypted: use a network that you trust"
-        ));
+        context
+            .out
+            .warn(&format!("{address} is not a loopback address, and {what}: use a network that you trust"));
     }
 }
 
