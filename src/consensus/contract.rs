@@ -354,6 +354,19 @@ pub enum RejectReason {
     Stopping,
 }
 
+impl RejectReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::NoLeader,
+        Self::TimedOut,
+        Self::TooManyRequests,
+        Self::TooLarge,
+        Self::StorageSlow,
+        Self::StorageFull,
+        Self::Stopping,
+    ];
+}
+
 /// Describes a snapshot without its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotMeta {
