@@ -2,13 +2,17 @@
 
 use super::accomplice::Accomplice;
 use super::any::Any;
-use super::bad_new_view::BadNewView;
+use super::bad_view_change::BadViewChange;
+use super::corrupt_signature::CorruptSignature;
 use super::equivocate::Equivocate;
 use super::lie::Lie;
 use super::lying_state::LyingState;
+use super::mutate::Mutate;
+use super::replay::Replay;
 use super::silent::Silent;
 use super::skip_ahead::SkipAhead;
 use super::wrong_digest::WrongDigest;
+use super::wrong_reply::WrongReply;
 use crate::consensus::{Behaviour, Misbehaviour};
 
 /// All of them, in the order of [`BEHAVIOURS`].
@@ -17,9 +21,13 @@ const MAKERS: [Maker; BEHAVIOURS.len()] = [
     |_| Ok(Box::new(WrongDigest)),
     |_| Ok(Box::new(Equivocate::default())),
     |_| Ok(Box::new(Silent)),
-    |_| Ok(Box::new(BadNewView)),
+    |_| Ok(Box::new(CorruptSignature)),
+    |_| Ok(Box::new(Replay::default())),
+    |_| Ok(Box::new(BadViewChange::default())),
     |_| Ok(Box::new(SkipAhead)),
-    |_| Ok(Box::new(LyingState)),
+    |_| Ok(Box::new(LyingState::default())),
+    |_| Ok(Box::new(WrongReply)),
+    |_| Ok(Box::new(Mutate::default())),
     |_| Ok(Box::new(Accomplice::default())),
 ];
 
@@ -39,11 +47,21 @@ pub(in super::super) const BEHAVIOURS: &[Behaviour] = &[
     ),
     Behaviour::new("silent", "takes everything and sends nothing"),
     Behaviour::new(
-        "bad-new-view",
-        "as primary begins its views with something else than what prepared before",
+        "corrupt-signature",
+        "signs so that it does not hold: everything, or some kinds of messages",
+    ),
+    Behaviour::new("replay", "sends old messages of anybody again, as they were"),
+    Behaviour::new(
+        "bad-view-change",
+        "tells forged, stale or no certificates, asks for ever later views, and begins its own with something wrong",
     ),
     Behaviour::new("skip-ahead", "as primary leaves sequence numbers out"),
-    Behaviour::new("lying-state", "gives who fetches its state a wrong one"),
+    Behaviour::new("lying-state", "gives who fetches its state a wrong one, an endless one, or none"),
+    Behaviour::new("wrong-reply", "gives clients other results than the right ones"),
+    Behaviour::new(
+        "mutate",
+        "sends messages that are almost right: another view, number, digest or name in them",
+    ),
     Behaviour::new(
         "accomplice",
         "votes for whatever anybody was told: harmless alone; with an equivocating primary outside the fault model of \
@@ -53,8 +71,18 @@ pub(in super::super) const BEHAVIOURS: &[Behaviour] = &[
 
 /// Those of which f replicas are tolerated: a run of the simulator draws one, and `any` one after the other. All are; an
 /// accomplice does nothing without somebody to help.
-pub(in super::super) const TOLERATED: &[&str] =
-    &["wrong-digest", "equivocate", "silent", "bad-new-view", "skip-ahead", "lying-state"];
+pub(in super::super) const TOLERATED: &[&str] = &[
+    "wrong-digest",
+    "equivocate",
+    "silent",
+    "corrupt-signature",
+    "replay",
+    "bad-view-change",
+    "skip-ahead",
+    "lying-state",
+    "wrong-reply",
+    "mutate",
+];
 
 /// Makes the behaviour that is asked for, or says why there is no such.
 pub(super) fn behaviour(misbehaviour: &Misbehaviour) -> Result<Box<dyn Lie>, String> {
