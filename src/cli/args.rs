@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{Format, check, cluster, fault, keys, kv, logs, node, sim, status, supervisor, test, wal};
+use super::{Format, bench, check, cluster, fault, keys, kv, logs, node, sim, status, supervisor, test, wal};
 
 const TOUR: &str = "\
 A minute's tour:
@@ -99,4 +99,6 @@ pub enum Command {
     Test(test::TestArgs),
     /// Runs simulated clusters and checks that they kept their promises
     Sim(sim::SimArgs),
+    /// Measures what clusters carry and what it costs; protocols side by side
+    Bench(bench::BenchArgs),
 }

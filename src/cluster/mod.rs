@@ -57,6 +57,7 @@ mod server;
 pub mod status;
 mod supervisor;
 mod target;
+mod temporary;
 mod up;
 pub mod wire;
 
@@ -75,5 +76,6 @@ pub use process::ProcessId;
 pub use status::{ClusterStatus, Condition, NodeStatus, Surveyor};
 pub use supervisor::{Setup, Supervisor};
 pub use target::{Target, resolve};
+pub use temporary::Temporary;
 pub use up::{UpOutcome, up};
 pub use wire::{Info, KillSignal, NodeInfo, NodeState, Phase, Reply, Request};
