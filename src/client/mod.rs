@@ -52,7 +52,9 @@ mod store;
 mod tests;
 mod voters;
 
-pub use control::{ControlClient, CounterReport, NodeReport, PeerReport, Ping};
+pub use control::{
+    ControlClient, ConvictionReport, CounterReport, NodeReport, PeerReport, Ping, SuspicionReport,
+};
 pub use error::Error;
 pub use node::NodeClient;
 pub use store::{Client, Consistency, Options};
