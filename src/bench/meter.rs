@@ -47,7 +47,8 @@ impl Meter {
     /// The counters of those nodes that tell them, all asked at once.
     pub(super) async fn read(&self) -> Reading {
         let mut asked = JoinSet::new();
-        for node in self.nodes.iter().cloned() {
+        for node in &self.nodes {
+            let node = node.clone();
             asked.spawn(async move {
                 let report = node.status(true).await.ok()?;
                 Some((node.address().to_owned(), (report.incarnation, report.counters)))

@@ -79,7 +79,9 @@ fn summary(wanted: Group, measurements: &[Measurement]) -> Option<Summary> {
     let of = |figure: &dyn Fn(&Measurement) -> f64| Spread::of(rounds.iter().map(|one| figure(one)));
     let latency = |at: fn(&Latency) -> f64| of(&|one| at(&one.figures.latency_ms)).unwrap_or_default();
     let mut errors = Errors::default();
-    rounds.iter().for_each(|one| errors.add(&one.figures.errors));
+    for one in &rounds {
+        errors.add(&one.figures.errors);
+    }
     let (protocol, fault, concurrency) = wanted;
     Some(Summary {
         protocol,

@@ -144,7 +144,7 @@ async fn given(
             }
             bar.set_message(format!("round {round}: {concurrency} callers"));
             let load = Load { concurrency, ..chosen.load.clone() };
-            let figures = measure(&site, &load, interrupted.clone()).await.map_err(cannot)?;
+            let figures = measure(&site, &load, interrupted.clone()).await.map_err(|error| cannot(&error))?;
             let protocol = protocol.clone();
             measured.push(Measurement { protocol, nodes, fault: Fault::None, concurrency, round, figures });
             bar.inc(1);
@@ -207,7 +207,7 @@ fn check_connections(api: Api, connections: usize, counts_votes: bool) -> CliRes
     Ok(())
 }
 
-fn cannot(error: ClientError) -> CliError {
+fn cannot(error: &ClientError) -> CliError {
     match error {
         ClientError::Unreachable { .. } => CliError::unreachable(error.to_string()),
         _ => CliError::failed(format!("cannot measure: {error}")),
