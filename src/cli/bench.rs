@@ -117,6 +117,7 @@ async fn own(
     let ended = compare(&plan, interrupted, |event| match event {
         Event::Doing(what) => bar.set_message(what),
         Event::Measured(one) => {
+            bar.suspend(|| tell(context, one));
             measured.push(one.clone());
             bar.inc(1);
         }
@@ -146,12 +147,21 @@ async fn given(
             let load = Load { concurrency, ..chosen.load.clone() };
             let figures = measure(&site, &load, interrupted.clone()).await.map_err(|error| cannot(&error))?;
             let protocol = protocol.clone();
-            measured.push(Measurement { protocol, nodes, fault: Fault::None, concurrency, round, figures });
+            let one = Measurement { protocol, nodes, fault: Fault::None, concurrency, round, figures };
+            bar.suspend(|| tell(context, &one));
+            measured.push(one);
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
     Ok(())
+}
+
+/// Says what came of one measurement while the others go on: the tables have the rounds together, JSON has each.
+fn tell(context: &mut Context<'_>, one: &Measurement) {
+    if !context.out.is_json() {
+        context.out.note(&print::line(one));
+    }
 }
 
 /// Where the load goes, and how many nodes the cluster has, as far as is known.

@@ -90,11 +90,10 @@ impl<'a> Results<'a> {
             self.title(),
             self.rounds
         ))?;
-        self.print_rounds(out)?;
         if self.rounds > 1 {
-            out.line("\nof all rounds the median (latencies in ms; of the longest the longest)")?;
-            out.table(SUMMARY, self.summary.iter().map(summary_row).collect())?;
+            out.line("of all rounds the median; of the longest latency the longest")?;
         }
+        out.table(SUMMARY, self.summary.iter().map(summary_row).collect())?;
         out.line("\nwhat a command costs all nodes together")?;
         out.table(COSTS, self.summary.iter().map(costs_row).collect())?;
         if !self.ratios.is_empty() {
@@ -102,23 +101,6 @@ impl<'a> Results<'a> {
             out.table(RATIOS, self.ratios.iter().map(ratio_row).collect())?;
         }
         self.print_errors(out)
-    }
-
-    fn print_rounds(&self, out: &mut Output) -> CliResult {
-        let row = |one: &Measurement| {
-            let mut row = vec![
-                one.round.to_string(),
-                one.protocol.clone(),
-                one.nodes.to_string(),
-                one.fault.to_string(),
-                one.concurrency.to_string(),
-                format!("{:.0}", one.figures.per_second),
-                one.figures.errors.total().to_string(),
-            ];
-            row.extend(latencies(&one.figures.latency_ms));
-            row
-        };
-        out.table(ROUNDS, self.measurements.iter().map(row).collect())
     }
 
     fn print_errors(&self, out: &mut Output) -> CliResult {
@@ -162,20 +144,6 @@ impl<'a> Results<'a> {
     }
 }
 
-const ROUNDS: &[&str] = &[
-    "round",
-    "protocol",
-    "nodes",
-    "down",
-    "callers",
-    "commands/s",
-    "errors",
-    "p50 ms",
-    "p90",
-    "p99",
-    "p99.9",
-    "max",
-];
 const SUMMARY: &[&str] = &[
     "protocol",
     "nodes",
@@ -203,6 +171,18 @@ const COSTS: &[&str] = &[
     "log bytes",
 ];
 const RATIOS: &[&str] = &["protocols", "down", "callers", "commands/s", "p50", "p99"];
+
+/// One measurement in a line, for whoever waits for the others.
+pub(super) fn line(one: &Measurement) -> String {
+    let Measurement { protocol, fault, concurrency, round, figures, .. } = one;
+    let Latency { p50, p99, .. } = figures.latency_ms;
+    format!(
+        "round {round}: {protocol}, down: {fault}, callers: {concurrency}: {:.0} commands/s, p50 {p50:.2} ms, p99 \
+         {p99:.2} ms, {} errors",
+        figures.per_second,
+        figures.errors.total()
+    )
+}
 
 fn latencies(latency: &Latency) -> Vec<String> {
     let Latency { p50, p90, p99, p99_9, max } = *latency;
