@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Format, check, cluster, fault, gateway, keys, kv, logs, node, sim, status, supervisor, test, wal,
+    Format, byzantine, check, cluster, fault, gateway, keys, kv, logs, node, sim, status, supervisor, test,
+    wal,
 };
 
 const TOUR: &str = "\
@@ -94,6 +95,9 @@ pub enum Command {
     Partition(fault::PartitionArgs),
     /// Makes nodes' disks misbehave
     Disk(fault::DiskArgs),
+    /// Makes nodes lie to the others, on purpose
+    #[command(subcommand)]
+    Byzantine(byzantine::ByzantineCommand),
     /// Looks at the logs on disk
     #[command(subcommand)]
     Wal(wal::WalCommand),

@@ -4,6 +4,7 @@
 //! that says what went wrong, where, and what to do next, with the exit code that scripts rely on ([`Exit`]).
 
 mod args;
+mod byzantine;
 mod check;
 mod cluster;
 mod context;
@@ -89,6 +90,7 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Resume(args) => fault::resume(&mut context, args).await,
         Command::Partition(args) => fault::partition(&mut context, args).await,
         Command::Disk(args) => fault::disk(&mut context, args).await,
+        Command::Byzantine(command) => byzantine::run(&mut context, command).await,
         Command::Wal(command) => wal::run(&mut context, command),
         Command::Check(args) => check::run(&args, context.out),
         Command::Test(args) => test::run(&mut context, args).await,
