@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{Format, check, cluster, fault, keys, kv, logs, node, sim, status, supervisor, test, wal};
+use super::{
+    Format, check, cluster, evidence, fault, keys, kv, logs, node, sim, status, supervisor, test, wal,
+};
 
 const TOUR: &str = "\
 A minute's tour:
@@ -76,6 +78,9 @@ pub enum Command {
     Kv(kv::KvArgs),
     /// Shows how a cluster is, and why
     Status(status::StatusArgs),
+    /// Shows who is proved to lie, and checks proofs anywhere
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
     /// Waits until something holds
     Wait(status::WaitArgs),
     /// Shows what nodes have logged

@@ -8,6 +8,7 @@ mod check;
 mod cluster;
 mod context;
 mod error;
+mod evidence;
 mod exit;
 mod fault;
 mod keys;
@@ -80,6 +81,7 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
             args.run(&door, context.out).await
         }
         Command::Status(args) => status::run(&mut context, args).await,
+        Command::Evidence(command) => evidence::run(&mut context, command).await,
         Command::Wait(args) => status::wait(&mut context, args).await,
         Command::Logs(args) => logs::run(&mut context, args).await,
         Command::Kill(args) => fault::kill(&mut context, args).await,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -32,6 +33,7 @@ pub(super) enum Request {
     Propose(Proposal, Reply),
     Read(ReadId, kv::Op, Reply),
     Status(oneshot::Sender<(Status, LinkCounters)>),
+    Evidence(oneshot::Sender<Vec<Bytes>>),
     TransferLeadership(Option<NodeId>),
 }
 
@@ -156,6 +158,9 @@ impl<P: Wire> Core<P> {
                 Request::Status(reply) => {
                     // Whoever asked may have stopped waiting.
                     let _ = reply.send((self.sequencer.status(), self.links.counters()));
+                }
+                Request::Evidence(reply) => {
+                    let _ = reply.send(self.sequencer.protocol().evidence());
                 }
                 Request::TransferLeadership(to) => self.handle(Event::TransferLeadership(to)),
             }

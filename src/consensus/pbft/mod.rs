@@ -128,6 +128,7 @@ mod checkpoint;
 mod client;
 mod codec;
 mod disk;
+mod evidence;
 mod fetch;
 mod message;
 mod new_view;
@@ -154,6 +155,7 @@ mod wire;
 
 pub use check::Checker;
 pub use client::{Client, MAX_COMMANDS, REQUEST_BYTES, REQUEST_SPAN};
+pub use evidence::{Evidence, Said};
 pub use message::*;
 pub use new_view::{Plan, validate};
 pub use options::Options;
