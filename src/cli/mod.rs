@@ -30,6 +30,7 @@ use clap::Parser;
 pub use args::{Cli, Command};
 pub use context::{Context, interrupted};
 pub use error::{CliError, CliResult};
+pub use evidence::Proved;
 pub use exit::Exit;
 pub use output::{Format, Output, render_table};
 

@@ -19,11 +19,11 @@ pub(super) const MAX_FILE_BYTES: u64 = 128 << 20;
 
 /// A piece of evidence that was checked.
 #[derive(Clone, Debug)]
-pub(super) struct Proved {
+pub struct Proved {
     /// The signed bytes.
-    pub(super) piece: Bytes,
+    pub piece: Bytes,
     /// What they prove.
-    pub(super) judgement: Judgement,
+    pub judgement: Judgement,
 }
 
 #[derive(Serialize)]
@@ -52,13 +52,13 @@ struct Head {
 
 impl Proved {
     /// Checks a piece with the keys of a configuration.
-    pub(super) fn judge(config: &ClusterConfig, piece: Bytes) -> Result<Self, String> {
+    pub fn judge(config: &ClusterConfig, piece: Bytes) -> Result<Self, String> {
         let judgement = (config.entry().judge_evidence)(&court(config), piece.clone())?;
         Ok(Self { piece, judgement })
     }
 
     /// Reads and checks a file.
-    pub(super) fn read(config: &ClusterConfig, text: &[u8]) -> Result<Self, String> {
+    pub fn read(config: &ClusterConfig, text: &[u8]) -> Result<Self, String> {
         let head: Head =
             serde_json::from_slice(text).map_err(|error| format!("it is no evidence file: {error}"))?;
         if head.format != FORMAT {
@@ -82,7 +82,7 @@ impl Proved {
     }
 
     /// The file.
-    pub(super) fn to_file(&self, config: &ClusterConfig) -> String {
+    pub fn to_file(&self, config: &ClusterConfig) -> String {
         let Judgement { accused, charge, provided, statements, .. } = &self.judgement;
         let file = File {
             format: FORMAT,
@@ -101,7 +101,7 @@ impl Proved {
     }
 
     /// Names the piece: the first digits of its hash.
-    pub(super) fn id(&self) -> String {
+    pub fn id(&self) -> String {
         hex(&Sha256::digest(&self.piece))[..12].to_owned()
     }
 }
@@ -147,7 +147,3 @@ fn unhex(text: &str) -> Option<Bytes> {
     let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).ok();
     (0..digits.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>().map(Bytes::from)
 }
-
-#[cfg(test)]
-#[path = "file_tests.rs"]
-mod tests;

@@ -15,7 +15,9 @@ use crate::client::{ControlClient, Error};
 use crate::cluster::{Cluster, NodeState, Suspected};
 use crate::config::ClusterConfig;
 use crate::consensus::Words;
-use file::{MAX_FILE_BYTES, Proved};
+use file::MAX_FILE_BYTES;
+
+pub use file::Proved;
 
 /// Subcommands of `evidence`.
 #[derive(Debug, Subcommand)]
