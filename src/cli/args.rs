@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Format, check, cluster, evidence, fault, keys, kv, logs, node, sim, status, supervisor, test, wal,
+    Format, byzantine, check, cluster, evidence, fault, gateway, keys, kv, logs, node, sim, status,
+    supervisor, test, wal,
 };
 
 const TOUR: &str = "\
@@ -76,6 +77,8 @@ pub enum Command {
     Keys(keys::KeysCommand),
     /// Reads and writes the store
     Kv(kv::KvArgs),
+    /// Serves etcd's API next to an application, which then need not trust any single node
+    Gateway(gateway::GatewayArgs),
     /// Shows how a cluster is, and why
     Status(status::StatusArgs),
     /// Shows who is proved to lie, and checks proofs anywhere
@@ -95,6 +98,9 @@ pub enum Command {
     Partition(fault::PartitionArgs),
     /// Makes nodes' disks misbehave
     Disk(fault::DiskArgs),
+    /// Makes nodes lie to the others, on purpose
+    #[command(subcommand)]
+    Byzantine(byzantine::ByzantineCommand),
     /// Looks at the logs on disk
     #[command(subcommand)]
     Wal(wal::WalCommand),
