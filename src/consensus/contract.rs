@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::codec::{Decode, Encode};
+use super::evidence::{Court, Judgement};
 use super::keys::Keys;
 use super::message::{Checked, Message, Refused};
 use super::misbehaviour::{Behaviour, Misbehaviour};
@@ -58,6 +59,17 @@ pub trait Protocol: Sized + Send + 'static {
 
     /// How the replica sees itself and the cluster, in neutral words.
     fn status(&self) -> Status;
+
+    /// The pieces of evidence that the replica holds against others, each as bytes that
+    /// [`judge_evidence`](Self::judge_evidence) takes. Bounded, in the order of culprits.
+    fn evidence(&self) -> Vec<Bytes> {
+        Vec::new()
+    }
+
+    /// What a piece of evidence proves, or why it proves nothing. Depends on nothing but its arguments.
+    fn judge_evidence(_court: &Court, _piece: Bytes) -> Result<Judgement, String> {
+        Err(format!("{} signs nothing, so nothing proves a lie there", Self::NAME))
+    }
 
     /// Refuses what no replica can be told to do wrong, and says why: an unknown behaviour, or an aim that is none.
     fn check_misbehaviour(misbehaviour: &Misbehaviour) -> Result<(), String> {

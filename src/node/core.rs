@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -32,6 +33,7 @@ pub(super) enum Request {
     Propose(Proposal, Reply),
     Read(ReadId, kv::Op, Reply),
     Status(oneshot::Sender<Said>),
+    Evidence(oneshot::Sender<Vec<Bytes>>),
     TransferLeadership(Option<NodeId>),
     Misbehave(Option<Misbehaviour>, oneshot::Sender<Result<(), String>>),
 }
@@ -171,6 +173,9 @@ impl<P: Wire> Core<P> {
                         links: self.links.counters(),
                         misbehaviour: self.misbehaviour.clone(),
                     });
+                }
+                Request::Evidence(reply) => {
+                    let _ = reply.send(self.sequencer.protocol().evidence());
                 }
                 Request::TransferLeadership(to) => self.handle(Event::TransferLeadership(to)),
                 Request::Misbehave(how, reply) => {

@@ -81,7 +81,12 @@ impl<P: Simulated> World<P> {
         let sender = self.nodes[from].id;
         let replica = self.replica(to);
         match P::check(&replica.checker, sender, message) {
-            Ok(message) => self.core(to, Event::Message { from: sender, message }),
+            Ok(message) => {
+                if !self.nodes[to].lies {
+                    self.watch.arrived(self.nodes[to].id, message.get());
+                }
+                self.core(to, Event::Message { from: sender, message })
+            }
             Err(_) if self.nodes[from].lies => {
                 self.stats.lies_refused += 1;
                 Ok(())

@@ -245,6 +245,7 @@ impl Replica {
         for checkpoint in signed {
             self.write(Record::Checkpoint(checkpoint), out);
         }
+        self.write_all_evidence(out);
         let saved = self.checkpoints.saved();
         let needed = self.disk.saved(saved).map_or(first, |needed| needed.min(first));
         out.retain_from = Some(needed);

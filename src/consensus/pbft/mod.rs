@@ -36,6 +36,7 @@
 //! | thresholds and certificates | `quorum`, `certificate` | TOCS §4.1 |
 //! | what is signed, and the check of all that arrives | `signing`, `verified`, `check` | TOCS §4.1 |
 //! | messages, their canonical bytes, and how they travel | `message`, `codec`, `wire` | OSDI'99 §4 |
+//! | proof of who lied | `evidence` | |
 //! | settings | `options` | |
 //! | liars, for laboratories, around the honest replica | `protocol`, `adversary` | TOCS §2 |
 //! | the simulator's watch over the invariants | `simulated` | |
@@ -114,7 +115,7 @@
 //!   could hold up the larger quorums that the last two need.
 //! - Proactive recovery, and changes of membership or keys. A replica whose log was lost is not brought back under its
 //!   id.
-//! - Evidence: contradictions of a liar are not counted, and are traced at most. They are not yet kept as proof.
+//! - Evidence against clients, and of what stores computed: see `evidence` for what convicts and what does not.
 //! - Help for a single honest replica that left the view alone (after a loss of messages that only it saw): it executes
 //!   what the others do, but votes again only in the next view. To follow it at once, f liars would have to be
 //!   followed.
@@ -128,6 +129,7 @@ mod checkpoint;
 mod client;
 mod codec;
 mod disk;
+mod evidence;
 mod fetch;
 mod message;
 mod new_view;
@@ -154,6 +156,7 @@ mod wire;
 
 pub use check::Checker;
 pub use client::{Client, MAX_COMMANDS, REQUEST_BYTES, REQUEST_SPAN};
+pub use evidence::{Evidence, Said};
 pub use message::*;
 pub use new_view::{Plan, validate};
 pub use options::Options;

@@ -180,6 +180,7 @@ impl Replica {
         }
         let Some(prepared) = slot.certificate(&self.quorum, &accepted.pre_prepare) else { return };
         let digest = prepared.digest();
+        self.observe_certificate(&prepared, out);
         let lsn = self.write(Record::Prepared(prepared.clone()), out);
         let slot = self.slots.entry(sequence).or_default();
         (slot.prepared, slot.prepared_lsn) = (Some(prepared), lsn);
@@ -280,6 +281,7 @@ impl Replica {
     pub(super) fn forget_slots(&mut self) {
         let floor = self.floor();
         self.slots = self.slots.split_off(&floor.next());
+        self.memory.forget(floor);
         let lost = Sequence(self.low_water_mark().0.saturating_sub(2 * self.options.window));
         if self.slots.first_key_value().is_some_and(|(first, _)| *first <= lost) {
             self.slots.retain(|sequence, slot| *sequence > lost || slot.decision_logged);

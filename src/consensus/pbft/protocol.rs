@@ -1,16 +1,19 @@
 //! [`Pbft`]: the protocol as the rest of the crate knows it: the honest replica, and around it, if it is told to lie, the
 //! adversary.
 
+use bytes::Bytes;
+
 use super::adversary::{self, Adversary, BEHAVIOURS};
 use super::check::Checker;
+use super::evidence::judge_bytes;
 use super::message::{Message, View};
 use super::options::Options;
 use super::record::Record;
 use super::recover;
 use super::replica::Replica;
 use crate::consensus::{
-    Answers, Behaviour, Checked, Input, Misbehaviour, NodeId, Output, Protocol, RecoverError, Recovered,
-    Refused, Setup, Status, Time,
+    Answers, Behaviour, Checked, Court, Encode, Input, Judgement, Misbehaviour, NodeId, Output, Protocol,
+    RecoverError, Recovered, Refused, Setup, Status, Time,
 };
 
 /// A PBFT replica, which may be told to lie.
@@ -86,6 +89,14 @@ impl Protocol for Pbft {
 
     fn status(&self) -> Status {
         self.replica.status()
+    }
+
+    fn evidence(&self) -> Vec<Bytes> {
+        self.replica.evidence.all().map(Encode::to_bytes).collect()
+    }
+
+    fn judge_evidence(court: &Court, piece: Bytes) -> Result<Judgement, String> {
+        judge_bytes(court, piece)
     }
 
     fn check_misbehaviour(misbehaviour: &Misbehaviour) -> Result<(), String> {

@@ -6,6 +6,7 @@ use super::Pbft;
 use super::checkpoint::Checkpoints;
 use super::client::Client;
 use super::disk::Disk;
+use super::evidence::{Book, Memory};
 use super::fetch::Fetches;
 use super::message::{Message, NewView, Sequence, Signed, Status, View, ViewChange};
 use super::options::Options;
@@ -70,6 +71,11 @@ pub struct Replica {
     pub(super) peers: BTreeMap<NodeId, Peer>,
     /// When the next STATUS is due.
     pub(super) status_due: Time,
+
+    /// What others said, to notice when they contradict themselves.
+    pub(super) memory: Memory,
+    /// Who did.
+    pub(super) evidence: Book,
 }
 
 /// An own vote whose record is on its way to the disk.
@@ -134,6 +140,7 @@ impl Replica {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.heard = self.now;
         }
+        self.observe(from, message.get(), out);
         if matches!(message.get(), Message::Reply(_)) {
             return self.on_reply(from, message, out);
         }
@@ -151,7 +158,7 @@ impl Replica {
             Message::Batch { sequence, batch } => self.on_batch(from, sequence, batch, out),
             Message::FetchState(fetch) => self.on_fetch_state(from, fetch, out),
             Message::State(state) => self.on_state(from, state, out),
-            Message::Reply(_) => {}
+            Message::Reply(_) | Message::Evidence(_) => {}
         }
     }
 
@@ -212,6 +219,11 @@ impl Replica {
     /// Who is the primary of the current view.
     pub(super) fn primary(&self) -> NodeId {
         self.quorum.primary(self.view)
+    }
+
+    /// Against whom it holds evidence.
+    pub(super) fn convicted(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.evidence.convicted()
     }
 
     /// Whether this replica is the primary of a view that is installed.

@@ -22,7 +22,7 @@ impl Replica {
             ],
             peers: self.peers_status(),
             why: self.why(),
-            convicted: Vec::new(),
+            convicted: self.evidence.describe(),
             suspicions: Vec::new(),
         }
     }

@@ -109,6 +109,11 @@ impl ViewChanges {
         }
     }
 
+    /// Those of one replica.
+    pub(super) fn all_of(&self, id: NodeId) -> impl Iterator<Item = &Signed<ViewChange>> + '_ {
+        self.of.get(&id).into_iter().flat_map(BTreeMap::values)
+    }
+
     /// Those for exactly this view, in ascending order of replicas.
     pub(super) fn for_view(&self, view: View) -> impl Iterator<Item = &Signed<ViewChange>> + '_ {
         self.of.values().filter_map(move |of| of.get(&view))

@@ -4,6 +4,7 @@ mod chaos;
 mod checkpoints;
 mod cluster;
 mod durability;
+mod evidence;
 mod normal;
 mod promises;
 mod requests;
