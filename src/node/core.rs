@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::consensus::{
 };
 use crate::engine::{Effects, Event, ExecutorWork, Installed, Sequencer, Ticket};
 use crate::kv;
-use crate::transport::{Gate, LinkCounters, Links, Received, Wire};
+use crate::transport::{Gate, Inbox, LinkCounters, Links, Mailbox, Received, Wire};
 
 /// How many items of one kind a turn takes: bounds how long the other kinds wait.
 const TURN: usize = 1024;
@@ -71,9 +71,9 @@ pub(super) type Inbound<P> = Received<<P as Protocol>::Message>;
 /// Where the core's input comes from.
 pub(super) struct Inputs<P: Protocol> {
     pub(super) reports: UnboundedReceiver<Report>,
-    pub(super) messages: Receiver<Inbound<P>>,
+    pub(super) messages: Inbox<P::Message>,
     /// Keeps `messages` open where there are no links to do so: in a cluster of one.
-    pub(super) _inbox: Sender<Inbound<P>>,
+    pub(super) _inbox: Mailbox<P::Message>,
     pub(super) requests: UnboundedReceiver<Request>,
 }
 
@@ -260,7 +260,7 @@ async fn arrival<P: Protocol>(inputs: &mut Inputs<P>, turn: &mut Turn<P>, due: O
         () = timer => {}
     }
     drain(TURN, || inputs.reports.try_recv().ok(), &mut turn.reports);
-    drain(TURN, || inputs.messages.try_recv().ok(), &mut turn.messages);
+    inputs.messages.take(&mut turn.messages, TURN.saturating_sub(turn.messages.len()));
     drain(TURN, || inputs.requests.try_recv().ok(), &mut turn.requests);
     true
 }

@@ -133,13 +133,13 @@ struct Stage {
     voters: Voters,
     reached: watch::Sender<usize>,
     sent: mpsc::UnboundedReceiver<(NodeId, ToyMessage)>,
-    replies: mpsc::Sender<Received<ToyMessage>>,
+    replies: Mailbox<ToyMessage>,
 }
 
 fn stage(timeout: Duration) -> Stage {
     let (reached, watched) = watch::channel(4);
     let (sending, sent) = mpsc::unbounded_channel();
-    let (replies, taken) = mpsc::channel(64);
+    let (replies, taken) = inbox(64);
     let options = Options { timeout, ..Options::default() };
     let config = config();
     let client: Scripted = config.client(1, options);

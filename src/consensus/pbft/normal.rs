@@ -122,7 +122,8 @@ impl Replica {
         let lsn = self.write(Record::PrePrepare { pre_prepare, batch: logged }, out);
         self.slots.entry(said.sequence).or_default().back(Accepted { pre_prepare, lsn });
         if said.sequence > self.executed {
-            self.pool.note_ordered(&batch, said.sequence);
+            let waited = self.pool.note_ordered(&batch, said.sequence);
+            self.note_pace(said.sequence, waited);
         }
         self.votes.push_back((lsn, Vote::PrePrepare(said.view, said.sequence)));
         if said.replica == self.id {
@@ -225,11 +226,12 @@ impl Replica {
             slot.keep_batch(digest, Batch::default());
         }
         slot.decided = Some(digest);
-        if slot.batch(&digest).is_some() {
+        let known = slot.batch(&digest).is_some();
+        if known {
             slot.forget_unnamed();
-            return;
         }
-        let source = slot.commits.keys().copied().find(|id| *id != self.id);
+        let source = slot.commits.keys().copied().find(|id| *id != self.id).filter(|_| !known);
+        self.note_agreement(sequence);
         if let Some(source) = source {
             self.fetch_batch(sequence, digest, source, out);
         }

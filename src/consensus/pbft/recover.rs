@@ -8,6 +8,7 @@ use super::client::Client;
 use super::disk::Disk;
 use super::fetch::Fetches;
 use super::message::{Sequence, Signed, Stable, View, ViewChange};
+use super::pace::Pace;
 use super::pool::Pool;
 use super::quorum::Quorum;
 use super::record::Record;
@@ -137,6 +138,7 @@ pub(super) fn recover(setup: &Setup<Pbft>, recovered: Recovered<Record>) -> Resu
         transfer: None,
         fetches: Fetches::default(),
         pool: Pool::default(),
+        pace: Pace::default(),
         judges_since: None,
         keys: setup.keys.clone(),
         client: client(setup),

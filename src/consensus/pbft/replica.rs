@@ -9,6 +9,7 @@ use super::disk::Disk;
 use super::fetch::Fetches;
 use super::message::{Message, NewView, Sequence, Signed, Status, View, ViewChange};
 use super::options::Options;
+use super::pace::Pace;
 use super::pool::Pool;
 use super::quorum::Quorum;
 use super::record::Record;
@@ -61,6 +62,7 @@ pub struct Replica {
     pub(super) fetches: Fetches,
 
     pub(super) pool: Pool,
+    pub(super) pace: Pace,
     /// Since when this replica can judge the primary: it hears a quorum, and is not far behind.
     pub(super) judges_since: Option<Time>,
     pub(super) keys: Keys,
@@ -104,6 +106,7 @@ impl Replica {
     /// Takes one input and appends what follows from it to `out`.
     pub(super) fn handle(&mut self, now: Time, input: Input<Message>, out: &mut Out) {
         self.now = self.now.max(now);
+        self.count_room();
         match input {
             Input::Message { from, message } => self.on_message(from, message, out),
             Input::Propose(proposals) => self.on_propose(proposals, out),
@@ -127,6 +130,7 @@ impl Replica {
         self.hand_out(out);
         self.drop_needless_transfer(out);
         self.propose(out);
+        self.count_room();
         self.assert_invariants();
     }
 
@@ -172,6 +176,7 @@ impl Replica {
         self.drive_client(out);
         self.judge_or_not();
         self.on_request_timer(out);
+        self.judge_pace(out);
         self.on_view_change_timer(out);
         self.on_transfer_timer(out);
         self.on_status_timer(out);

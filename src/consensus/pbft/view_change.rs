@@ -140,6 +140,7 @@ impl Replica {
     /// Leaves the view for a later one.
     pub(super) fn start_view_change(&mut self, view: View, why: &'static str, out: &mut Out) {
         assert!(view > self.view, "views never go back, and none is left twice");
+        self.leave_pace();
         self.view = view;
         self.active = false;
         self.view_changes.fruitless = self.view_changes.fruitless.saturating_add(1);
@@ -264,6 +265,7 @@ impl Replica {
         let body = &new_view.body;
         let plan = Plan::of(&body.view_changes);
         let pre_prepares = body.pre_prepares.clone();
+        self.leave_pace();
         self.view = body.view;
         self.active = true;
         self.view_changes.installed(self.view, self.now);

@@ -26,6 +26,7 @@ impl Stage {
     fn with_options(replicas: u64, options: &Options) -> Self {
         let mut stage = Self::of_a_stranger(replicas, options);
         (1..=replicas).for_each(|replica| stage.client.views.insert(NodeId(replica), View::ZERO));
+        stage.client.shown = Some(stage.now);
         stage
     }
 
