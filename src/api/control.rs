@@ -6,7 +6,7 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 use super::errors::unanswered;
-use crate::consensus::{NodeId, Role};
+use crate::consensus::{Conviction, NodeId, Role, Suspicion};
 use crate::node::{Handle, NodeStatus};
 use crate::wal::DiskFault;
 use crate::wire::pb::control::{
@@ -133,6 +133,8 @@ impl ControlService for Control {
             active: peer.active,
             state: peer.state.to_owned(),
         });
+        let convicted = status.convicted.into_iter().map(conviction_to_pb).collect();
+        let suspicions = status.suspicions.into_iter().map(suspicion_to_pb).collect();
         Ok(Response::new(pb::GetStatusResponse {
             node_id: self.node.id().0,
             cluster_id: self.node.cluster_id(),
@@ -158,6 +160,8 @@ impl ControlService for Control {
             laboratory: self.node.laboratory(),
             details: status.details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             malicious: node.misbehaviour.unwrap_or_default(),
+            convicted,
+            suspicions,
         }))
     }
 
@@ -209,6 +213,16 @@ fn fault_of(fault: Option<Fault>) -> DiskFault {
         Some(Fault::Fail(true)) => DiskFault::Fail,
         Some(Fault::Full(true)) => DiskFault::Full,
     }
+}
+
+fn conviction_to_pb(conviction: Conviction) -> pb::Conviction {
+    let Conviction { id, pieces, newest } = conviction;
+    pb::Conviction { id, pieces, newest }
+}
+
+fn suspicion_to_pb(suspicion: Suspicion) -> pb::Suspicion {
+    let Suspicion { id, what, why, times } = suspicion;
+    pb::Suspicion { id, what: what.to_owned(), why, times }
 }
 
 fn counters_to_pb(node: &NodeStatus) -> pb::Counters {

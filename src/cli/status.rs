@@ -96,7 +96,16 @@ fn render(status: &ClusterStatus) -> String {
     let table = render_table(&header, status.nodes.iter().map(row).collect());
     let mut head = vec![format!("{} ({}): {leader}, {health}", status.name, status.protocol)];
     head.extend(status.warnings.iter().cloned());
-    format!("{}\n\n{table}", head.join("\n"))
+    let mut parts = vec![head.join("\n"), table];
+    parts.extend(Some(blame(status)).filter(|blame| !blame.is_empty()).map(|blame| blame.join("\n")));
+    parts.join("\n\n")
+}
+
+/// Who is proved to lie, and then, apart from it, who is suspected: a line each.
+fn blame(status: &ClusterStatus) -> Vec<String> {
+    let convicted = status.convicted.iter().map(ToString::to_string);
+    let suspected = status.suspicions.iter().map(ToString::to_string);
+    convicted.chain(suspected).collect()
 }
 
 /// A column of the table: its title, and what stands there for a node.

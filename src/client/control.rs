@@ -93,6 +93,34 @@ pub struct NodeReport {
     pub details: BTreeMap<String, u64>,
     /// How it lies to the others, on purpose.
     pub malicious: Option<String>,
+    /// Whom it can prove to lie.
+    pub convicted: Vec<ConvictionReport>,
+    /// Whom it suspects, without proof.
+    pub suspicions: Vec<SuspicionReport>,
+}
+
+/// A node can prove that another one lied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ConvictionReport {
+    /// Who lied.
+    pub id: u64,
+    /// How many pieces of evidence the node keeps against it.
+    pub pieces: u64,
+    /// What the newest piece proves, in words.
+    pub newest: String,
+}
+
+/// A node suspects another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SuspicionReport {
+    /// Who is suspected.
+    pub id: u64,
+    /// Of what, as `silent`.
+    pub what: String,
+    /// What was observed, in words.
+    pub why: String,
+    /// How often.
+    pub times: u64,
 }
 
 /// How a leader sees a peer.
@@ -254,7 +282,23 @@ impl From<pb::GetStatusResponse> for NodeReport {
             laboratory: status.laboratory,
             details: status.details,
             malicious: (!status.malicious.is_empty()).then_some(status.malicious),
+            convicted: status.convicted.into_iter().map(Into::into).collect(),
+            suspicions: status.suspicions.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<pb::Conviction> for ConvictionReport {
+    fn from(conviction: pb::Conviction) -> Self {
+        let pb::Conviction { id, pieces, newest } = conviction;
+        Self { id, pieces, newest }
+    }
+}
+
+impl From<pb::Suspicion> for SuspicionReport {
+    fn from(suspicion: pb::Suspicion) -> Self {
+        let pb::Suspicion { id, what, why, times } = suspicion;
+        Self { id, what, why, times }
     }
 }
 

@@ -49,7 +49,9 @@ mod store;
 mod tests;
 mod voters;
 
-pub use control::{ControlClient, CounterReport, NodeReport, PeerReport, Ping};
+pub use control::{
+    ControlClient, ConvictionReport, CounterReport, NodeReport, PeerReport, Ping, SuspicionReport,
+};
 pub use error::Error;
 pub use store::{Client, Consistency, Options};
 pub use voters::{DEFAULT_RETRY, VoterConfig};

@@ -72,7 +72,7 @@ pub use paths::{ClusterDir, StateDir};
 pub use plan::{Wish, reap, remove, wipe};
 pub use ports::{FreePorts, check_free, free_ports, holder};
 pub use process::ProcessId;
-pub use status::{ClusterStatus, Condition, NodeStatus, Surveyor};
+pub use status::{ClusterStatus, Condition, Convicted, NodeStatus, Surveyor, Suspected};
 pub use supervisor::{Setup, Supervisor};
 pub use target::{Target, resolve};
 pub use up::{UpOutcome, up};

@@ -10,6 +10,7 @@
 //! where the leader itself lies, the most advanced of the others stands in for it. So a cluster is healthy when its
 //! honest nodes are well, which is all that the protocol promises.
 
+mod blame;
 mod condition;
 
 use std::collections::BTreeMap;
@@ -20,9 +21,10 @@ use serde::Serialize;
 
 use super::malice::beyond_the_model;
 use super::{DiskFault, Info, NodeInfo, NodeState};
-use crate::client::{ControlClient, NodeReport};
+use crate::client::{ControlClient, ConvictionReport, NodeReport, SuspicionReport};
 use crate::registry::{self, Entry};
 
+pub use blame::{Convicted, Suspected};
 pub use condition::Condition;
 
 /// How long a healthy node may take to get where the leader was: about two heartbeats.
@@ -49,6 +51,10 @@ pub struct ClusterStatus {
     pub why: Vec<String>,
     /// What should be known of it besides, in words: that more nodes lie than are tolerated.
     pub warnings: Vec<String>,
+    /// Who is proved to lie, in ascending order of ids: what its honest nodes hold proof of.
+    pub convicted: Vec<Convicted>,
+    /// Who is suspected without proof, in ascending order of ids.
+    pub suspicions: Vec<Suspected>,
     /// Its nodes, in ascending order of ids.
     pub nodes: Vec<NodeStatus>,
 }
@@ -90,6 +96,10 @@ pub struct NodeStatus {
     pub malicious: Option<String>,
     /// What keeps it from being healthy, in words.
     pub why: Vec<String>,
+    /// Whom it can prove to lie.
+    pub convicted: Vec<ConvictionReport>,
+    /// Whom it suspects, without proof.
+    pub suspicions: Vec<SuspicionReport>,
     /// Its log file.
     pub log: PathBuf,
 }
@@ -231,6 +241,8 @@ fn assess(entry: &Entry, info: &Info, answers: &Answers, goal: u64) -> ClusterSt
         healthy: false,
         why: Vec::new(),
         warnings: beyond_the_model(entry, nodes.len(), liars).into_iter().collect(),
+        convicted: blame::convicted(&nodes),
+        suspicions: blame::suspected(&nodes),
         nodes,
     };
     explain_nodes(entry, &mut status);
@@ -259,6 +271,8 @@ fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
         details: BTreeMap::new(),
         malicious: node.malicious,
         why: Vec::new(),
+        convicted: Vec::new(),
+        suspicions: Vec::new(),
         log: node.log,
     };
     if node.state == NodeState::Paused {
@@ -280,6 +294,8 @@ fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
             status.details = report.details;
             status.malicious = status.malicious.or(report.malicious);
             why.extend(report.why);
+            status.convicted = report.convicted;
+            status.suspicions = report.suspicions;
         }
     }
     match node.disk {

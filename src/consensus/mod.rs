@@ -46,5 +46,5 @@ pub use contract::*;
 pub use keys::{BadKey, Keys, PublicKey, Scheme, SecretKey, Signature, unhex};
 pub use message::*;
 pub use misbehaviour::{Behaviour, Misbehaviour};
-pub use status::{Event, PeerStatus, Role, Status};
+pub use status::{Conviction, Event, PeerStatus, Role, Status, Suspicion};
 pub use types::*;

@@ -27,6 +27,34 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// What keeps it from being healthy, in words; empty when nothing does.
     pub why: Vec<String>,
+    /// Whom it can prove to lie, in ascending order of ids: anybody can check the proof.
+    pub convicted: Vec<Conviction>,
+    /// Whom it suspects, in ascending order of ids: what it observed itself and cannot prove to others.
+    pub suspicions: Vec<Suspicion>,
+}
+
+/// A replica holds proof that another one lied: messages that the other signed, and that contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conviction {
+    /// Who lied.
+    pub id: u64,
+    /// How many pieces of evidence are kept against it.
+    pub pieces: u64,
+    /// What the newest piece proves, in words, as `two PREPAREs for view 0, sequence 7`.
+    pub newest: String,
+}
+
+/// A replica behaves as a faulty one would, as another sees it. Slow networks and disks look alike: this is no proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Suspicion {
+    /// Who is suspected.
+    pub id: u64,
+    /// Of what, as `silent`, `slow`, `censors`.
+    pub what: &'static str,
+    /// What was observed, and since when: a sentence.
+    pub why: String,
+    /// How often that was observed.
+    pub times: u64,
 }
 
 /// What a replica is.

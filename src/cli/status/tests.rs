@@ -1,4 +1,5 @@
 use super::*;
+use crate::cluster::{Convicted, Suspected};
 use crate::registry::{default_protocol, tests::lying};
 
 fn node(id: u64, malicious: Option<&str>) -> NodeStatus {
@@ -20,6 +21,8 @@ fn node(id: u64, malicious: Option<&str>) -> NodeStatus {
         details: [("low_water_mark".to_owned(), 8)].into(),
         malicious: malicious.map(str::to_owned),
         why: Vec::new(),
+        convicted: Vec::new(),
+        suspicions: Vec::new(),
         log: "log".into(),
     }
 }
@@ -33,6 +36,8 @@ fn status(protocol: &str, nodes: Vec<NodeStatus>, warnings: Vec<String>) -> Clus
         healthy: true,
         why: Vec::new(),
         warnings,
+        convicted: Vec::new(),
+        suspicions: Vec::new(),
         nodes,
     }
 }
@@ -48,4 +53,26 @@ fn what_only_some_clusters_have_has_a_column_only_there() {
     assert!(lying.contains("healthy\ntoo many lie\n\n"), "{lying}");
     assert!(lying.contains("VIEW  PRIMARY") && lying.contains("LOW MARK"), "{lying}");
     assert!(lying.contains("MALICIOUS") && lying.contains("silent"), "{lying}");
+}
+
+#[test]
+fn proof_and_suspicion_stand_apart_under_the_table() {
+    let mut blamed = status("raft", vec![node(1, None)], Vec::new());
+    blamed.convicted.push(Convicted {
+        id: 4,
+        newest: "two PREPAREs for view 0, sequence 7".to_owned(),
+        pieces: 2,
+        held_by: vec![1, 2, 3],
+    });
+    blamed.suspicions.push(Suspected {
+        id: 1,
+        what: "slow".to_owned(),
+        why: "requests wait for it".to_owned(),
+        times: 3,
+        by: vec![2],
+    });
+    let shown = render(&blamed);
+    let expected = "\n\nnode 4 is convicted: two PREPAREs for view 0, sequence 7 (evidence of nodes 1, 2, 3)\n\
+                    node 1 is suspected: slow, requests wait for it (by node 2)";
+    assert!(shown.ends_with(expected), "{shown}");
 }

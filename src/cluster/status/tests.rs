@@ -262,3 +262,22 @@ fn what_a_node_says_of_itself_is_shown() {
     assert!(json["nodes"][0]["malicious"].is_null());
     assert_eq!(json["nodes"][0]["details"], serde_json::json!({}));
 }
+
+#[test]
+fn what_nodes_hold_against_others_is_put_together_and_a_liars_word_left_out() {
+    let status = with_liars(1, &[4], |nodes| {
+        for (_, answer) in nodes.iter_mut() {
+            let Some(Ok(report)) = answer else { continue };
+            let (accused, what) = if report.id == 4 { (2, "a lie") } else { (4, "two PREPAREs") };
+            let conviction = ConvictionReport { id: accused, pieces: report.id, newest: what.to_owned() };
+            report.convicted.push(conviction);
+            let (why, times) = ("it sends nothing".to_owned(), report.id);
+            report.suspicions.push(SuspicionReport { id: accused, what: "silent".to_owned(), why, times });
+        }
+    });
+    let [convicted] = &status.convicted[..] else { panic!("{:?}", status.convicted) };
+    assert_eq!((convicted.id, convicted.pieces, &convicted.held_by[..]), (4, 3, &[1, 2, 3][..]));
+    assert_eq!(convicted.to_string(), "node 4 is convicted: two PREPAREs (evidence of nodes 1, 2, 3)");
+    let [suspected] = &status.suspicions[..] else { panic!("{:?}", status.suspicions) };
+    assert_eq!(suspected.to_string(), "node 4 is suspected: silent, it sends nothing (by nodes 1, 2, 3)");
+}

@@ -23,6 +23,8 @@ impl Raft {
             details: Vec::new(),
             peers,
             why: self.why(),
+            convicted: Vec::new(),
+            suspicions: Vec::new(),
         }
     }
 

@@ -117,6 +117,8 @@ impl Protocol for Toy {
             details: Vec::new(),
             peers: Vec::new(),
             why: Vec::new(),
+            convicted: Vec::new(),
+            suspicions: Vec::new(),
         }
     }
 }
