@@ -105,13 +105,16 @@ pub(super) struct Core<P: Wire> {
 struct Turn<P: Protocol> {
     reports: Vec<Report>,
     messages: Vec<Inbound<P>>,
+    /// How many messages of whom were refused meanwhile.
+    refused: Vec<(NodeId, u64)>,
     requests: Vec<Request>,
 }
 
 impl<P: Wire> Core<P> {
     /// Runs until its inputs are gone, or until it is dropped.
     pub(super) async fn run(mut self, mut inputs: Inputs<P>) {
-        let mut turn = Turn { reports: Vec::new(), messages: Vec::new(), requests: Vec::new() };
+        let (reports, messages, refused, requests) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut turn = Turn { reports, messages, refused, requests };
         while arrival(&mut inputs, &mut turn, self.due()).await {
             self.gate.passed().await;
             self.take(&mut turn);
@@ -134,6 +137,9 @@ impl<P: Wire> Core<P> {
         }
         if self.sequencer.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
             self.handle(Event::Timeout);
+        }
+        for (from, count) in turn.refused.drain(..) {
+            self.sequencer.note_refused(self.clock.now(), from, count);
         }
         for Received { from, message } in turn.messages.drain(..) {
             self.handle(Event::Message { from, message });
@@ -260,7 +266,9 @@ async fn arrival<P: Protocol>(inputs: &mut Inputs<P>, turn: &mut Turn<P>, due: O
         () = timer => {}
     }
     drain(TURN, || inputs.reports.try_recv().ok(), &mut turn.reports);
-    inputs.messages.take(&mut turn.messages, TURN.saturating_sub(turn.messages.len()));
+    let room = TURN.saturating_sub(turn.messages.len());
+    inputs.messages.take(&mut turn.messages, room);
+    turn.refused = inputs.messages.take_refused();
     drain(TURN, || inputs.requests.try_recv().ok(), &mut turn.requests);
     true
 }

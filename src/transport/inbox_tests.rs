@@ -1,16 +1,20 @@
 //! Whose message is next.
 
 use super::*;
-use crate::consensus::Checked;
-use crate::consensus::toy::ToyMessage;
+use crate::consensus::Protocol as _;
+use crate::consensus::toy::{Toy, ToyMessage};
+
+fn checked(from: u64, message: ToyMessage) -> Received<ToyMessage> {
+    let from = NodeId(from);
+    Received { from, message: Toy::check(&(), from, message).unwrap() }
+}
 
 fn of(from: u64, number: u64) -> Received<ToyMessage> {
-    Received { from: NodeId(from), message: Checked::vouch(ToyMessage::Tell { number }) }
+    checked(from, ToyMessage::Tell { number })
 }
 
 fn large(from: u64) -> Received<ToyMessage> {
-    let message = ToyMessage::Ask { number: 1, padding: vec![0; SENDER_BYTES / 2].into() };
-    Received { from: NodeId(from), message: Checked::vouch(message) }
+    checked(from, ToyMessage::Ask { number: 1, payload: vec![0; SENDER_BYTES / 2].into() })
 }
 
 fn senders(received: &[Received<ToyMessage>]) -> Vec<u64> {

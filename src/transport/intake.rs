@@ -30,11 +30,7 @@ pub(super) struct Intake<P: Wire> {
 const CHECKS_IN_A_ROW: u32 = 16;
 
 impl<P: Wire> Intake<P> {
-    pub(super) fn new(
-        passage: Passage,
-        checker: P::Checker,
-        inbox: Mailbox<P::Message>,
-    ) -> Self {
+    pub(super) fn new(passage: Passage, checker: P::Checker, inbox: Mailbox<P::Message>) -> Self {
         Self { passage, checker, inbox, turn: Mutex::new(()) }
     }
 

@@ -12,6 +12,7 @@ use super::*;
 use crate::consensus::toy::ToyMessage;
 use crate::consensus::{Scheme, SecretKey, Time};
 use crate::kv::{PutRequest, PutResponse};
+use crate::transport::{Mailbox, Received};
 
 const ME: NodeId = NodeId(1001);
 

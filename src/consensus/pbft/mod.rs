@@ -148,6 +148,7 @@ mod simulated;
 mod sizes;
 mod slot;
 mod status;
+mod suspicion;
 mod transfer;
 mod turns;
 mod verified;

@@ -11,7 +11,8 @@
 //!   writes to disk; a request on its way through the primary has one of each. A slow network, a slow disk everywhere, or
 //!   two cores for all replicas make both longer.
 //! - what earlier primaries came to that were left. Among f + 1 in a row is an honest one, so the best of them is what
-//!   can be asked for: a cluster that is slow for a reason that nobody sees is left in peace after f + 1 view changes.
+//!   can be asked for: where all are slow for a reason that nobody sees, the view changes end once each replica has left
+//!   f + 1 primaries, others than itself.
 //! - a floor, `slow_primary_ms`, below which nobody is slow: a pause, or a sync that takes long, is no reason to leave.
 //!
 //! The median of the last [`WINDOW`] slots counts, so that neither a single long wait nor a few quick slots decide.
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use super::message::Sequence;
 use super::replica::{Out, Replica};
+use super::suspicion::Suspect;
 use crate::consensus::Time;
 
 /// Over so many slots a primary is judged: at one request at a time, just below the timer, some four seconds.
@@ -54,6 +56,8 @@ pub(super) struct Pace {
     under_way: BTreeMap<Sequence, Time>,
     /// The last slot that was proposed in this view.
     last: Sequence,
+    /// When that was.
+    proposed: Option<Time>,
     /// What the last f + 1 primaries came to that were left.
     left: VecDeque<Duration>,
     /// Up to when the time with room was counted, if there is room.
@@ -65,9 +69,15 @@ impl Pace {
     fn on_proposed(&mut self, sequence: Sequence, waited: Option<Duration>, now: Time) {
         self.under_way.insert(sequence, now);
         self.last = self.last.max(sequence);
+        self.proposed = Some(now);
         if let Some(waited) = waited {
             keep(&mut self.waits, waited, WINDOW);
         }
+    }
+
+    /// Whether the primary of this view proposed something since then.
+    pub(super) fn proposed_since(&self, since: Time) -> bool {
+        self.proposed.is_some_and(|proposed| proposed > since)
     }
 
     fn on_decided(&mut self, sequence: Sequence, now: Time) {
@@ -95,7 +105,7 @@ impl Pace {
         }
         self.waits.clear();
         self.under_way.clear();
-        self.last = Sequence::ZERO;
+        (self.last, self.proposed) = (Sequence::ZERO, None);
         self.room_since = None;
     }
 }
@@ -142,7 +152,12 @@ impl Replica {
         if measured <= floor {
             self.pace.left.clear(); // So good a primary is possible again.
         } else if measured > self.pace.allowed(floor, self.quorum.weak()) {
-            self.start_view_change(self.view.next(), "the primary is slower than what it is compared with", out);
+            self.suspect(self.primary(), Suspect::SlowPrimary);
+            self.start_view_change(
+                self.view.next(),
+                "the primary is slower than what it is compared with",
+                out,
+            );
         }
     }
 }

@@ -80,6 +80,10 @@ impl Protocol for Pbft {
         self.replica.deadline()
     }
 
+    fn note_refused(&mut self, now: Time, from: NodeId, count: u64) {
+        self.replica.note_refused(now, from, count);
+    }
+
     fn status(&self) -> Status {
         self.replica.status()
     }

@@ -15,6 +15,7 @@ use super::record::Record;
 use super::replica::{Peer, Replica};
 use super::signing::Signer;
 use super::slot::{Accepted, Slot};
+use super::suspicion::Suspicions;
 use super::view_change::ViewChanges;
 use crate::consensus::{ClientSetup, Lsn, NodeId, RecoverError, Recovered, Setup};
 
@@ -139,6 +140,7 @@ pub(super) fn recover(setup: &Setup<Pbft>, recovered: Recovered<Record>) -> Resu
         fetches: Fetches::default(),
         pool: Pool::default(),
         pace: Pace::default(),
+        suspicions: Suspicions::default(),
         judges_since: None,
         keys: setup.keys.clone(),
         client: client(setup),

@@ -15,6 +15,7 @@ use super::quorum::Quorum;
 use super::record::Record;
 use super::signing::Signer;
 use super::slot::Slot;
+use super::suspicion::Suspicions;
 use super::transfer::Transfer;
 use super::view_change::ViewChanges;
 use crate::consensus::{
@@ -63,6 +64,7 @@ pub struct Replica {
 
     pub(super) pool: Pool,
     pub(super) pace: Pace,
+    pub(super) suspicions: Suspicions,
     /// Since when this replica can judge the primary: it hears a quorum, and is not far behind.
     pub(super) judges_since: Option<Time>,
     pub(super) keys: Keys,
@@ -108,7 +110,12 @@ impl Replica {
         self.now = self.now.max(now);
         self.count_room();
         match input {
-            Input::Message { from, message } => self.on_message(from, message, out),
+            Input::Message { from, message } => {
+                let before = out.trace.len();
+                self.on_message(from, message, out);
+                let ignored = |event: &Event| matches!(event, Event::Ignored { from: by, .. } if *by == from);
+                self.note_traffic(from, out.trace[before..].iter().any(ignored));
+            }
             Input::Propose(proposals) => self.on_propose(proposals, out),
             Input::Read(ids) => Self::on_read(&ids, out),
             Input::Timeout => {}

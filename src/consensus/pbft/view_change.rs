@@ -12,6 +12,7 @@ use super::new_view::Plan;
 use super::options::Options;
 use super::record::Record;
 use super::replica::{Out, Replica, Vote};
+use super::suspicion::Suspect;
 use crate::consensus::{Event, Lsn, NodeId, Time};
 
 /// VIEW-CHANGEs that are kept of one replica: of its latest views.
@@ -219,6 +220,7 @@ impl Replica {
 
     pub(super) fn on_view_change_timer(&mut self, out: &mut Out) {
         if self.view_changes.deadline.is_some_and(|deadline| deadline <= self.now) {
+            self.suspect(self.primary(), Suspect::Stalls);
             self.start_view_change(self.view.next(), "the view change took too long", out);
         }
     }

@@ -1,6 +1,5 @@
 //! Clients: what they may open, and what they hear.
 
-
 use super::rig::{CLIENT, Town, until};
 use crate::consensus::NodeId;
 use crate::consensus::toy::{FORBIDDEN, Toy, ToyMessage};
