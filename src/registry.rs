@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::client::{self, Client, VoterConfig};
 use crate::consensus::pbft::{self, Pbft};
 use crate::consensus::raft::Raft;
-use crate::consensus::{Answers, Behaviour, Decode, NodeId, Protocol, Role};
+use crate::consensus::{Answers, Behaviour, Decode, Misbehaviour, NodeId, Protocol, Role};
 use crate::node::{Node, NodeConfig, StartError};
 use crate::sim::{self, Outcome, Report, RunOptions, Shrunk, Simulated, Sweep};
 use crate::transport::Wire;
@@ -33,6 +33,8 @@ pub struct Entry {
     pub signs: bool,
     /// What a node can be told to do wrong; none where only crashes are tolerated. The first is the default.
     pub behaviours: &'static [Behaviour],
+    /// Refuses what none of its nodes can be told to do wrong.
+    pub check_misbehaviour: fn(&Misbehaviour) -> Result<(), String>,
     /// Makes a client that signs what it asks and counts votes; `None` where any node is believed.
     pub connect: Option<Connect>,
     /// Starts a node. Must be called within a tokio runtime.
@@ -204,6 +206,7 @@ const fn entry<P: Wire + Simulated>(line: Line) -> Entry {
         words: line.words,
         signs: matches!(P::ANSWERS, Answers::ByVote),
         behaviours: P::BEHAVIOURS,
+        check_misbehaviour: P::check_misbehaviour,
         connect: line.connect,
         start: Node::start::<P>,
         check_options: check_options::<P>,

@@ -1,4 +1,4 @@
-//! `etcdctl` works against any node of a real cluster: see `support/etcdctl.rs` for what it goes through.
+//! `etcdctl` works against any node of a real cluster, and against a gateway to one: see `support/etcdctl.rs` for what it goes through.
 
 #![expect(clippy::print_stdout, reason = "says why the test was skipped")]
 
@@ -6,7 +6,7 @@
 mod etcdctl;
 mod support;
 
-use support::{Lab, Mode};
+use support::{Gateway, Lab, Mode};
 
 #[test]
 fn etcdctl_can_do_with_a_cluster_what_it_can_do_with_etcd() {
@@ -16,4 +16,16 @@ fn etcdctl_can_do_with_a_cluster_what_it_can_do_with_etcd() {
     let lab = Lab::up(3, Mode::Processes);
     let endpoints: Vec<String> = lab.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     etcdctl::session(&endpoints);
+}
+
+#[test]
+fn etcdctl_can_do_as_much_with_a_gateway_also_when_the_primary_lies() {
+    if !etcdctl::is_installed() {
+        return;
+    }
+    let lab = Lab::of("pbft", 4, Mode::InProcess);
+    lab.start_with(&["--malicious", "1=equivocate"]).ok();
+    etcdctl::session_through(&Gateway::start(&lab, &[]).address);
+    let lab = Lab::up(3, Mode::InProcess);
+    etcdctl::session_through(&Gateway::start(&lab, &[]).address);
 }

@@ -159,7 +159,8 @@ impl ControlService for Control {
             pid: std::process::id().into(),
             laboratory: self.node.laboratory(),
             details: status.details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            malicious: node.misbehaviour.unwrap_or_default(),
+            malicious: node.misbehaviour.as_ref().map_or_else(String::new, |told| told.behaviour.clone()),
+            misbehaviour: node.misbehaviour.map(Into::into),
             convicted,
             suspicions,
         }))
@@ -187,6 +188,17 @@ impl ControlService for Control {
         self.must_be_laboratory()?;
         self.node.set_disk_fault(fault_of(request.into_inner().fault));
         Ok(Response::new(pb::SetDiskFaultResponse {}))
+    }
+
+    async fn set_misbehaviour(
+        &self,
+        request: Request<pb::SetMisbehaviourRequest>,
+    ) -> Result<Response<pb::SetMisbehaviourResponse>, Status> {
+        self.must_be_laboratory()?;
+        let told = request.into_inner().misbehaviour.map(TryInto::try_into);
+        let told = told.transpose().map_err(Status::invalid_argument)?;
+        self.node.misbehave(told).await.map_err(unanswered)?.map_err(Status::invalid_argument)?;
+        Ok(Response::new(pb::SetMisbehaviourResponse {}))
     }
 
     async fn transfer_leadership(

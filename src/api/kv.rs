@@ -4,11 +4,11 @@ use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::errors::{malformed, refused, too_large, unanswered};
+use super::errors::{malformed, refused, too_large};
+use super::executor::{Answered, Executor};
 use crate::kv::{self, Command, Limits, Op, validate};
-use crate::node::{Answer, Handle, NodeError};
 use crate::wire::pb::etcdserverpb::{self as pb, kv_server::Kv, request_op};
-use crate::wire::{Header, session_of};
+use crate::wire::session_of;
 
 /// The largest request, as etcd's default.
 const MAX_REQUEST_BYTES: usize = 3 << 19;
@@ -17,45 +17,36 @@ const MAX_REQUEST_BYTES: usize = 3 << 19;
 /// slightly above the limit is refused in words.
 pub(super) const MAX_MESSAGE_BYTES: usize = MAX_REQUEST_BYTES + (512 << 10);
 
-/// Serves etcd's `KV` for one node.
+/// Serves etcd's `KV`.
 #[derive(Clone)]
 pub(super) struct KvService {
-    node: Handle,
+    executor: Executor,
 }
 
 impl KvService {
-    /// Serves for `node`.
-    pub(super) fn new(node: Handle) -> Self {
-        Self { node }
+    /// Serves for `executor`.
+    pub(super) fn new(executor: Executor) -> Self {
+        Self { executor }
     }
 
     /// Proposes a write that was found to be in order, and waits for its execution.
-    async fn propose(
-        &self,
-        op: Op,
-        bytes: usize,
-        metadata: &MetadataMap,
-    ) -> Result<(kv::Response, Header), Status> {
+    async fn propose(&self, op: Op, bytes: usize, metadata: &MetadataMap) -> Answered {
         validate(&op, &Limits::default()).map_err(refused)?;
         if bytes > MAX_REQUEST_BYTES {
             return Err(too_large());
         }
         let session = session_of(metadata).map_err(malformed)?;
-        self.answer(self.node.execute(&Command { session, op }).await)
+        self.executor.execute(Command { session, op }, bytes).await
     }
 
-    /// Checks a read and has it served: from a linearizable read point, or from this node's state as it is.
-    async fn read(&self, op: Op, serializable: bool) -> Result<(kv::Response, Header), Status> {
+    /// Checks a read and has it served: linearizably, or from a state that may be old.
+    async fn read(&self, op: Op, bytes: usize, serializable: bool) -> Answered {
         validate(&op, &Limits::default()).map_err(refused)?;
-        let answer =
-            if serializable { self.node.read_serializable(op).await } else { self.node.read(op).await };
-        self.answer(answer)
-    }
-
-    fn answer(&self, answer: Result<Answer, NodeError>) -> Result<(kv::Response, Header), Status> {
-        let Answer { reply, epoch } = answer.map_err(unanswered)?;
-        let header = Header { cluster_id: self.node.cluster_id(), member_id: self.node.id(), epoch };
-        Ok((reply.map_err(refused)?, header))
+        if serializable {
+            self.executor.read_serializable(op, bytes).await
+        } else {
+            self.executor.read(op, bytes).await
+        }
     }
 }
 
@@ -63,9 +54,9 @@ impl KvService {
 impl Kv for KvService {
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
         let message = request.into_inner();
-        let serializable = message.serializable;
+        let (serializable, bytes) = (message.serializable, message.encoded_len());
         let op = Op::Range(message.try_into().map_err(malformed)?);
-        match self.read(op, serializable).await? {
+        match self.read(op, bytes, serializable).await? {
             (kv::Response::Range(range), header) => Ok(Response::new(header.range(range))),
             (other, _) => Err(mismatch(&other)),
         }
@@ -99,7 +90,7 @@ impl Kv for KvService {
         let serializable = is_serializable(&message);
         let txn: kv::TxnRequest = message.try_into().map_err(malformed)?;
         let answer = if txn.is_read_only() {
-            self.read(Op::Txn(txn), serializable).await?
+            self.read(Op::Txn(txn), bytes, serializable).await?
         } else {
             self.propose(Op::Txn(txn), bytes, &metadata).await?
         };
@@ -122,7 +113,7 @@ impl Kv for KvService {
     }
 }
 
-/// Whether a transaction that only reads may be served from this node's state as it is: every read in it says so. One
+/// Whether a transaction that only reads may be served from a state that may be old: every read in it says so. One
 /// that only compares says nothing, and is linearizable; nested reads count like the outer ones.
 fn is_serializable(txn: &pb::TxnRequest) -> bool {
     let mut ops = txn.success.iter().chain(&txn.failure).peekable();

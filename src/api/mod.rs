@@ -1,7 +1,9 @@
 //! What a node offers on its one port: etcd's v3 API for clients, sessions beside it, control, and the peers' services.
+//! What is for clients a gateway offers too: a process next to an application, which is itself a client of the cluster.
 //!
 //! A service here turns a message into the store's own request, refuses what etcd's own API layer would refuse, asks
-//! the node through its [`Handle`](crate::node::Handle), and turns the answer back.
+//! whoever executes commands here (the node, through its [`Handle`](crate::node::Handle), or the gateway's
+//! [`Client`](crate::client::Client)), and turns the answer back. So both have the same semantics, limits, codes and texts.
 //!
 //! # Semantics
 //!
@@ -10,19 +12,21 @@
 //! executed.
 //!
 //! 1. A request is checked before it is proposed: a wrong one costs no entry in the log.
-//! 2. A read, and a transaction that only reads, is served from a linearizable read point, or at once if all its
-//!    ranges are serializable. Nothing that reads is written to the log.
+//! 2. A read, and a transaction that only reads, is served from a linearizable read point, or by a node at once if all
+//!    its ranges are serializable; a gateway serves these linearizably, too.
 //! 3. Every error says whether the command may have been executed.
 //!
 //! # Whom a caller trusts
 //!
-//! The node that it asks, and no other. With a protocol that tolerates crashes only, that is all there is to trust. With
+//! Who asks a gateway trusts that gateway, which is its own, and through it what the gateway's client believes.
+//!
+//! Who asks a node trusts that node, and no other. With a protocol that tolerates crashes only, that is all there is to trust. With
 //! one whose replicas may lie, the replica behind this API acts as a client on behalf of its caller: it has the command
 //! ordered under a key of its own, and answers once enough replicas have executed it alike. A replica that is honest thus
 //! answers what is true, whoever else lies; one that lies can answer what it likes, since nothing in an etcd answer
 //! proves it, and a serializable read is one replica's word in any case.
 //!
-//! Who does not want to believe a single replica uses `consensusctl kv` with a client's key, or
+//! Who does not want to believe a single replica uses a gateway, `consensusctl kv` with a client's key, or
 //! [`Client::connect_as`](crate::client::Client::connect_as): these ask all replicas themselves, with requests that they
 //! sign, and take only what one more replicas than may lie (f + 1) have answered and signed alike.
 //!
@@ -34,6 +38,8 @@
 mod connection;
 mod control;
 mod errors;
+mod executor;
+mod gateway;
 mod kv;
 mod maintenance;
 mod server;
@@ -41,4 +47,5 @@ mod session;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use server::{ServeError, serve};
+pub use gateway::GatewayConfig;
+pub use server::{ServeError, serve, serve_gateway};

@@ -1,4 +1,4 @@
-//! The node's one port.
+//! A port: a node's, which serves everybody, or a gateway's, which serves clients.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,6 +16,8 @@ use tonic::transport::Server;
 
 use super::connection::Connection;
 use super::control::Control;
+use super::executor::Executor;
+use super::gateway::{Gateway, GatewayConfig};
 use super::kv::{KvService, MAX_MESSAGE_BYTES};
 use super::maintenance::Information;
 use super::session::Sessions;
@@ -65,23 +67,39 @@ where
     F: Future<Output = ()>,
 {
     let handle = node.handle();
-    let kv = KvServer::new(KvService::new(handle.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let routes = node
-        .peer_routes()
-        .add_service(kv)
-        .add_service(SessionServiceServer::new(Sessions::new(handle.clone())))
-        .add_service(MaintenanceServer::new(Information::new(handle.clone())))
-        .add_service(ClusterServer::new(Information::new(handle.clone())))
+    let routes = with_clients(node.peer_routes(), &Executor::Node(handle.clone()))
         .add_service(ControlServiceServer::new(Control::new(handle)));
-    let routes = Routes::from(routes.into_axum_router().fallback(not_served));
-    serve_routes(routes, listener, shutdown)
+    serve_routes(routes, listener, shutdown, GRACE)
+}
+
+/// Serves clients of a gateway until `shutdown`; then calls in progress may end, for as long as any call may take.
+pub async fn serve_gateway(
+    config: GatewayConfig,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    grace: Duration,
+) -> Result<(), ServeError> {
+    let executor = Executor::Gateway(Gateway::new(config));
+    serve_routes(with_clients(Routes::default(), &executor), listener, shutdown, grace).await
+}
+
+/// Adds the services for clients.
+fn with_clients(routes: Routes, executor: &Executor) -> Routes {
+    let kv = KvServer::new(KvService::new(executor.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    routes
+        .add_service(kv)
+        .add_service(SessionServiceServer::new(Sessions::new(executor.clone())))
+        .add_service(MaintenanceServer::new(Information::new(executor.clone())))
+        .add_service(ClusterServer::new(Information::new(executor.clone())))
 }
 
 async fn serve_routes(
     routes: Routes,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
+    grace: Duration,
 ) -> Result<(), ServeError> {
+    let routes = Routes::from(routes.into_axum_router().fallback(not_served));
     // Dropped at the end of this function, or with its future: that cuts all connections.
     let (switch, cut) = watch::channel(false);
     let (accepted, connections) = mpsc::channel(ACCEPTED);
@@ -95,7 +113,7 @@ async fn serve_routes(
             () = accept(listener, accepted) => {}
         }
         let _ = stop.send(true);
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(grace).await;
     };
     let end = tokio::select! {
         end = served => end,

@@ -2,21 +2,20 @@
 
 use tonic::{Request, Response, Status};
 
-use super::errors::{refused, unanswered};
+use super::executor::Executor;
 use crate::kv::{self, Command, Op};
-use crate::node::Handle;
 use crate::wire::pb::session::{OpenRequest, OpenResponse, session_service_server::SessionService};
 
-/// Opens sessions through one node.
+/// Opens sessions.
 #[derive(Clone)]
 pub(super) struct Sessions {
-    node: Handle,
+    executor: Executor,
 }
 
 impl Sessions {
-    /// Serves for `node`.
-    pub(super) fn new(node: Handle) -> Self {
-        Self { node }
+    /// Serves for `executor`.
+    pub(super) fn new(executor: Executor) -> Self {
+        Self { executor }
     }
 }
 
@@ -24,10 +23,11 @@ impl Sessions {
 impl SessionService for Sessions {
     async fn open(&self, _: Request<OpenRequest>) -> Result<Response<OpenResponse>, Status> {
         let command = Command { session: None, op: Op::OpenSession };
-        let answer = self.node.execute(&command).await.map_err(unanswered)?;
-        match answer.reply.map_err(refused)? {
-            kv::Response::OpenSession(opened) => Ok(Response::new(OpenResponse { session: opened.session })),
-            other => unreachable!("the store answers the opening of a session with one, not {other:?}"),
+        match self.executor.execute(command, 0).await? {
+            (kv::Response::OpenSession(opened), _) => {
+                Ok(Response::new(OpenResponse { session: opened.session }))
+            }
+            (other, _) => unreachable!("the store answers the opening of a session with one, not {other:?}"),
         }
     }
 }

@@ -12,7 +12,7 @@ use tonic::{Code, Request, Status};
 use super::*;
 use crate::client::{Client, Consistency, ControlClient, Error, Options};
 use crate::consensus::raft::Raft;
-use crate::consensus::{Keys, NodeId, RejectReason, Rejection};
+use crate::consensus::{Keys, Misbehaviour, NodeId, RejectReason, Rejection};
 use crate::kv::{
     CompactionRequest, DeleteRangeRequest, KvError, PutRequest, RangeRequest, TxnOp, TxnOpResponse,
     TxnRequest,
@@ -20,7 +20,7 @@ use crate::kv::{
 use crate::node::{DEFAULT_REQUEST_TIMEOUT, Member, Node, NodeConfig, NodeError};
 use crate::wal::{DiskFault, WalOptions};
 use crate::wire::pb::control::control_service_client::ControlServiceClient;
-use crate::wire::pb::control::{SetDiskFaultRequest, SetPartitionRequest};
+use crate::wire::pb::control::{SetDiskFaultRequest, SetMisbehaviourRequest, SetPartitionRequest};
 use crate::wire::pb::etcdserverpb::{
     self as pb, cluster_client::ClusterClient, kv_client::KvClient, maintenance_client::MaintenanceClient,
 };
@@ -308,6 +308,18 @@ async fn a_node_outside_a_laboratory_takes_no_faults() {
     assert!(status.message().contains("laboratory"), "{}", status.message());
     let status = raw.set_disk_fault(SetDiskFaultRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
+    let status = raw.set_misbehaviour(SetMisbehaviourRequest::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn a_lie_that_the_protocol_does_not_know_is_refused_and_honesty_is_not() {
+    let node = start(true).await;
+    let client = ControlClient::new(&node.address).unwrap();
+    let refused = client.set_misbehaviour(Some(&Misbehaviour::new("silent", 1))).await.unwrap_err();
+    assert!(refused.to_string().contains("tolerates crashes only"), "{refused}");
+    client.set_misbehaviour(None).await.unwrap();
+    assert_eq!(client.status(true).await.unwrap().malicious, None);
 }
 
 #[tokio::test]

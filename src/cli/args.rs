@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{Format, check, cluster, fault, keys, kv, logs, node, sim, status, supervisor, test, wal};
+use super::{
+    Format, byzantine, check, cluster, fault, gateway, keys, kv, logs, node, sim, status, supervisor, test,
+    wal,
+};
 
 const TOUR: &str = "\
 A minute's tour:
@@ -74,6 +77,8 @@ pub enum Command {
     Keys(keys::KeysCommand),
     /// Reads and writes the store
     Kv(kv::KvArgs),
+    /// Serves etcd's API next to an application, which then need not trust any single node
+    Gateway(gateway::GatewayArgs),
     /// Shows how a cluster is, and why
     Status(status::StatusArgs),
     /// Waits until something holds
@@ -90,6 +95,9 @@ pub enum Command {
     Partition(fault::PartitionArgs),
     /// Makes nodes' disks misbehave
     Disk(fault::DiskArgs),
+    /// Makes nodes lie to the others, on purpose
+    #[command(subcommand)]
+    Byzantine(byzantine::ByzantineCommand),
     /// Looks at the logs on disk
     #[command(subcommand)]
     Wal(wal::WalCommand),

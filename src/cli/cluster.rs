@@ -1,5 +1,6 @@
 //! `cluster up`, `down`, `restart`, `list`.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::PathBuf;
 
@@ -179,10 +180,8 @@ fn show_up(context: &mut Context<'_>, status: &ClusterStatus) -> CliResult {
 fn tell_faults(context: &mut Context<'_>, status: &ClusterStatus) {
     let entry = status.entry();
     context.out.note(&format!("{} ({})", entry.tolerance(status.nodes.len() as u64), entry.tolerates));
-    for node in &status.nodes {
-        if let Some(behaviour) = &node.malicious {
-            context.out.note(&format!("node {} lies: {behaviour}", node.id));
-        }
+    for node in status.nodes.iter().filter(|node| !node.is_honest()) {
+        context.out.note(&status::honesty(node));
     }
     for warning in &status.warnings {
         context.out.warn(warning);
@@ -267,7 +266,7 @@ struct Listed {
     protocol: String,
     nodes: usize,
     tolerates: u64,
-    malicious: Liars,
+    malicious: BTreeMap<u64, String>,
     supervisor: Option<u32>,
     directory: PathBuf,
 }
@@ -292,13 +291,19 @@ async fn list(context: &mut Context<'_>) -> CliResult {
             cluster.protocol,
             cluster.nodes.to_string(),
             cluster.tolerates.to_string(),
-            status::or_dash(Some(&cluster.malicious).filter(|liars| !liars.is_empty())),
+            status::or_dash(in_words(&cluster.malicious).as_ref()),
             status::or_dash(cluster.supervisor.as_ref()),
             cluster.directory.display().to_string(),
         ]
     });
     let rows = rows.collect();
     context.out.table(&header, rows)
+}
+
+/// Who lies, as `--malicious` takes it; `None` if nobody does.
+fn in_words(malicious: &BTreeMap<u64, String>) -> Option<String> {
+    let all: Vec<String> = malicious.iter().map(|(id, name)| format!("{id}={name}")).collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 async fn describe(dir: ClusterDir) -> Listed {
@@ -318,7 +323,7 @@ async fn describe(dir: ClusterDir) -> Listed {
         protocol: config.as_ref().map_or_else(String::new, |config| config.protocol.to_owned()),
         tolerates: config.as_ref().map_or(0, |config| config.entry().faults_of(config.members.len() as u64)),
         nodes: config.map_or(0, |config| config.members.len()),
-        malicious: Liars::load(&dir).unwrap_or_default(),
+        malicious: Liars::load(&dir).unwrap_or_default().behaviours(),
         supervisor: holder.map(|holder| holder.pid),
         directory: dir.path().to_owned(),
     }

@@ -16,6 +16,13 @@ pub struct TargetArgs {
     targets: Vec<Vec<Target>>,
 }
 
+impl TargetArgs {
+    /// All that are named.
+    pub(super) fn wanted(self) -> Vec<Target> {
+        self.targets.into_iter().flatten().collect()
+    }
+}
+
 /// Arguments of `kill`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -130,8 +137,7 @@ pub(super) async fn disk(context: &mut Context<'_>, args: DiskArgs) -> CliResult
 
 async fn chosen(context: &mut Context<'_>, args: TargetArgs) -> CliResult<(Cluster, BTreeSet<u64>)> {
     let mut cluster = context.cluster().await?;
-    let wanted: Vec<Target> = args.targets.into_iter().flatten().collect();
-    let ids = cluster.resolve(&wanted).await?;
+    let ids = cluster.resolve(&args.wanted()).await?;
     Ok((cluster, ids))
 }
 

@@ -5,7 +5,7 @@
 //! `value_base64` instead.
 
 mod print;
-mod reach;
+pub(super) mod reach;
 mod txn_text;
 
 use std::ffi::OsString;

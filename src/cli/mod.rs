@@ -4,12 +4,14 @@
 //! that says what went wrong, where, and what to do next, with the exit code that scripts rely on ([`Exit`]).
 
 mod args;
+mod byzantine;
 mod check;
 mod cluster;
 mod context;
 mod error;
 mod exit;
 mod fault;
+mod gateway;
 mod keys;
 mod kv;
 mod logging;
@@ -56,7 +58,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli, output: &mut Output) -> CliResult {
     let runtime = match cli.command {
         // What serves others uses all cores; what only asks does not.
-        Command::Node(_) | Command::Supervisor(_) | Command::Cluster(_) => {
+        Command::Node(_) | Command::Gateway(_) | Command::Supervisor(_) | Command::Cluster(_) => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()
         }
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
@@ -79,6 +81,7 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
             let door = args.door(&mut context).await?;
             args.run(&door, context.out).await
         }
+        Command::Gateway(args) => gateway::run(&mut context, args).await,
         Command::Status(args) => status::run(&mut context, args).await,
         Command::Wait(args) => status::wait(&mut context, args).await,
         Command::Logs(args) => logs::run(&mut context, args).await,
@@ -87,6 +90,7 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Resume(args) => fault::resume(&mut context, args).await,
         Command::Partition(args) => fault::partition(&mut context, args).await,
         Command::Disk(args) => fault::disk(&mut context, args).await,
+        Command::Byzantine(command) => byzantine::run(&mut context, command).await,
         Command::Wal(command) => wal::run(&mut context, command),
         Command::Check(args) => check::run(&args, context.out),
         Command::Test(args) => test::run(&mut context, args).await,

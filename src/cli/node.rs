@@ -10,11 +10,9 @@ use clap::Args;
 use tokio::sync::oneshot;
 
 use super::{CliError, CliResult, Context, interrupted, logging};
-use crate::cluster::malice::unknown_behaviour;
-use crate::cluster::{self, DiskFault, Host, NodeStart, node_config};
+use crate::cluster::{self, DiskFault, Host, Lie, NodeStart, node_config};
 use crate::config::{ClusterConfig, MAKE_KEYS};
-use crate::consensus::Keys;
-use crate::registry::Entry;
+use crate::consensus::{Keys, Misbehaviour};
 
 /// Arguments of `node`.
 #[derive(Debug, Args)]
@@ -42,7 +40,7 @@ pub struct NodeArgs {
     #[arg(long)]
     laboratory: bool,
     /// Lie to the others in this way; only with --laboratory
-    #[arg(long, value_name = "BEHAVIOUR")]
+    #[arg(long, value_name = "BEHAVIOUR", conflicts_with = "misbehaviour")]
     malicious: Option<String>,
     /// Refuse an empty data directory: the node has been in the cluster before
     #[arg(long)]
@@ -53,6 +51,9 @@ pub struct NodeArgs {
     /// Peers that it is cut off from
     #[arg(long, hide = true, value_delimiter = ',')]
     blocked: Vec<u64>,
+    /// How it lies to the others, as JSON
+    #[arg(long, hide = true, value_name = "JSON", value_parser = misbehaviour_of_json)]
+    misbehaviour: Option<Misbehaviour>,
     /// What is wrong with its disk
     #[arg(long, hide = true, default_value_t)]
     disk_fault: DiskFault,
@@ -69,9 +70,9 @@ pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult 
             .hint(format!("its members are {}", ids.join(", ")))
     })?;
     let address = member.address.clone();
-    check_malicious(&args, config.entry())?;
+    let malicious = misbehaviour(&args, &config)?;
     let keys = keys(&args, &config)?;
-    warn_beyond_loopback(context, &address);
+    warn_beyond_loopback(context, &address, "links between nodes are not encrypted");
     let data_dir = data_dir(context, &args, &config)?;
     let start = NodeStart {
         id: args.id,
@@ -81,7 +82,7 @@ pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult 
         blocked: args.blocked.into_iter().collect::<BTreeSet<_>>(),
         disk: args.disk_fault,
         keys,
-        malicious: args.malicious,
+        malicious,
     };
     let mut host = Host::start(config.entry(), node_config(&config, start)).await?;
     tracing::info!(node = args.id, %address, "listens");
@@ -121,18 +122,21 @@ fn keys(args: &NodeArgs, config: &ClusterConfig) -> CliResult<Keys> {
     Ok(cluster::keys::ring(config, args.id, file)?)
 }
 
-/// Refuses a lie that the protocol does not know, or on a node that is not there to be broken.
-fn check_malicious(args: &NodeArgs, entry: &Entry) -> CliResult {
-    let Some(name) = &args.malicious else { return Ok(()) };
-    if entry.behaviours.is_empty() {
-        let error = format!("{} tolerates crashes only: none of its nodes can be made to lie", entry.name);
-        return Err(CliError::usage(error));
-    }
-    if entry.behaviours.iter().all(|known| known.name != name) {
-        return Err(unknown_behaviour(name, entry).into());
-    }
+fn misbehaviour_of_json(text: &str) -> Result<Misbehaviour, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+/// How it lies. Refuses what the protocol does not know, and any lie of a node that is not there to be broken.
+fn misbehaviour(args: &NodeArgs, config: &ClusterConfig) -> CliResult<Option<Misbehaviour>> {
+    let told = match (&args.malicious, &args.misbehaviour) {
+        (Some(name), _) => {
+            Lie::always(Some(name.clone())).of_node(config.entry(), config.cluster_id, args.id)?
+        }
+        (None, Some(told)) => told.clone(),
+        (None, None) => return Ok(None),
+    };
     if args.laboratory || args.supervised {
-        return Ok(());
+        return Ok(Some(told));
     }
     Err(CliError::usage("--malicious is for nodes that are there to be broken: give --laboratory, too"))
 }
@@ -166,13 +170,14 @@ fn data_dir(context: &Context<'_>, args: &NodeArgs, config: &ClusterConfig) -> C
     })
 }
 
-fn warn_beyond_loopback(context: &mut Context<'_>, address: &str) {
+/// Warns of an address that others can reach, and of `what` that means.
+pub(super) fn warn_beyond_loopback(context: &mut Context<'_>, address: &str, what: &str) {
     let loopback =
         address.to_socket_addrs().is_ok_and(|mut all| all.all(|address| address.ip().is_loopback()));
     if !loopback {
-        context.out.warn(&format!(
-            "{address} is not a loopback address, and links between nodes are not encrypted: use a network that you trust"
-        ));
+        context
+            .out
+            .warn(&format!("{address} is not a loopback address, and {what}: use a network that you trust"));
     }
 }
 

@@ -137,7 +137,7 @@ fn columns(status: &ClusterStatus) -> Vec<Column> {
         columns.push(column(title, move |node| or_dash(node.details.get(name))));
     }
     if status.nodes.iter().any(|node| !node.is_honest()) {
-        columns.push(column("malicious", |node| or_dash(node.malicious.as_ref())));
+        columns.push(column("malicious", |node| or_dash(node.misbehaviour.as_ref())));
     }
     columns.push(column("why", |node| node.why.join("; ")));
     columns
@@ -146,6 +146,14 @@ fn columns(status: &ClusterStatus) -> Vec<Column> {
 fn state(node: &NodeStatus) -> String {
     let silent = node.state == NodeState::Running && !node.reachable;
     format!("{}{}", node.state.name(), if silent { ", silent" } else { "" })
+}
+
+/// Whether a node lies, and how.
+pub(super) fn honesty(node: &NodeStatus) -> String {
+    match &node.misbehaviour {
+        Some(told) => format!("node {} lies: {told}", node.id),
+        None => format!("node {} is honest", node.id),
+    }
 }
 
 /// A value, or a dash where there is none.

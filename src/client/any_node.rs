@@ -15,8 +15,9 @@ use super::session::{Session, Ticket};
 use super::store::{Consistency, Options};
 use crate::consensus::NodeId;
 use crate::kv::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, KvError, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
+    Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, KvError, Op,
+    OpenSessionResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, Reply, Response, SessionTag,
+    TxnRequest, TxnResponse,
 };
 use crate::wire::pb::etcdserverpb::{self as pb, kv_client::KvClient, maintenance_client::MaintenanceClient};
 use crate::wire::pb::session::{OpenRequest, session_service_client::SessionServiceClient};
@@ -58,6 +59,30 @@ impl AnyNode {
         }
     }
 
+    /// Has a command carried out, and answers what the store says, which may be no. One that brings a session keeps it.
+    pub(super) async fn execute(&self, command: Command) -> Result<Reply, Error> {
+        let Command { session: tag, op } = command;
+        let answer = match op {
+            Op::Range(range) => self.get(range, Consistency::Linearizable).await.map(Response::Range),
+            Op::Put(put) => self.put(put, tag).await.map(Response::Put),
+            Op::DeleteRange(delete) => self.delete(delete, tag).await.map(Response::DeleteRange),
+            Op::Txn(txn) => self.txn(txn, tag).await.map(Response::Txn),
+            Op::Compact(compaction) => self.compact(compaction, tag).await.map(Response::Compact),
+            Op::OpenSession => self.open_session(self.limits()).await.map(|session| {
+                // Nodes do not say as of which revision, and nobody asks.
+                Response::OpenSession(OpenSessionResponse { revision: 0, session })
+            }),
+        };
+        match answer {
+            Ok(response) => Ok(Ok(response)),
+            Err(Error::Refused { message, endpoint }) => match KvError::from_text(&message) {
+                Some(error) => Ok(Err(error)),
+                None => Err(Error::Refused { message, endpoint }),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads a key or a range of keys.
     pub(super) async fn get(
         &self,
@@ -74,21 +99,25 @@ impl AnyNode {
     }
 
     /// Writes one key.
-    pub(super) async fn put(&self, put: PutRequest) -> Result<PutResponse, Error> {
+    pub(super) async fn put(&self, put: PutRequest, tag: Option<SessionTag>) -> Result<PutResponse, Error> {
         let request = pb::PutRequest::from(put);
-        self.write(request, |mut kv, request| async move { kv.put(request).await }).await.map(Into::into)
+        self.write(tag, request, |mut kv, request| async move { kv.put(request).await }).await.map(Into::into)
     }
 
     /// Deletes a key or a range of keys.
-    pub(super) async fn delete(&self, delete: DeleteRangeRequest) -> Result<DeleteRangeResponse, Error> {
+    pub(super) async fn delete(
+        &self,
+        delete: DeleteRangeRequest,
+        tag: Option<SessionTag>,
+    ) -> Result<DeleteRangeResponse, Error> {
         let request = pb::DeleteRangeRequest::from(delete);
-        self.write(request, |mut kv, request| async move { kv.delete_range(request).await })
+        self.write(tag, request, |mut kv, request| async move { kv.delete_range(request).await })
             .await
             .map(Into::into)
     }
 
     /// Compares, then does one of two lists of operations as one.
-    pub(super) async fn txn(&self, txn: TxnRequest) -> Result<TxnResponse, Error> {
+    pub(super) async fn txn(&self, txn: TxnRequest, tag: Option<SessionTag>) -> Result<TxnResponse, Error> {
         let read_only = txn.is_read_only();
         let request = pb::TxnRequest::from(txn);
         let answer = if read_only {
@@ -98,16 +127,22 @@ impl AnyNode {
             };
             self.nodes.call(Repeat::Always, self.limits(), send).await?
         } else {
-            self.write(request, |mut kv, request| async move { kv.txn(request).await }).await?
+            self.write(tag, request, |mut kv, request| async move { kv.txn(request).await }).await?
         };
         // The transaction was executed; an answer that cannot be read leaves open what it did.
         TxnResponse::try_from(answer).map_err(|error| Error::Unknown { message: error.to_string() })
     }
 
     /// Forgets what was superseded before a revision.
-    pub(super) async fn compact(&self, compaction: CompactionRequest) -> Result<CompactionResponse, Error> {
+    pub(super) async fn compact(
+        &self,
+        compaction: CompactionRequest,
+        tag: Option<SessionTag>,
+    ) -> Result<CompactionResponse, Error> {
         let request = pb::CompactionRequest::from(compaction);
-        self.write(request, |mut kv, request| async move { kv.compact(request).await }).await.map(Into::into)
+        self.write(tag, request, |mut kv, request| async move { kv.compact(request).await })
+            .await
+            .map(Into::into)
     }
 
     #[cfg(test)]
@@ -120,9 +155,11 @@ impl AnyNode {
         Limits { deadline: Instant::now() + timeout.min(LIMIT), attempt: attempt_timeout.min(LIMIT) }
     }
 
-    /// Carries out a write: as a session's command that is repeated until it is answered, or without a session.
+    /// Carries out a write: as a session's command that is repeated until it is answered, or without a session. Whoever
+    /// brings a `tag` has a session already.
     async fn write<R, T, F>(
         &self,
+        tag: Option<SessionTag>,
         request: R,
         send: impl Fn(KvClient<Channel>, Request<R>) -> F,
     ) -> Result<T, Error>
@@ -131,6 +168,14 @@ impl AnyNode {
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
         let limits = self.limits();
+        let tagged = |tag, channel| {
+            let mut request = Request::new(request.clone());
+            set_session(request.metadata_mut(), tag);
+            send(kv(channel), request)
+        };
+        if let Some(tag) = tag {
+            return self.nodes.call(Repeat::Always, limits, |channel| tagged(tag, channel)).await;
+        }
         if !self.options.sessions {
             let send = |channel| send(kv(channel), Request::new(request.clone()));
             return self.nodes.call(Repeat::UnlessExecuted, limits, send).await;
@@ -138,12 +183,7 @@ impl AnyNode {
         loop {
             let session = self.session(limits).await?;
             let ticket = ticket(&session, limits).await?;
-            let send = |channel| {
-                let mut request = Request::new(request.clone());
-                set_session(request.metadata_mut(), ticket.tag());
-                send(kv(channel), request)
-            };
-            match self.nodes.call(Repeat::Always, limits, send).await {
+            match self.nodes.call(Repeat::Always, limits, |channel| tagged(ticket.tag(), channel)).await {
                 // Certain to have had no effect, since an unclear attempt before would have made it `Unknown`.
                 Err(Error::Refused { message, .. }) if message == KvError::SessionExpired.to_string() => {
                     self.forget(&session).await;
@@ -159,15 +199,19 @@ impl AnyNode {
         if let Some(session) = &*slot {
             return Ok(session.clone());
         }
-        let open = |channel| async move { SessionServiceClient::new(channel).open(OpenRequest {}).await };
-        let opened = match self.nodes.call(Repeat::Always, limits, open).await {
+        let opened = match self.open_session(limits).await {
             // The write itself was not sent yet, so nothing about it is unclear.
             Err(Error::Unknown { message }) => {
                 return Err(Error::Unreachable { message: format!("while opening a session: {message}") });
             }
             opened => opened?,
         };
-        Ok(slot.insert(Session::new(opened.session)).clone())
+        Ok(slot.insert(Session::new(opened)).clone())
+    }
+
+    async fn open_session(&self, limits: Limits) -> Result<u64, Error> {
+        let open = |channel| async move { SessionServiceClient::new(channel).open(OpenRequest {}).await };
+        self.nodes.call(Repeat::Always, limits, open).await.map(|opened| opened.session)
     }
 
     async fn forget(&self, expired: &Session) {

@@ -8,7 +8,7 @@ use tonic::{Response, Status};
 
 use super::Error;
 use super::endpoint::{Endpoint, connection_failed, words_of};
-use crate::consensus::NodeId;
+use crate::consensus::{Misbehaviour, NodeId};
 use crate::wal::DiskFault;
 use crate::wire::pb::control as pb;
 use pb::control_service_client::ControlServiceClient;
@@ -91,8 +91,10 @@ pub struct NodeReport {
     pub laboratory: bool,
     /// What only its protocol has, by name, as `low_water_mark`.
     pub details: BTreeMap<String, u64>,
-    /// How it lies to the others, on purpose.
+    /// How it lies to the others, on purpose: the name of the behaviour.
     pub malicious: Option<String>,
+    /// The same with all that was said of it.
+    pub misbehaviour: Option<Misbehaviour>,
     /// Whom it can prove to lie.
     pub convicted: Vec<ConvictionReport>,
     /// Whom it suspects, without proof.
@@ -214,6 +216,12 @@ impl ControlClient {
         self.call(self.client().set_disk_fault(request)).await.map(drop)
     }
 
+    /// Makes the node lie to the others from now on, or with `None` honest. Answers when it has taken effect.
+    pub async fn set_misbehaviour(&self, told: Option<&Misbehaviour>) -> Result<(), Error> {
+        let request = pb::SetMisbehaviourRequest { misbehaviour: told.cloned().map(Into::into) };
+        self.call(self.client().set_misbehaviour(request)).await.map(drop)
+    }
+
     /// Asks the leader to hand over, to `to` or to whom it chooses, and answers who leads then. Has at least five
     /// seconds.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<NodeId, Error> {
@@ -282,6 +290,7 @@ impl From<pb::GetStatusResponse> for NodeReport {
             laboratory: status.laboratory,
             details: status.details,
             malicious: (!status.malicious.is_empty()).then_some(status.malicious),
+            misbehaviour: status.misbehaviour.and_then(|told| told.try_into().ok()),
             convicted: status.convicted.into_iter().map(Into::into).collect(),
             suspicions: status.suspicions.into_iter().map(Into::into).collect(),
         }

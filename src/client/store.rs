@@ -8,8 +8,8 @@ use super::any_node::AnyNode;
 use super::voters::{VoterConfig, Voters};
 use crate::consensus::VotingClient;
 use crate::kv::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Op, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
+    Command, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, Op, PutRequest,
+    PutResponse, RangeRequest, RangeResponse, Reply, TxnRequest, TxnResponse,
 };
 use crate::transport::Wire;
 
@@ -94,7 +94,7 @@ impl Client {
     /// Writes one key.
     pub async fn put(&self, put: PutRequest) -> Result<PutResponse, Error> {
         match &*self.0 {
-            Backend::AnyNode(nodes) => nodes.put(put).await,
+            Backend::AnyNode(nodes) => nodes.put(put, None).await,
             Backend::Voters(voters) => voters.execute(Op::Put(put)).await,
         }
     }
@@ -102,7 +102,7 @@ impl Client {
     /// Deletes a key or a range of keys.
     pub async fn delete(&self, delete: DeleteRangeRequest) -> Result<DeleteRangeResponse, Error> {
         match &*self.0 {
-            Backend::AnyNode(nodes) => nodes.delete(delete).await,
+            Backend::AnyNode(nodes) => nodes.delete(delete, None).await,
             Backend::Voters(voters) => voters.execute(Op::DeleteRange(delete)).await,
         }
     }
@@ -110,7 +110,7 @@ impl Client {
     /// Compares, then does one of two lists of operations as one.
     pub async fn txn(&self, txn: TxnRequest) -> Result<TxnResponse, Error> {
         match &*self.0 {
-            Backend::AnyNode(nodes) => nodes.txn(txn).await,
+            Backend::AnyNode(nodes) => nodes.txn(txn, None).await,
             Backend::Voters(voters) => voters.execute(Op::Txn(txn)).await,
         }
     }
@@ -118,8 +118,18 @@ impl Client {
     /// Forgets what was superseded before a revision.
     pub async fn compact(&self, compaction: CompactionRequest) -> Result<CompactionResponse, Error> {
         match &*self.0 {
-            Backend::AnyNode(nodes) => nodes.compact(compaction).await,
+            Backend::AnyNode(nodes) => nodes.compact(compaction, None).await,
             Backend::Voters(voters) => voters.execute(Op::Compact(compaction)).await,
+        }
+    }
+
+    /// Has a command carried out on behalf of somebody else, and answers what the store says, which may be no. A read is
+    /// linearizable. A command that brings a session keeps it, and is then repeated under its name; one without gets what
+    /// every write of this client has.
+    pub async fn execute(&self, command: Command) -> Result<Reply, Error> {
+        match &*self.0 {
+            Backend::AnyNode(nodes) => nodes.execute(command).await,
+            Backend::Voters(voters) => voters.reply_to(&command).await,
         }
     }
 

@@ -42,7 +42,7 @@ use super::Error;
 use super::any_node::AnyNode;
 use super::attempt::LIMIT;
 use super::store::Options;
-use crate::consensus::{ClientSetup, Decode, Encode, Keys, NodeId, Protocol, VotingClient};
+use crate::consensus::{ClientSetup, Decode, Encode, Keys, NodeId, Protocol, RejectReason, VotingClient};
 use crate::kv::{Command, Limits, Op, Reply, validate};
 use crate::transport::{ClientLinkSetup, ClientLinks, Inbox, Wire, inbox};
 
@@ -166,9 +166,18 @@ impl Voters {
     /// Has an operation ordered and executed, and answers what enough replicas answered alike.
     pub(super) async fn execute<A: Answer>(&self, op: Op) -> Result<A, Error> {
         validate(&op, &Limits::default()).map_err(|error| refused(HERE, error.to_string()))?;
-        let command = Command { session: None, op }.to_bytes();
+        match self.reply_to(&Command { session: None, op }).await? {
+            Ok(response) => A::of(response).ok_or_else(|| unreadable("it answers another question")),
+            Err(error) if error.never_executed() => Err(refused("the replicas", error.to_string())),
+            Err(error) => Err(Error::Unknown { message: error.to_string() }),
+        }
+    }
+
+    /// Has a command ordered and executed, and answers what enough replicas answered alike, which may be no.
+    pub(super) async fn reply_to(&self, command: &Command) -> Result<Reply, Error> {
+        let command = command.to_bytes();
         if command.len() > MAX_COMMAND_BYTES {
-            return Err(refused(HERE, "request is too large".to_owned()));
+            return Err(refused(HERE, RejectReason::TooLarge.to_string()));
         }
         let deadline = Instant::now() + self.timeout;
         let (caller, verdict) = oneshot::channel();
@@ -179,19 +188,14 @@ impl Voters {
             Err(_) => return Err(refused(HERE, TOO_MANY.to_owned())),
         }
         let lost = |_| Error::Unknown { message: "the client has ended".to_owned() };
-        read_reply(verdict.await.map_err(lost)??)
+        let agreed = verdict.await.map_err(lost)??;
+        Reply::from_bytes(agreed).map_err(|error| unreadable(&error.to_string()))
     }
 }
 
-/// What the replicas agreed on, as the caller wants it.
-fn read_reply<A: Answer>(bytes: bytes::Bytes) -> Result<A, Error> {
-    let unreadable =
-        |why: String| Error::Unknown { message: format!("the replicas' answer cannot be read: {why}") };
-    match Reply::from_bytes(bytes).map_err(|error| unreadable(error.to_string()))? {
-        Ok(response) => A::of(response).ok_or_else(|| unreadable("it answers another question".to_owned())),
-        Err(error) if error.never_executed() => Err(refused("the replicas", error.to_string())),
-        Err(error) => Err(Error::Unknown { message: error.to_string() }),
-    }
+/// The replicas agreed on something that this client does not understand.
+fn unreadable(why: &str) -> Error {
+    Error::Unknown { message: format!("the replicas' answer cannot be read: {why}") }
 }
 
 fn refused(who: &str, message: String) -> Error {

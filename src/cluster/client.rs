@@ -10,7 +10,7 @@ use tokio::net::unix::OwnedReadHalf;
 
 use super::wire::{Call, VERSION};
 use super::{
-    ClusterDir, ClusterStatus, Condition, DiskFault, Error, Info, KillSignal, Lock, Partition, Reply,
+    ClusterDir, ClusterStatus, Condition, DiskFault, Error, Info, KillSignal, Lie, Lock, Partition, Reply,
     Request, Result, StateDir, Surveyor, Target, reap, resolve,
 };
 
@@ -175,6 +175,11 @@ impl Cluster {
     /// Replaces the fault of nodes' disks.
     pub async fn disk(&self, ids: BTreeSet<u64>, fault: DiskFault) -> Result<Info> {
         self.call(Request::Disk { ids, fault }, |_| {}).await
+    }
+
+    /// Makes running nodes lie to the others from now on, or with `None` honest; kept for their next lives.
+    pub async fn lie(&self, ids: BTreeSet<u64>, lie: Option<Lie>) -> Result<Info> {
+        self.call(Request::Lie { ids, lie }, |_| {}).await
     }
 
     /// Takes the cluster down; its data stays. Returns when no process, socket and lock is left.

@@ -7,6 +7,7 @@ use super::{ClusterDir, Result, keys};
 use crate::client::{Client, DEFAULT_RETRY, Error as ClientError, Options, VoterConfig};
 use crate::config::{ClusterConfig, FIRST_CLIENT};
 use crate::consensus::NodeId;
+use crate::node::Member;
 use crate::registry::Connect;
 
 /// What a protocol's section may call the time after which its clients send a request again, in milliseconds.
@@ -16,14 +17,25 @@ const RETRY_OPTION: &str = "client_retry_ms";
 #[derive(Clone, Debug)]
 pub struct Door {
     addresses: Vec<String>,
+    /// What is known of the cluster, from its configuration.
+    known: Option<Known>,
     /// For a protocol whose clients count votes.
     voters: Option<(Connect, VoterConfig)>,
+}
+
+/// What a configuration says of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Its identity.
+    pub(super) cluster_id: u64,
+    /// Its members in ascending order of ids.
+    pub(super) members: Vec<Member>,
 }
 
 impl Door {
     /// To nodes of which each is believed.
     pub fn to_any_node(addresses: Vec<String>) -> Self {
-        Self { addresses, voters: None }
+        Self { addresses, known: None, voters: None }
     }
 
     /// To the cluster in this directory, as this machine's own client where the protocol signs.
@@ -37,8 +49,13 @@ impl Door {
     /// clients have neither.
     pub fn open(config: &ClusterConfig, id: u64, file: &Path) -> Result<Self> {
         let addresses = config.members.iter().map(|member| member.address.clone()).collect();
+        let members = config
+            .members
+            .iter()
+            .map(|member| Member { id: NodeId(member.id), address: member.address.clone() });
+        let known = Some(Known { cluster_id: config.cluster_id, members: members.collect() });
         let entry = config.entry();
-        let Some(connect) = entry.connect else { return Ok(Self::to_any_node(addresses)) };
+        let Some(connect) = entry.connect else { return Ok(Self { addresses, known, voters: None }) };
         let members = config.members.iter().map(|member| (NodeId(member.id), member.address.clone()));
         let voters = VoterConfig {
             cluster_id: config.cluster_id,
@@ -48,7 +65,7 @@ impl Door {
             votes: entry.faults_of(config.members.len() as u64) as usize + 1,
             retry: retry_of(config),
         };
-        Ok(Self { addresses, voters: Some((connect, voters)) })
+        Ok(Self { addresses, known, voters: Some((connect, voters)) })
     }
 
     /// Where the nodes listen.
@@ -59,6 +76,21 @@ impl Door {
     /// Whether clients believe only what enough replicas answer alike.
     pub fn counts_votes(&self) -> bool {
         self.voters.is_some()
+    }
+
+    /// As which client to speak, where clients have ids.
+    pub fn client(&self) -> Option<u64> {
+        self.voters.as_ref().map(|(_, voters)| voters.id.0)
+    }
+
+    /// How many nodes must answer alike to be believed.
+    pub fn votes(&self) -> usize {
+        self.voters.as_ref().map_or(1, |(_, voters)| voters.votes)
+    }
+
+    /// What is known of the cluster.
+    pub(super) fn known(&self) -> Option<&Known> {
+        self.known.as_ref()
     }
 
     /// A client of its own. Must be called within a tokio runtime.

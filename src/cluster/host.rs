@@ -7,11 +7,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::malice::misbehaviour;
 use super::{DiskFault, Error, Result};
 use crate::api;
 use crate::config::ClusterConfig;
-use crate::consensus::{Keys, NodeId};
+use crate::consensus::{Keys, Misbehaviour, NodeId};
 use crate::node::{Member, Node, NodeConfig};
 use crate::registry::Entry;
 use crate::wal::WalOptions;
@@ -34,7 +33,7 @@ pub struct NodeStart {
     /// As what it signs; nothing where the protocol does not.
     pub keys: Keys,
     /// How it lies to the others. Only for a laboratory.
-    pub malicious: Option<String>,
+    pub malicious: Option<Misbehaviour>,
 }
 
 /// The configuration of one node of a cluster.
@@ -59,7 +58,7 @@ pub fn node_config(config: &ClusterConfig, start: NodeStart) -> NodeConfig {
         options: config.options.clone(),
         blocked: start.blocked.into_iter().map(NodeId).collect(),
         disk_fault: start.disk.into(),
-        misbehaviour: lie.map(|name| misbehaviour(config.cluster_id, start.id, &name)),
+        misbehaviour: lie,
     }
 }
 

@@ -1,14 +1,16 @@
 //! Who signs with what, in a cluster whose protocol signs.
 //!
-//! `up` makes what is missing: a key pair for each member, and one for the [client](FIRST_CLIENT) as which the `kv` and
-//! `test` commands of this machine speak. The private ones lie in the cluster's directory, `keys/node-N.key` and
+//! `up` makes what is missing: a key pair for each member, one for the [client](FIRST_CLIENT) as which the `kv` and `test`
+//! commands of this machine speak, and one for each of the [gateways](GATEWAY_CLIENTS) that may run here at once. The
+//! private ones lie in the cluster's directory, `keys/node-N.key` and
 //! `keys/client-N.key`, and stay over `down` and `up`; the public ones stand in the effective configuration. A
 //! configuration that names public keys itself must bring the private ones, by `key_file`.
 //!
 //! `up --fresh` makes new pairs, for a cluster with a new id: nothing that was ever signed before means anything to it.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::{ClusterDir, Error, Result};
@@ -23,6 +25,11 @@ impl From<KeyFileError> for Error {
         failed
     }
 }
+
+/// The clients as which gateways of this machine speak. A gateway needs a key of its own: replicas remember what they have
+/// executed for the last few processes of a key, and every `kv` is one. Four are more than one machine's applications
+/// need; each costs a replica no more than its place in the configuration until it is used.
+pub const GATEWAY_CLIENTS: RangeInclusive<u64> = FIRST_CLIENT + 1..=FIRST_CLIENT + 4;
 
 /// A member or client by its id, in words.
 pub fn owner(id: u64) -> String {
@@ -66,6 +73,24 @@ fn secret_of(config: &ClusterConfig, id: u64, file: &Path) -> Result<SecretKey> 
         .hint(format!("its public_key in the configuration is {public}")))
 }
 
+/// A private key that one process of this machine has for itself, as long as it holds this.
+#[derive(Debug)]
+pub struct Claim {
+    _file: File,
+}
+
+/// Takes the private key in `file` for this process alone; `None` if another one has it. It keeps nobody from signing who
+/// does not ask.
+pub fn claim(file: &Path) -> Result<Option<Claim>> {
+    let unusable = |error: &io::Error| Error::io(format!("the key file {}", file.display()), error);
+    let opened = File::open(file).map_err(|error| unusable(&error))?;
+    match opened.try_lock() {
+        Ok(()) => Ok(Some(Claim { _file: opened })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(unusable(&error)),
+    }
+}
+
 /// Refuses a configuration whose keys cannot be used, before anything is done or thrown away.
 pub(super) fn check(config: &ClusterConfig, dir: &ClusterDir, fresh: bool) -> Result<()> {
     for member in config.members.iter().filter(|member| member.public_key.is_some()) {
@@ -104,10 +129,12 @@ pub(super) fn complete(config: &mut ClusterConfig, dir: &ClusterDir) -> Result<(
     for member in config.members.iter_mut().filter(|member| member.public_key.is_none()) {
         member.public_key = Some(made(dir, member.id)?);
     }
-    if config.clients.iter().all(|client| client.id != FIRST_CLIENT) {
-        let public_key = made(dir, FIRST_CLIENT)?;
-        config.clients.insert(0, ClientConfig { id: FIRST_CLIENT, public_key, key_file: None });
+    for id in FIRST_CLIENT..=*GATEWAY_CLIENTS.end() {
+        if config.clients.iter().all(|client| client.id != id) {
+            config.clients.push(ClientConfig { id, public_key: made(dir, id)?, key_file: None });
+        }
     }
+    config.clients.sort_by_key(|client| client.id);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Who lies, and how: `--malicious 4=equivocate`.
+//! Who lies, and how: `--malicious 4=equivocate`, `byzantine set 4 equivocate`.
 //!
 //! It is kept in the cluster's directory, beside the configuration and not in it: a configuration says what a cluster
 //! is, on every host; that a node lies is an experiment of this laboratory.
@@ -9,15 +9,14 @@ use std::fs;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::faults::list;
 use super::plan::remove_if_there;
 use super::supervisor::write_atomically;
-use super::{ClusterDir, Error, Result};
+use super::{ClusterDir, Error, Lie, Result};
 use crate::config::ClusterConfig;
 use crate::consensus::Misbehaviour;
-use crate::registry::{Entry, that_tolerate_lies};
+use crate::registry::Entry;
 
 /// One node that is to lie, as `4` or `4=equivocate`; or `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,10 +66,10 @@ impl fmt::Display for Malicious {
     }
 }
 
-/// The nodes that lie, each with its behaviour.
+/// The nodes that lie, each in its way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Liars(BTreeMap<u64, String>);
+pub struct Liars(BTreeMap<u64, Misbehaviour>);
 
 impl Liars {
     /// What the user asked for, checked against the cluster and what its protocol knows.
@@ -82,29 +81,16 @@ impl Liars {
         if nodes.len() < wanted.len() {
             return Err(Error::usage("--malicious none excludes nodes that lie"));
         }
-        let Some(default) = entry.behaviours.first() else {
-            let others = that_tolerate_lies().join(", ");
-            let error =
-                format!("{} tolerates crashes only: none of its nodes can be made to lie", entry.name);
-            let error = Error::usage(error);
-            return Err(if others.is_empty() {
-                error
-            } else {
-                error.hint(format!("--malicious is for {others}"))
-            });
-        };
         let mut liars = BTreeMap::new();
         for (id, behaviour) in nodes {
+            let lie = Lie::always(behaviour.map(str::to_owned));
+            let told = lie.of_node(entry, config.cluster_id, id)?;
             if config.member(id).is_none() {
                 let ids: Vec<u64> = config.members.iter().map(|member| member.id).collect();
                 return Err(Error::usage(format!("there is no node {id}"))
                     .hint(format!("the nodes are {}", list(&ids))));
             }
-            let behaviour = behaviour.unwrap_or(default.name);
-            if entry.behaviours.iter().all(|known| known.name != behaviour) {
-                return Err(unknown_behaviour(behaviour, entry));
-            }
-            if liars.insert(id, behaviour.to_owned()).is_some_and(|other| other != behaviour) {
+            if liars.insert(id, told.clone()).is_some_and(|other| other != told) {
                 return Err(Error::usage(format!("node {id} can lie in one way at a time")));
             }
         }
@@ -131,8 +117,21 @@ impl Liars {
     }
 
     /// How a node lies, if it does.
-    pub fn behaviour(&self, id: u64) -> Option<&str> {
-        self.0.get(&id).map(String::as_str)
+    pub fn misbehaviour(&self, id: u64) -> Option<&Misbehaviour> {
+        self.0.get(&id)
+    }
+
+    /// Makes a node lie, or with `None` honest.
+    pub(super) fn set(&mut self, id: u64, told: Option<Misbehaviour>) {
+        match told {
+            Some(told) => self.0.insert(id, told),
+            None => self.0.remove(&id),
+        };
+    }
+
+    /// The name of how each lies.
+    pub fn behaviours(&self) -> BTreeMap<u64, String> {
+        self.0.iter().map(|(id, told)| (*id, told.behaviour.clone())).collect()
     }
 
     /// How many lie.
@@ -144,30 +143,6 @@ impl Liars {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
-
-impl fmt::Display for Liars {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all: Vec<String> = self.0.iter().map(|(id, name)| format!("{id}={name}")).collect();
-        f.write_str(&all.join(", "))
-    }
-}
-
-/// The error for a behaviour that the protocol does not know, with those that it does.
-pub fn unknown_behaviour(name: &str, entry: &Entry) -> Error {
-    let known: Vec<String> =
-        entry.behaviours.iter().map(|known| format!("\n  {}: {}", known.name, known.summary)).collect();
-    Error::usage(format!("`{name}` is no way to lie that {} knows", entry.name))
-        .hint(format!("known are{}", known.concat()))
-}
-
-/// What a node is told, given how it is to lie: its choices are the same in every life of the cluster, and differ from
-/// those of other nodes.
-pub fn misbehaviour(cluster_id: u64, id: u64, behaviour: &str) -> Misbehaviour {
-    let hash = Sha256::new().chain_update(cluster_id.to_le_bytes()).chain_update(id.to_le_bytes()).finalize();
-    let mut seed = [0; 8];
-    seed.copy_from_slice(&hash[..8]);
-    Misbehaviour { behaviour: behaviour.to_owned(), seed: u64::from_le_bytes(seed) }
 }
 
 /// What is to be said of so many liars among so many nodes: nothing if the protocol tolerates them.
@@ -194,8 +169,10 @@ mod tests {
     #[test]
     fn liars_are_named_with_or_without_a_behaviour() {
         let liars = choose("4,1=silent").unwrap();
-        assert_eq!(liars.to_string(), "1=silent, 4=wrong-digest");
-        assert_eq!((liars.behaviour(1), liars.behaviour(2)), (Some("silent"), None));
+        let first = lying().behaviours[0].name;
+        assert_eq!(liars.behaviours(), [(1, "silent".to_owned()), (4, first.to_owned())].into());
+        let behaviour = |id| liars.misbehaviour(id).map(|told| told.behaviour.as_str());
+        assert_eq!((behaviour(1), behaviour(2)), (Some("silent"), None));
         assert!(choose("none").unwrap().is_empty());
         for text in ["4", "4=silent", "none"] {
             assert_eq!(text.parse::<Malicious>().unwrap().to_string(), text);
@@ -237,12 +214,5 @@ mod tests {
             "2 of 4 replicas lie: outside the fault model, which tolerates 1"
         );
         assert!(beyond_the_model(lying(), 3, 1).unwrap().starts_with("1 of 3 replicas lies"));
-    }
-
-    #[test]
-    fn nodes_lie_by_different_seeds_and_each_always_by_the_same() {
-        let seed = |cluster, id| misbehaviour(cluster, id, "silent").seed;
-        assert_eq!(seed(7, 4), seed(7, 4));
-        assert!(seed(7, 4) != seed(7, 3) && seed(7, 4) != seed(8, 4));
     }
 }

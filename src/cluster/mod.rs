@@ -21,7 +21,7 @@
 //! | `children.json` | the processes it has started, by pid and start time |
 //! | `served` | there once the cluster has served: from then on an empty node directory is a loss |
 //! | `node-N/` | a node's data |
-//! | `keys/` | private keys of the members and of this machine's client, where the protocol [signs](keys) |
+//! | `keys/` | private keys of the members and of this machine's clients, where the protocol [signs](keys) |
 //! | `malicious.json` | which nodes [lie](malice), if any do |
 //!
 //! # Invariants
@@ -43,8 +43,10 @@ mod client;
 mod door;
 mod error;
 mod faults;
+mod gateway;
 mod host;
 pub mod keys;
+pub mod lie;
 mod lock;
 pub mod malice;
 pub mod member;
@@ -65,12 +67,14 @@ pub use client::Cluster;
 pub use door::Door;
 pub use error::{Error, ErrorKind, Result};
 pub use faults::{DiskFault, Partition};
+pub use gateway::{gateway_door, serve_gateway};
 pub use host::{Host, NodeStart, node_config};
+pub use lie::Lie;
 pub use lock::{Attempt, Lock};
 pub use malice::{Liars, Malicious};
 pub use paths::{ClusterDir, StateDir};
 pub use plan::{Wish, reap, remove, wipe};
-pub use ports::{FreePorts, check_free, free_ports, holder};
+pub use ports::{FreePorts, check_free, free_ports, holder, listen};
 pub use process::ProcessId;
 pub use status::{ClusterStatus, Condition, Convicted, NodeStatus, Surveyor, Suspected};
 pub use supervisor::{Setup, Supervisor};

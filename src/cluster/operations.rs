@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::faults::list;
+use super::lie::only_crashes;
 use super::member::{self, MemberState, Order};
 use super::{
-    ClusterStatus, DiskFault, Error, KillSignal, NodeInfo, NodeState, Partition, Request, Result, Supervisor,
-    Surveyor,
+    ClusterStatus, DiskFault, Error, KillSignal, Lie, NodeInfo, NodeState, Partition, Request, Result,
+    Supervisor, Surveyor,
 };
 use crate::client::ControlClient;
 use crate::consensus::NodeId;
@@ -42,6 +43,7 @@ impl Supervisor {
                 Request::Restart { ids, rolling: true } => self.restart_rolling(&ids, progress).await,
                 Request::Partition(partition) => self.partition(partition).await,
                 Request::Disk { ids, fault } => self.disk(&ids, fault).await,
+                Request::Lie { ids, lie } => self.lie(&ids, lie).await,
                 Request::Info | Request::Down => Ok(()),
             }
         };
@@ -117,14 +119,7 @@ impl Supervisor {
         wanted: &MemberState,
         verb: &str,
     ) -> Result<()> {
-        let down: BTreeSet<u64> = ids.iter().copied().filter(|id| self.watch(*id).is_none()).collect();
-        if !down.is_empty() {
-            return Err(Error::failed(format!("cannot {verb} what does not run: node {}", list(&down)))
-                .hint(format!(
-                    "start it with: consensusctl cluster restart {}",
-                    list(&down).replace(", ", ",")
-                )));
-        }
+        self.must_be_there(ids, verb)?;
         for id in ids {
             let Some(watch) = self.order(*id, order, None) else { continue };
             let reached = tokio::time::timeout(END, member::wait(watch, |state| state == wanted)).await;
@@ -135,6 +130,28 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    fn must_be_there(&self, ids: &BTreeSet<u64>, verb: &str) -> Result<()> {
+        let down: BTreeSet<u64> = ids.iter().copied().filter(|id| self.watch(*id).is_none()).collect();
+        if down.is_empty() {
+            return Ok(());
+        }
+        let start = list(&down).replace(", ", ",");
+        Err(Error::failed(format!("cannot {verb} what does not run: node {}", list(&down)))
+            .hint(format!("start it with: consensusctl cluster restart {start}")))
+    }
+
+    fn must_not_be_paused(&self, ids: &BTreeSet<u64>, verb: &str) -> Result<()> {
+        let is_paused = |node: &NodeInfo| ids.contains(&node.id) && node.state == NodeState::Paused;
+        let paused: Vec<u64> =
+            self.info().nodes.iter().filter(|node| is_paused(node)).map(|node| node.id).collect();
+        if paused.is_empty() {
+            return Ok(());
+        }
+        let resume = list(&paused).replace(", ", ",");
+        Err(Error::failed(format!("cannot {verb} what is paused: node {}", list(&paused)))
+            .hint(format!("let it go on with: consensusctl resume {resume}")))
     }
 
     async fn restart(self: &Arc<Self>, ids: &BTreeSet<u64>, progress: Progress<'_>) -> Result<()> {
@@ -265,6 +282,30 @@ impl Supervisor {
         self.hand_out_faults(ids).await
     }
 
+    /// Makes nodes lie that run, or honest whichever. What a node refuses it is not told again: then all lie as before.
+    async fn lie(&self, ids: &BTreeSet<u64>, lie: Option<Lie>) -> Result<()> {
+        let (entry, cluster_id) = (self.setup.config.entry(), self.setup.config.cluster_id);
+        if entry.behaviours.is_empty() {
+            return Err(only_crashes(entry));
+        }
+        let before = self.liars();
+        let mut after = before.clone();
+        for id in ids {
+            let told = lie.as_ref().map(|lie| lie.of_node(entry, cluster_id, *id));
+            after.set(*id, told.transpose()?);
+        }
+        if lie.is_some() {
+            self.must_be_there(ids, "make lie")?;
+            self.must_not_be_paused(ids, "make lie")?;
+        }
+        self.set_liars(after)?;
+        let Err(error) = self.hand_out_faults(ids).await else { return Ok(()) };
+        self.set_liars(before)?;
+        // Those who did not refuse; one that cannot be reached now hears it when it starts again.
+        let _ = self.hand_out_faults(ids).await;
+        Err(Error { hint: Some("nothing was changed".to_owned()), ..error })
+    }
+
     /// Gives running nodes the faults that are wanted, all at once, and waits until each has confirmed. Nodes that are
     /// down or paused get them when they start or go on.
     async fn hand_out_faults(&self, ids: &BTreeSet<u64>) -> Result<()> {
@@ -293,5 +334,6 @@ impl Supervisor {
 async fn hand_faults(node: NodeInfo, blocked: Vec<NodeId>) -> std::result::Result<(), String> {
     let client = ControlClient::new(&node.address).map_err(|error| error.to_string())?.with_timeout(CONTROL);
     client.set_partition(&blocked).await.map_err(|error| error.to_string())?;
-    client.set_disk_fault(node.disk.into()).await.map_err(|error| error.to_string())
+    client.set_disk_fault(node.disk.into()).await.map_err(|error| error.to_string())?;
+    client.set_misbehaviour(node.misbehaviour.as_ref()).await.map_err(|error| error.to_string())
 }

@@ -17,25 +17,52 @@ pub fn check_free(members: &[MemberConfig]) -> Result<()> {
 }
 
 fn check_member(member: &MemberConfig) -> Result<()> {
-    let address = &member.address;
+    let (address, who) = (&member.address, format!("node {}", member.id));
+    bind(&who, address).map(drop).map_err(|failure| match failure {
+        Failure::InUse(error) => error.hint("stop that process, or choose other ports with --port BASE"),
+        Failure::Elsewhere(error) => error.hint(format!(
+            "on the host that has it, run: consensusctl node --id {} --config FILE",
+            member.id
+        )),
+        Failure::Other(error) => error,
+    })
+}
+
+/// Listens at `address`, for `who`; `option` chooses another one. Says who is in the way.
+pub fn listen(who: &str, address: &str, option: &str) -> Result<TcpListener> {
+    bind(who, address).map_err(|failure| match failure {
+        Failure::InUse(error) => {
+            error.hint(format!("stop that process, or choose another port with {option}"))
+        }
+        Failure::Elsewhere(error) => error.hint(format!("choose one with {option}")),
+        Failure::Other(error) => error,
+    })
+}
+
+/// Why nobody can listen at an address.
+enum Failure {
+    /// A process does already.
+    InUse(Error),
+    /// It is no address of this machine.
+    Elsewhere(Error),
+    Other(Error),
+}
+
+fn bind(who: &str, address: &str) -> std::result::Result<TcpListener, Failure> {
     let resolved: Vec<SocketAddr> = address
         .to_socket_addrs()
-        .map_err(|error| Error::io(format!("node {}: cannot resolve {address}", member.id), &error))?
+        .map_err(|error| Failure::Other(Error::io(format!("{who}: cannot resolve {address}"), &error)))?
         .collect();
-    let Err(error) = TcpListener::bind(&resolved[..]) else { return Ok(()) };
-    Err(match error.kind() {
+    TcpListener::bind(&resolved[..]).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             let port = resolved.first().map_or(0, SocketAddr::port);
             let holder = holder(port).unwrap_or_else(|| "a process that cannot be named".to_owned());
-            Error::failed(format!("node {}: {address} is in use by {holder}", member.id))
-                .hint("stop that process, or choose other ports with --port BASE")
+            Failure::InUse(Error::failed(format!("{who}: {address} is in use by {holder}")))
         }
         std::io::ErrorKind::AddrNotAvailable => {
-            Error::failed(format!("node {}: {address} is not an address of this machine", member.id)).hint(
-                format!("on the host that has it, run: consensusctl node --id {} --config FILE", member.id),
-            )
+            Failure::Elsewhere(Error::failed(format!("{who}: {address} is not an address of this machine")))
         }
-        _ => Error::io(format!("node {}: cannot listen on {address}", member.id), &error),
+        _ => Failure::Other(Error::io(format!("{who}: cannot listen on {address}"), &error)),
     })
 }
 
@@ -148,6 +175,9 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert!(error.message.contains(&format!("(pid {})", std::process::id())), "{error}");
         }
+        let error = listen("the gateway", &address, "--listen ADDRESS").unwrap_err();
+        assert!(error.message.starts_with(&format!("the gateway: {address} is in use by ")), "{error}");
+        assert!(error.hint.unwrap().contains("--listen ADDRESS"));
         drop(listener);
         check_free(&[MemberConfig::new(2, address)]).unwrap();
     }

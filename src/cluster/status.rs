@@ -22,6 +22,7 @@ use serde::Serialize;
 use super::malice::beyond_the_model;
 use super::{DiskFault, Info, NodeInfo, NodeState};
 use crate::client::{ControlClient, ConvictionReport, NodeReport, SuspicionReport};
+use crate::consensus::Misbehaviour;
 use crate::registry::{self, Entry};
 
 pub use blame::{Convicted, Suspected};
@@ -92,8 +93,10 @@ pub struct NodeStatus {
     pub behind: Option<u64>,
     /// What only its protocol has, by name, as `low_water_mark`.
     pub details: BTreeMap<String, u64>,
-    /// How it lies to the others, on purpose.
+    /// How it lies to the others, on purpose: the name of the behaviour.
     pub malicious: Option<String>,
+    /// The same with all that was said of it.
+    pub misbehaviour: Option<Misbehaviour>,
     /// What keeps it from being healthy, in words.
     pub why: Vec<String>,
     /// Whom it can prove to lie.
@@ -270,6 +273,7 @@ fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
         behind: None,
         details: BTreeMap::new(),
         malicious: node.malicious,
+        misbehaviour: node.misbehaviour,
         why: Vec::new(),
         convicted: Vec::new(),
         suspicions: Vec::new(),
@@ -293,6 +297,7 @@ fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
             status.digest = report.digest;
             status.details = report.details;
             status.malicious = status.malicious.or(report.malicious);
+            status.misbehaviour = status.misbehaviour.or(report.misbehaviour);
             why.extend(report.why);
             status.convicted = report.convicted;
             status.suspicions = report.suspicions;

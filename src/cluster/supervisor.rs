@@ -21,7 +21,7 @@ use crate::consensus::Keys;
 pub struct Setup {
     /// The cluster.
     pub config: ClusterConfig,
-    /// Which of its nodes lie.
+    /// Which of its nodes lie when it comes up.
     pub liars: Liars,
     /// Where everything of it lies.
     pub dir: ClusterDir,
@@ -47,6 +47,7 @@ pub struct Supervisor {
 struct State {
     slots: BTreeMap<u64, Slot>,
     partition: Partition,
+    liars: Liars,
 }
 
 /// A member's place, whether or not it is there.
@@ -64,7 +65,7 @@ impl Supervisor {
     /// A supervisor whose nodes are all down.
     pub fn new(setup: Setup) -> Arc<Self> {
         let slots = setup.config.members.iter().map(|member| (member.id, Slot::default())).collect();
-        let state = Mutex::new(State { slots, partition: Partition::default() });
+        let state = Mutex::new(State { slots, partition: Partition::default(), liars: setup.liars.clone() });
         let (phase, _) = watch::channel(Phase::Starting);
         Arc::new(Self { setup, state, changing: tokio::sync::Mutex::new(()), phase })
     }
@@ -108,7 +109,7 @@ impl Supervisor {
 
     /// What it knows of the cluster.
     pub fn info(&self) -> Info {
-        let Setup { config, liars, dir, in_process, .. } = &self.setup;
+        let Setup { config, dir, in_process, .. } = &self.setup;
         let state = self.state();
         let nodes = config.members.iter().filter_map(|member| {
             let slot = state.slots.get(&member.id)?;
@@ -122,7 +123,8 @@ impl Supervisor {
                 log: self.log_of(member.id),
                 data: dir.node_dir(member.id),
                 disk: slot.disk,
-                malicious: liars.behaviour(member.id).map(str::to_owned),
+                malicious: state.liars.misbehaviour(member.id).map(|told| told.behaviour.clone()),
+                misbehaviour: state.liars.misbehaviour(member.id).cloned(),
             })
         });
         Info {
@@ -151,7 +153,7 @@ impl Supervisor {
         if self.phase() == Phase::Stopping {
             return Err(Error::failed("the cluster is being taken down"));
         }
-        let blocked = state.partition.blocked(id);
+        let (blocked, malicious) = (state.partition.blocked(id), state.liars.misbehaviour(id).cloned());
         let slot = state.slots.get_mut(&id).ok_or_else(|| Error::usage(format!("there is no node {id}")))?;
         if slot.member.is_some() {
             return Ok(());
@@ -164,7 +166,7 @@ impl Supervisor {
             blocked,
             disk: slot.disk,
             keys: Keys::default(),
-            malicious: self.setup.liars.behaviour(id).map(str::to_owned),
+            malicious,
         };
         let member = self.spawn_member(start)?;
         let watch = member.watch();
@@ -197,8 +199,8 @@ impl Supervisor {
         if let Some(file) = key_file {
             flag("key", file.to_string_lossy().into_owned());
         }
-        if let Some(behaviour) = start.malicious {
-            flag("malicious", behaviour);
+        if let Some(told) = start.malicious {
+            flag("misbehaviour", serde_json::to_string(&told).unwrap_or_default());
         }
         if let Some(log) = log {
             flag("log", log.clone());
@@ -266,6 +268,18 @@ impl Supervisor {
     /// Replaces the partition that is wanted.
     pub(super) fn set_partition(&self, partition: Partition) {
         self.state().partition = partition;
+    }
+
+    /// Who lies.
+    pub(super) fn liars(&self) -> Liars {
+        self.state().liars.clone()
+    }
+
+    /// Replaces who lies, also for the next `up`.
+    pub(super) fn set_liars(&self, liars: Liars) -> Result<()> {
+        liars.keep(&self.setup.dir)?;
+        self.state().liars = liars;
+        Ok(())
     }
 
     /// Replaces the fault that is wanted of a node's disk.

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DiskFault, Error, Partition};
+use super::{DiskFault, Error, Lie, Partition};
+use crate::consensus::Misbehaviour;
 
 /// The version of this protocol. A supervisor outlives updates of the binary; it refuses clients of another version.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A request, and the version of who makes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,13 @@ pub enum Request {
         ids: BTreeSet<u64>,
         /// What.
         fault: DiskFault,
+    },
+    /// Make these nodes lie to the others, or honest.
+    Lie {
+        /// Which.
+        ids: BTreeSet<u64>,
+        /// How; `None`: not any more.
+        lie: Option<Lie>,
     },
     /// End the cluster and the supervisor. Its data stays.
     Down,
@@ -185,6 +193,8 @@ pub struct NodeInfo {
     pub data: PathBuf,
     /// What is wrong with its disk, on purpose.
     pub disk: DiskFault,
-    /// How it lies to the others, on purpose.
+    /// How it lies to the others, on purpose: the name of the behaviour.
     pub malicious: Option<String>,
+    /// The same with all that was said of it.
+    pub misbehaviour: Option<Misbehaviour>,
 }

@@ -63,8 +63,13 @@ pub trait Protocol: Sized + Send + 'static {
     /// How the replica sees itself and the cluster, in neutral words.
     fn status(&self) -> Status;
 
-    /// Makes the replica lie from now on, or with `None` makes it honest again. Refuses a behaviour that is not one of
-    /// [`BEHAVIOURS`](Self::BEHAVIOURS). Only for laboratories: the caller sees to that.
+    /// Refuses what no replica can be told to do wrong, and says why: an unknown behaviour, or an aim that is none.
+    fn check_misbehaviour(misbehaviour: &Misbehaviour) -> Result<(), String> {
+        misbehaviour.check(Self::BEHAVIOURS)
+    }
+
+    /// Makes the replica lie from now on, or with `None` makes it honest again. Refuses what
+    /// [`check_misbehaviour`](Self::check_misbehaviour) refuses. Only for laboratories: the caller sees to that.
     fn misbehave(&mut self, misbehaviour: Option<Misbehaviour>) -> Result<(), String> {
         match misbehaviour {
             None => Ok(()),
@@ -351,6 +356,19 @@ pub enum RejectReason {
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
+}
+
+impl RejectReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::NoLeader,
+        Self::TimedOut,
+        Self::TooManyRequests,
+        Self::TooLarge,
+        Self::StorageSlow,
+        Self::StorageFull,
+        Self::Stopping,
+    ];
 }
 
 /// Describes a snapshot without its content.

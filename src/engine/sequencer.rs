@@ -7,9 +7,9 @@ use super::archive::ArchiveWork;
 use super::executor::{ExecutorWork, Installed};
 use super::logger::LogWork;
 use crate::consensus::{
-    Checked, Decode, Digest, Encode, Index, Input, InstallProgress, Lsn, NodeId, Outcome, Output, Pressure,
-    Proposal, Protocol, ReadId, Recall, RejectReason, Rejection, RequestId, SnapshotMeta, SnapshotPiece,
-    Status, Time,
+    Checked, Decode, Digest, Encode, Index, Input, InstallProgress, Lsn, Misbehaviour, NodeId, Outcome,
+    Output, Pressure, Proposal, Protocol, ReadId, Recall, RejectReason, Rejection, RequestId, SnapshotMeta,
+    SnapshotPiece, Status, Time,
 };
 use crate::kv;
 
@@ -152,6 +152,11 @@ impl<P: Protocol> Sequencer<P> {
     /// How the replica sees itself and the cluster.
     pub fn status(&self) -> Status {
         self.protocol.status()
+    }
+
+    /// Makes the replica lie from its next event on, or honest again. Refused, it goes on as before.
+    pub fn misbehave(&mut self, misbehaviour: Option<Misbehaviour>) -> Result<(), String> {
+        self.protocol.misbehave(misbehaviour)
     }
 
     /// The protocol, for invariants and tests.

@@ -55,6 +55,26 @@ pub enum ErrorClass {
 }
 
 impl KvError {
+    /// All of them.
+    const ALL: [Self; 11] = [
+        Self::EmptyKey,
+        Self::KeyNotFound,
+        Self::ValueProvided,
+        Self::TooManyOps,
+        Self::DuplicateKey,
+        Self::Compacted,
+        Self::FutureRevision,
+        Self::Malformed,
+        Self::SessionExpired,
+        Self::SessionReplyLost,
+        Self::SessionSequenceTooOld,
+    ];
+
+    /// The error that says so, to the letter: what a node's refusal means to whoever passes it on.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|error| error.to_string() == text)
+    }
+
     /// What kind of error it is.
     pub fn class(self) -> ErrorClass {
         match self {
@@ -74,5 +94,20 @@ impl KvError {
     /// Whether it is certain that the command was not executed, now or earlier.
     pub fn never_executed(self) -> bool {
         !matches!(self, Self::SessionExpired | Self::SessionReplyLost | Self::SessionSequenceTooOld)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_error_is_known_again_by_its_text() {
+        let known: BTreeSet<KvError> =
+            KvError::ALL.iter().filter_map(|error| KvError::from_text(&error.to_string())).collect();
+        assert_eq!(known.len(), KvError::ALL.len(), "two errors say the same");
+        assert_eq!(KvError::from_text("etcdserver: no leader"), None);
     }
 }

@@ -13,8 +13,8 @@ use super::counters::Counters;
 use super::handle::{Answer, NodeError};
 use super::threads::{ToArchive, ToLog, ToStore};
 use crate::consensus::{
-    self, Answers, Committed, Digest, Index, InstallProgress, Lsn, NodeId, Outcome, Pressure, Proposal,
-    Protocol, ReadId, Recall, RequestId, SnapshotMeta, SnapshotPiece, Status,
+    self, Answers, Committed, Digest, Index, InstallProgress, Lsn, Misbehaviour, NodeId, Outcome, Pressure,
+    Proposal, Protocol, ReadId, Recall, RequestId, SnapshotMeta, SnapshotPiece, Status,
 };
 use crate::engine::{Effects, Event, ExecutorWork, Installed, Sequencer, Ticket};
 use crate::kv;
@@ -31,8 +31,17 @@ pub(super) type Reply = oneshot::Sender<Result<Answer, NodeError>>;
 pub(super) enum Request {
     Propose(Proposal, Reply),
     Read(ReadId, kv::Op, Reply),
-    Status(oneshot::Sender<(Status, LinkCounters)>),
+    Status(oneshot::Sender<Said>),
     TransferLeadership(Option<NodeId>),
+    Misbehave(Option<Misbehaviour>, oneshot::Sender<Result<(), String>>),
+}
+
+/// How the core is.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) status: Status,
+    pub(super) links: LinkCounters,
+    pub(super) misbehaviour: Option<Misbehaviour>,
 }
 
 /// What the threads report to the core.
@@ -99,6 +108,8 @@ pub(super) struct Core<P: Wire> {
     /// Clients whose requests are with the protocol.
     pub(super) waiting: BTreeMap<Ticket, Reply>,
     pub(super) effects: Effects<P>,
+    /// What the replica is told to do wrong now.
+    pub(super) misbehaviour: Option<Misbehaviour>,
 }
 
 /// What one turn takes.
@@ -161,9 +172,16 @@ impl<P: Wire> Core<P> {
                 }
                 Request::Status(reply) => {
                     // Whoever asked may have stopped waiting.
-                    let _ = reply.send((self.sequencer.status(), self.links.counters()));
+                    let _ = reply.send(Said {
+                        status: self.sequencer.status(),
+                        links: self.links.counters(),
+                        misbehaviour: self.misbehaviour.clone(),
+                    });
                 }
                 Request::TransferLeadership(to) => self.handle(Event::TransferLeadership(to)),
+                Request::Misbehave(how, reply) => {
+                    let _ = reply.send(self.misbehave(how));
+                }
             }
         }
         if !proposals.is_empty() {
@@ -173,6 +191,22 @@ impl<P: Wire> Core<P> {
         if !reads.is_empty() {
             self.handle(Event::Read(reads));
         }
+    }
+
+    /// Between two inputs: what follows from the one before is said as it was then. A liar that is told again what it does
+    /// already does not begin anew.
+    fn misbehave(&mut self, how: Option<Misbehaviour>) -> Result<(), String> {
+        if how == self.misbehaviour {
+            return Ok(());
+        }
+        self.sequencer.misbehave(how.clone())?;
+        if let Some(how) = &how {
+            tracing::warn!("lies to the others from now on, as it was told: {how}");
+        } else {
+            tracing::info!("is honest from now on, as it was told");
+        }
+        self.misbehaviour = how;
+        Ok(())
     }
 
     fn handle(&mut self, event: Event<P>) {

@@ -8,11 +8,12 @@ use tokio::sync::{Semaphore, mpsc as async_mpsc, oneshot};
 
 use super::clock::{Clock, wall_time};
 use super::config::Member;
-use super::core::Request;
+use super::core::{Request, Said};
 use super::counters::{Counters, CountersSnapshot};
 use super::threads::ToStore;
 use crate::consensus::{
-    Answers, Digest, Index, NodeId, Proposal, ReadId, RejectReason, Rejection, RequestId, Status,
+    Answers, Digest, Index, Misbehaviour, NodeId, Proposal, ReadId, RejectReason, Rejection, RequestId,
+    Status,
 };
 use crate::engine::{ExecutorWork, StoreStatus};
 use crate::kv;
@@ -36,7 +37,6 @@ pub(super) struct Shared {
     pub(super) id: NodeId,
     pub(super) protocol: &'static str,
     pub(super) answers: Answers,
-    pub(super) misbehaviour: Option<String>,
     pub(super) cluster_name: String,
     pub(super) cluster_id: u64,
     pub(super) members: Vec<Member>,
@@ -88,8 +88,8 @@ pub struct NodeStatus {
     pub links: LinkCounters,
     /// Peers that a partition blocks.
     pub blocked: Vec<NodeId>,
-    /// The name of what the replica was told to do wrong.
-    pub misbehaviour: Option<String>,
+    /// What the replica is told to do wrong now.
+    pub misbehaviour: Option<Misbehaviour>,
 }
 
 impl NodeStatus {
@@ -195,7 +195,7 @@ impl Handle {
             .store
             .send(ToStore::Status { digest, reply: store_reply })
             .map_err(|_| NodeError::Stopped)?;
-        let (mut status, links) = status.await.map_err(|_| NodeError::Stopped)?;
+        let Said { mut status, links, misbehaviour } = status.await.map_err(|_| NodeError::Stopped)?;
         let store = store.await.map_err(|_| NodeError::Stopped)?;
         status.applied = store.applied.0;
         let blocked = self.shared.links.blocked();
@@ -203,7 +203,6 @@ impl Handle {
             let list: Vec<_> = blocked.iter().map(ToString::to_string).collect();
             status.why.insert(0, format!("partitioned from {}", list.join(", ")));
         }
-        let misbehaviour = self.shared.misbehaviour.clone();
         status.why.extend(self.shared.counters.slow_sync(self.shared.clock.now()));
         Ok(NodeStatus {
             status,
@@ -219,6 +218,15 @@ impl Handle {
     /// new leader shows in [`status`](Self::status).
     pub fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), NodeError> {
         self.ask(Request::TransferLeadership(to))
+    }
+
+    /// Makes the replica lie from now on, in place of how it lied before, or with `None` honest again. Returns when it has
+    /// taken effect, or says why the protocol refuses it; then nothing has changed. Only for laboratories: the caller
+    /// sees to that.
+    pub async fn misbehave(&self, how: Option<Misbehaviour>) -> Result<Result<(), String>, NodeError> {
+        let (reply, done) = oneshot::channel();
+        self.ask(Request::Misbehave(how, reply))?;
+        done.await.map_err(|_| NodeError::Stopped)
     }
 
     /// Cuts the node off from these peers, in both directions; from no others.

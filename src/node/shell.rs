@@ -109,6 +109,7 @@ impl Node {
             origin: (config.id, recovery.incarnation),
             waiting: BTreeMap::new(),
             effects: engine::Effects::default(),
+            misbehaviour: config.misbehaviour,
         };
         let inputs = Inputs { reports: from_threads, messages, _inbox: inbox, requests: from_handle };
         let core = spawn_core(core.run(inputs), failed);
@@ -117,7 +118,6 @@ impl Node {
             id: config.id,
             protocol: P::NAME,
             answers: P::ANSWERS,
-            misbehaviour: config.misbehaviour.map(|misbehaviour| misbehaviour.behaviour),
             cluster_name: config.cluster_name,
             cluster_id: config.cluster_id,
             members: config.members,

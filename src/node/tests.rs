@@ -23,8 +23,12 @@ fn config(data: &TempDir, behaviour: Option<&str>) -> NodeConfig {
         options: toml::Table::new(),
         blocked: Vec::new(),
         disk_fault: DiskFault::Ok,
-        misbehaviour: behaviour.map(|name| Misbehaviour { behaviour: name.to_owned(), seed: 1 }),
+        misbehaviour: behaviour.map(told),
     }
+}
+
+fn told(behaviour: &str) -> Misbehaviour {
+    Misbehaviour::new(behaviour, 1)
 }
 
 fn put() -> Command {
@@ -56,12 +60,31 @@ async fn where_clients_count_votes_the_protocol_answers_and_reads_are_ordered() 
 async fn a_liar_is_started_as_one_and_an_unknown_lie_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let refused = Node::start::<Alone>(config(&data, Some("moonwalk"))).unwrap_err();
-    assert_eq!(refused.to_string(), "\"moonwalk\" is unknown");
+    assert_eq!(refused.to_string(), "the protocol knows no behaviour `moonwalk`: babble");
     let node = Node::start::<Alone>(config(&data, Some("babble"))).unwrap();
     let handle = node.handle();
     // What enough nodes answered is no reply: all that is known is that the command was executed.
     let unknown = handle.execute(&put()).await.unwrap_err();
     assert!(matches!(unknown, NodeError::Rejected(Rejection { never_executed: false, .. })), "{unknown}");
-    assert_eq!(handle.status(false).await.unwrap().misbehaviour.as_deref(), Some("babble"));
+    assert_eq!(handle.status(false).await.unwrap().misbehaviour, Some(told("babble")));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_begins_and_ends_to_lie_when_it_is_told_to() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start::<Alone>(config(&data, None)).unwrap();
+    let handle = node.handle();
+    let lies = async || handle.status(false).await.unwrap().misbehaviour;
+    assert!(handle.execute(&put()).await.is_ok());
+    handle.misbehave(Some(told("babble"))).await.unwrap().unwrap();
+    assert_eq!(lies().await, Some(told("babble")));
+    assert!(handle.execute(&put()).await.is_err());
+    let refused = handle.misbehave(Some(told("moonwalk"))).await.unwrap();
+    let unknown = "the protocol knows no behaviour `moonwalk`: babble".to_owned();
+    assert_eq!((refused, lies().await), (Err(unknown), Some(told("babble"))));
+    handle.misbehave(None).await.unwrap().unwrap();
+    assert!(handle.execute(&put()).await.is_ok());
+    assert_eq!(lies().await, None);
     node.stop().await;
 }

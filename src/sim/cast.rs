@@ -55,7 +55,7 @@ impl Cast {
     /// What a node is told to do wrong, if it is.
     pub(super) fn misbehaviour(&self, id: NodeId, seed: u64) -> Option<Misbehaviour> {
         let (_, behaviour) = self.malicious.iter().find(|(liar, _)| *liar == id)?;
-        Some(Misbehaviour { behaviour: behaviour.clone(), seed: seed ^ id.0.rotate_left(32) })
+        Some(Misbehaviour::new(behaviour, seed ^ id.0.rotate_left(32)))
     }
 
     /// The liars in words, as `--malicious` takes them; `none` if nobody lies.
@@ -100,11 +100,7 @@ pub fn check_liars<P: Simulated>(liars: &[(NodeId, String)], nodes: Option<usize
 
 fn check(liars: &[(NodeId, String)], nodes: usize, behaviours: &[Behaviour]) -> Result<(), String> {
     for (position, (id, behaviour)) in liars.iter().enumerate() {
-        if !behaviours.iter().any(|known| known.name == behaviour) {
-            let names: Vec<_> = behaviours.iter().map(|known| known.name).collect();
-            let known = if names.is_empty() { "no node of it lies".to_owned() } else { names.join(", ") };
-            return Err(format!("the protocol knows no behaviour `{behaviour}`: {known}"));
-        }
+        Misbehaviour::new(behaviour, 0).check(behaviours)?;
         if id.0 > nodes as u64 {
             return Err(format!("there is no node {id} to be malicious: give --nodes"));
         }
@@ -138,7 +134,7 @@ mod tests {
     fn liars_are_read_and_checked() {
         assert_eq!(parse_liar("2=silent"), Ok((NodeId(2), "silent".to_owned())));
         assert!(parse_liar("silent").is_err() && parse_liar("0=silent").is_err());
-        let silent = Behaviour { name: "silent", summary: "" };
+        let silent = Behaviour::new("silent", "");
         let liar = |id| (NodeId(id), "silent".to_owned());
         assert_eq!(check(&[liar(1), liar(2)], 4, &[silent]), Ok(()));
         assert!(check(&[liar(5)], 4, &[silent]).unwrap_err().contains("no node 5"));

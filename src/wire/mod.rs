@@ -19,6 +19,7 @@
 //! | [`OUTCOME`] | errors | whether the command may have been executed: `never-executed` or `unknown` |
 //! | [`LEADER`] | errors | the id of the node that leads, if the one that answers knows it |
 
+mod control;
 mod metadata;
 pub(crate) mod pb;
 mod requests;

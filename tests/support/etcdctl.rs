@@ -95,12 +95,23 @@ impl Session<'_> {
 /// Goes through what `etcdctl` can do with a cluster. Uses keys that begin with `e/`, of which there must be none, and
 /// compacts the history. What is expected is what etcd 3.4.23 prints.
 pub(crate) fn session(endpoints: &[String]) {
+    whole(endpoints, information);
+}
+
+/// The same through a gateway, which is asked for everything.
+pub(crate) fn session_through(gateway: &str) {
+    whole(&[gateway.to_owned()], information_of_a_gateway);
+}
+
+fn whole(endpoints: &[String], information: fn(&mut Session<'_>)) {
     let mut etcdctl = Session { endpoints, commands: 0 };
     reads_and_writes(&mut etcdctl);
     transactions(&mut etcdctl);
     history(&mut etcdctl);
     refusals(&mut etcdctl);
+    are_healthy(&etcdctl);
     information(&mut etcdctl);
+    etcdctl.prints(&["alarm", "list"], "");
     etcdctl.prints(&["del", "--prefix", "e/"], "3\n");
 }
 
@@ -166,12 +177,15 @@ fn refusals(etcdctl: &mut Session<'_>) {
     assert!(!large.ok && large.err.contains("etcdserver: request is too large"), "{}", large.err);
 }
 
-fn information(etcdctl: &mut Session<'_>) {
+fn are_healthy(etcdctl: &Session<'_>) {
     for endpoint in etcdctl.endpoints {
         let health = Session::run_at(endpoint, &["endpoint", "health"], "");
         let said = health.out + &health.err;
         assert!(health.ok && said.contains("is healthy"), "{endpoint}: {said}");
     }
+}
+
+fn information(etcdctl: &mut Session<'_>) {
     let status = Session::run_at(&etcdctl.endpoints.join(","), &["endpoint", "status", "-w", "json"], "");
     let statuses: Vec<Value> = serde_json::from_str(&status.out).unwrap();
     assert_eq!(statuses.len(), etcdctl.endpoints.len(), "{}", status.out);
@@ -187,5 +201,19 @@ fn information(etcdctl: &mut Session<'_>) {
         .map(|member| member["clientURLs"][0].as_str().unwrap().trim_start_matches("http://"))
         .collect();
     assert!(etcdctl.endpoints.iter().all(|endpoint| urls.contains(&endpoint.as_str())), "{members}");
-    etcdctl.prints(&["alarm", "list"], "");
+}
+
+/// A gateway says what it believes, and leads nobody around it.
+fn information_of_a_gateway(etcdctl: &mut Session<'_>) {
+    let revision = etcdctl.revision();
+    let status = Session::run_at(&etcdctl.endpoints[0], &["endpoint", "status", "-w", "json"], "");
+    let status: Value = serde_json::from_str(&status.out).unwrap();
+    assert_eq!(status[0]["Status"]["header"]["revision"], revision, "{status}");
+    assert!(status[0]["Status"]["errors"].is_null(), "{status}");
+    let members = etcdctl.json(&["member", "list"]);
+    let members = members["members"].as_array().unwrap();
+    let urls: Vec<&Value> =
+        members.iter().map(|member| &member["clientURLs"]).filter(|urls| !urls.is_null()).collect();
+    assert_eq!(urls, [&serde_json::json!([format!("http://{}", etcdctl.endpoints[0])])], "{members:?}");
+    assert!(members.iter().filter(|member| !member["peerURLs"][0].is_null()).count() >= 3, "{members:?}");
 }

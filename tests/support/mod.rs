@@ -9,6 +9,7 @@
 )]
 
 use std::fmt::Write;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -243,5 +244,37 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// A gateway that runs.
+pub(crate) struct Gateway {
+    process: Running,
+    pub(crate) address: String,
+    /// What it said when it began to listen.
+    pub(crate) said: Value,
+}
+
+impl Gateway {
+    /// Starts one on a free port, with more options, and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(lab: &Lab, more: &[&str]) -> Self {
+        let args = [&["gateway", "--output", "json", "--listen", "127.0.0.1:0"], more].concat();
+        let child = lab.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut process = Running(child);
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        Self { process, address: said["address"].as_str().unwrap().to_owned(), said }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// Sends it a signal, waits for its end, and answers its exit code.
+    pub(crate) fn end(mut self, with: &str) -> i32 {
+        signal(self.pid(), with);
+        self.process.0.wait().unwrap().code().unwrap()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::task::JoinSet;
 
-use crate::cli::{CliError, CliResult, Context};
+use crate::cli::{CliError, CliResult, Context, Output};
 use crate::client::ControlClient;
 use crate::cluster::{Door, keys};
 use crate::config::{ClusterConfig, FIRST_CLIENT, MAKE_KEYS, key_file};
@@ -44,10 +44,7 @@ impl ReachArgs {
     /// The way into the cluster. Says it when that means to believe nodes that may lie.
     pub(super) async fn door(&self, context: &mut Context<'_>) -> CliResult<Door> {
         if !self.endpoints.is_empty() {
-            if may_lie(&self.endpoints).await {
-                context.out.note(EACH_IS_BELIEVED);
-            }
-            return Ok(Door::to_any_node(self.endpoints.clone()));
+            return Ok(to_endpoints(&self.endpoints, context.out).await);
         }
         if let Some(file) = &self.config {
             let config = ClusterConfig::load(file, None)?;
@@ -64,8 +61,16 @@ impl ReachArgs {
     }
 }
 
+/// To these nodes, of which each is believed. Says it where they may lie.
+pub(in crate::cli) async fn to_endpoints(endpoints: &[String], out: &mut Output) -> Door {
+    if may_lie(endpoints).await {
+        out.note(EACH_IS_BELIEVED);
+    }
+    Door::to_any_node(endpoints.to_vec())
+}
+
 /// As the client whose private key is in `file`.
-fn with_key(config: &ClusterConfig, file: &Path) -> CliResult<Door> {
+pub(in crate::cli) fn with_key(config: &ClusterConfig, file: &Path) -> CliResult<Door> {
     let protocol = config.protocol;
     if !config.entry().signs {
         return Err(CliError::usage(format!("{protocol} signs nothing: leave --key away")));

@@ -1,5 +1,6 @@
 use super::*;
 use crate::cluster::{Convicted, Suspected};
+use crate::consensus::Misbehaviour;
 use crate::registry::{default_protocol, tests::lying};
 
 fn node(id: u64, malicious: Option<&str>) -> NodeStatus {
@@ -20,6 +21,7 @@ fn node(id: u64, malicious: Option<&str>) -> NodeStatus {
         behind: Some(0),
         details: [("low_water_mark".to_owned(), 8)].into(),
         malicious: malicious.map(str::to_owned),
+        misbehaviour: malicious.map(|name| Misbehaviour::new(name, 7)),
         why: Vec::new(),
         convicted: Vec::new(),
         suspicions: Vec::new(),

@@ -92,8 +92,8 @@ fn one_replica_is_not_enough_and_two_that_agree_are() {
     assert!(verdict.try_recv().is_err(), "nothing is agreed on");
     answer(&mut desk, at(4), 2, 42);
     desk.turn(at(4), 4);
-    let put: PutResponse = read_reply(verdict.try_recv().unwrap().unwrap()).unwrap();
-    assert_eq!(put.revision, 42);
+    let agreed = Reply::from_bytes(verdict.try_recv().unwrap().unwrap()).unwrap().unwrap();
+    assert_eq!(PutResponse::of(agreed).unwrap().revision, 42);
     assert_eq!(desk.pending(), 0);
 }
 

@@ -20,12 +20,12 @@ fn with_keys(dir: &ClusterDir) -> ClusterConfig {
 }
 
 #[test]
-fn a_cluster_gets_keys_for_its_members_and_one_client_and_keeps_them() {
+fn a_cluster_gets_keys_for_its_members_and_clients_of_this_machine_and_keeps_them() {
     let temp = tempfile::tempdir().unwrap();
     let dir = dir(temp.path());
     let config = with_keys(&dir);
-    assert_eq!(config.public_keys().into_keys().collect::<Vec<_>>(), [1, 2, 1001]);
-    for name in ["node-1.key", "node-2.key", "client-1001.key"] {
+    assert_eq!(config.public_keys().into_keys().collect::<Vec<_>>(), [1, 2, 1001, 1002, 1003, 1004, 1005]);
+    for name in ["node-1.key", "node-2.key", "client-1001.key", "client-1005.key"] {
         let meta = fs::metadata(dir.keys().join(name)).unwrap();
         assert_eq!(meta.mode() & 0o777, 0o600, "{name}");
     }
@@ -36,7 +36,7 @@ fn a_cluster_gets_keys_for_its_members_and_one_client_and_keeps_them() {
 
     let keys = ring(&config, 2, &file_of(&config, &dir, 2)).unwrap();
     assert_eq!(keys.secret().unwrap().public(), config.members[1].public_key.unwrap());
-    assert_eq!(keys.ids().collect::<Vec<_>>(), [NodeId(1), NodeId(2), NodeId(1001)]);
+    assert_eq!(keys.ids().take(3).collect::<Vec<_>>(), [NodeId(1), NodeId(2), NodeId(1001)]);
 
     fs::write(dir.keys().join("notes.txt"), "mine").unwrap();
     wipe(&dir).unwrap();
@@ -93,4 +93,19 @@ fn named_public_keys_bring_their_private_ones_to_a_fresh_start() {
     // A client's private key may be elsewhere.
     fs::remove_file(dir.key(1001)).unwrap();
     check(&config, &dir, true).unwrap();
+}
+
+#[test]
+fn a_key_is_one_process_own_until_it_lets_go() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = dir(temp.path());
+    with_keys(&dir);
+    let claimed = claim(&dir.key(1002)).unwrap();
+    assert!(claimed.is_some());
+    assert!(claim(&dir.key(1002)).unwrap().is_none(), "two have it");
+    assert!(claim(&dir.key(1003)).unwrap().is_some());
+    key_file::read(&dir.key(1002)).unwrap();
+    drop(claimed);
+    assert!(claim(&dir.key(1002)).unwrap().is_some());
+    assert!(claim(&dir.key(1999)).unwrap_err().message.contains("client-1999.key"));
 }

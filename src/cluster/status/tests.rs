@@ -17,6 +17,7 @@ pub(in crate::cluster) fn node(id: u64, leader: Option<u64>) -> Known {
         data: "node".into(),
         disk: DiskFault::Ok,
         malicious: None,
+        misbehaviour: None,
     };
     let report = NodeReport {
         id,
@@ -253,11 +254,13 @@ fn what_a_node_says_of_itself_is_shown() {
     let says = |nodes: &mut [Known]| {
         let said = report(&mut nodes[1]);
         said.malicious = Some("equivocate".to_owned());
+        said.misbehaviour = Some(Misbehaviour::new("equivocate", 7));
         said.details.insert("low_water_mark".to_owned(), 128);
     };
     let status = with_liars(1, &[], says);
     let json = serde_json::to_value(&status).unwrap();
     assert_eq!(json["nodes"][1]["malicious"], "equivocate");
+    assert_eq!(json["nodes"][1]["misbehaviour"]["seed"], 7);
     assert_eq!(json["nodes"][1]["details"]["low_water_mark"], 128);
     assert!(json["nodes"][0]["malicious"].is_null());
     assert_eq!(json["nodes"][0]["details"], serde_json::json!({}));

@@ -1,7 +1,7 @@
 //! [`Pbft`]: the protocol as the rest of the crate knows it: the honest replica, and around it, if it is told to lie, the
 //! adversary.
 
-use super::adversary::{Adversary, BEHAVIOURS};
+use super::adversary::{self, Adversary, BEHAVIOURS};
 use super::check::Checker;
 use super::message::{Message, View};
 use super::options::Options;
@@ -67,17 +67,21 @@ impl Protocol for Pbft {
         let Some(adversary) = &mut self.adversary else { return self.replica.handle(now, input, out) };
         let before = out.messages.len();
         let mut asides = Vec::new();
+        adversary.is_at(now, self.replica.view);
         if let Input::Message { from, message } = &input {
             adversary.overhear(*from, message.get(), &mut asides);
         }
         self.replica.handle(now, input, out);
+        adversary.is_at(now, self.replica.view);
         let honest = out.messages.split_off(before);
         adversary.tamper(honest, &mut out.messages);
+        adversary.on_time(&mut out.messages);
         out.messages.append(&mut asides);
     }
 
     fn deadline(&self) -> Option<Time> {
-        self.replica.deadline()
+        let adversary = self.adversary.as_ref().and_then(Adversary::deadline);
+        self.replica.deadline().into_iter().chain(adversary).min()
     }
 
     fn note_refused(&mut self, now: Time, from: NodeId, count: u64) {
@@ -88,9 +92,14 @@ impl Protocol for Pbft {
         self.replica.status()
     }
 
+    fn check_misbehaviour(misbehaviour: &Misbehaviour) -> Result<(), String> {
+        adversary::check(misbehaviour)
+    }
+
     fn misbehave(&mut self, misbehaviour: Option<Misbehaviour>) -> Result<(), String> {
+        let Replica { signer, quorum, options, .. } = &self.replica;
         let adversary = |misbehaviour: Misbehaviour| {
-            Adversary::new(&misbehaviour, self.replica.signer.clone(), self.replica.quorum.clone())
+            Adversary::new(&misbehaviour, signer.clone(), quorum.clone(), options.clone())
         };
         self.adversary = misbehaviour.map(adversary).transpose()?;
         Ok(())

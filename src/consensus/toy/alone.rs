@@ -33,7 +33,7 @@ impl Protocol for Alone {
     const NAME: &'static str = "alone";
     const ANSWERS: Answers = Answers::ByVote;
     const BEHAVIOURS: &'static [Behaviour] =
-        &[Behaviour { name: "babble", summary: "answers with bytes that are no reply" }];
+        &[Behaviour::new("babble", "answers with bytes that are no reply")];
 
     fn recover(_setup: Setup<Self>, _recovered: Recovered<NoRecord>) -> Result<Self, RecoverError> {
         Ok(Self { committed: Index::ZERO, recalled: Vec::new(), babbles: false })
@@ -80,11 +80,10 @@ impl Protocol for Alone {
     }
 
     fn misbehave(&mut self, misbehaviour: Option<Misbehaviour>) -> Result<(), String> {
-        self.babbles = match misbehaviour {
-            None => false,
-            Some(misbehaviour) if misbehaviour.behaviour == Self::BEHAVIOURS[0].name => true,
-            Some(misbehaviour) => return Err(format!("{:?} is unknown", misbehaviour.behaviour)),
-        };
+        if let Some(misbehaviour) = &misbehaviour {
+            Self::check_misbehaviour(misbehaviour)?;
+        }
+        self.babbles = misbehaviour.is_some();
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The behaviours by name.
 
 use super::accomplice::Accomplice;
+use super::any::Any;
 use super::bad_new_view::BadNewView;
 use super::equivocate::Equivocate;
 use super::lie::Lie;
@@ -8,53 +9,58 @@ use super::lying_state::LyingState;
 use super::silent::Silent;
 use super::skip_ahead::SkipAhead;
 use super::wrong_digest::WrongDigest;
-use crate::consensus::Behaviour;
+use crate::consensus::{Behaviour, Misbehaviour};
 
 /// All of them, in the order of [`BEHAVIOURS`].
-const MAKERS: [fn() -> Box<dyn Lie>; BEHAVIOURS.len()] = [
-    || Box::new(WrongDigest),
-    || Box::new(Equivocate::default()),
-    || Box::new(Silent),
-    || Box::new(BadNewView),
-    || Box::new(SkipAhead),
-    || Box::new(LyingState),
-    || Box::new(Accomplice::default()),
+const MAKERS: [Maker; BEHAVIOURS.len()] = [
+    |_| Ok(Box::new(Any::default())),
+    |_| Ok(Box::new(WrongDigest)),
+    |_| Ok(Box::new(Equivocate::default())),
+    |_| Ok(Box::new(Silent)),
+    |_| Ok(Box::new(BadNewView)),
+    |_| Ok(Box::new(SkipAhead)),
+    |_| Ok(Box::new(LyingState)),
+    |_| Ok(Box::new(Accomplice::default())),
 ];
+
+/// Makes a behaviour, given its aim: `None` where it takes none, or none was given. Refuses an aim that is none.
+type Maker = fn(Option<&str>) -> Result<Box<dyn Lie>, String>;
 
 /// What a replica can be told to do wrong.
 pub(in super::super) const BEHAVIOURS: &[Behaviour] = &[
-    Behaviour {
-        name: "wrong-digest",
-        summary: "votes for digests of nothing, and proposes batches under digests that are not theirs",
-    },
-    Behaviour {
-        name: "equivocate",
-        summary: "as primary proposes different batches to different backups; votes differently towards each",
-    },
-    Behaviour { name: "silent", summary: "takes everything and sends nothing" },
-    Behaviour {
-        name: "bad-new-view",
-        summary: "as primary begins its views with something else than what prepared before",
-    },
-    Behaviour { name: "skip-ahead", summary: "as primary leaves sequence numbers out" },
-    Behaviour { name: "lying-state", summary: "gives who fetches its state a wrong one" },
-    Behaviour {
-        name: "accomplice",
-        summary: "votes for whatever anybody was told: harmless alone; with an equivocating primary outside the fault \
-                  model of four replicas, to see agreement break",
-    },
+    Behaviour::new("any", "one of the tolerated ways after the other, drawn by its seed"),
+    Behaviour::new(
+        "wrong-digest",
+        "votes for digests of nothing, and proposes batches under digests that are not theirs",
+    ),
+    Behaviour::new(
+        "equivocate",
+        "as primary proposes different batches to different backups; votes differently towards each",
+    ),
+    Behaviour::new("silent", "takes everything and sends nothing"),
+    Behaviour::new(
+        "bad-new-view",
+        "as primary begins its views with something else than what prepared before",
+    ),
+    Behaviour::new("skip-ahead", "as primary leaves sequence numbers out"),
+    Behaviour::new("lying-state", "gives who fetches its state a wrong one"),
+    Behaviour::new(
+        "accomplice",
+        "votes for whatever anybody was told: harmless alone; with an equivocating primary outside the fault model of \
+         four replicas, to see agreement break",
+    ),
 ];
 
-/// Those of which f replicas are tolerated and a run of the simulator draws one. All are; an accomplice does nothing
-/// without somebody to help.
+/// Those of which f replicas are tolerated: a run of the simulator draws one, and `any` one after the other. All are; an
+/// accomplice does nothing without somebody to help.
 pub(in super::super) const TOLERATED: &[&str] =
     &["wrong-digest", "equivocate", "silent", "bad-new-view", "skip-ahead", "lying-state"];
 
-/// Makes the behaviour of that name.
-pub(super) fn behaviour(name: &str) -> Result<Box<dyn Lie>, String> {
-    let position = BEHAVIOURS.iter().position(|behaviour| behaviour.name == name);
-    position.map(|position| MAKERS[position]()).ok_or_else(|| {
-        let names: Vec<_> = BEHAVIOURS.iter().map(|behaviour| behaviour.name).collect();
-        format!("PBFT knows no behaviour `{name}`: one of {}", names.join(", "))
-    })
+/// Makes the behaviour that is asked for, or says why there is no such.
+pub(super) fn behaviour(misbehaviour: &Misbehaviour) -> Result<Box<dyn Lie>, String> {
+    misbehaviour.check(BEHAVIOURS)?;
+    let makers = BEHAVIOURS.iter().zip(MAKERS);
+    let mut makers = makers.filter(|(behaviour, _)| behaviour.name == misbehaviour.behaviour);
+    let (_, make) = makers.next().ok_or("the protocol does not know it")?;
+    make(misbehaviour.aim.as_deref())
 }

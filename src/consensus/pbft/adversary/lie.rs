@@ -7,9 +7,10 @@ use sha2::{Digest as _, Sha256};
 use super::super::message::{
     Checkpoint, Commit, Message, PrePrepare, Prepare, Sequence, Signed, Statement, View,
 };
+use super::super::options::Options;
 use super::super::quorum::Quorum;
 use super::super::signing::Signer;
-use crate::consensus::{Digest, Lsn, NodeId, Outgoing};
+use crate::consensus::{Digest, Lsn, NodeId, Outgoing, Time};
 
 /// A way to lie: stands between an honest replica and the network. What the replica itself believes stays true to what
 /// it was told.
@@ -18,7 +19,7 @@ pub(super) trait Lie: Debug + Send {
     fn tamper(&mut self, me: &Liar, outgoing: Outgoing<Message>, leaves: &mut Vec<Outgoing<Message>>);
 
     /// A message arrived, which the replica takes as well. What is said to it behind the replica's back is put into
-    /// `leaves`.
+    /// `leaves`; it may be held back by whoever calls, if this is no occasion to lie.
     fn overhear(
         &mut self,
         _me: &Liar,
@@ -27,6 +28,14 @@ pub(super) trait Lie: Debug + Send {
         _leaves: &mut Vec<Outgoing<Message>>,
     ) {
     }
+
+    /// When it wants to say something by itself, if it does.
+    fn deadline(&self) -> Option<Time> {
+        None
+    }
+
+    /// Its deadline has come: what it says now is put into `leaves`. The next deadline is later than now.
+    fn on_time(&mut self, _me: &Liar, _leaves: &mut Vec<Outgoing<Message>>) {}
 }
 
 /// A view and a sequence number: what one PRE-PREPARE is about.
@@ -37,12 +46,22 @@ pub(super) type Slot = (View, Sequence);
 pub(super) struct Liar {
     signer: Signer,
     quorum: Quorum,
+    options: Options,
     seed: u64,
+    /// The time, as its replica knows it.
+    pub(super) now: Time,
+    /// The view that its replica is in, or wants to enter.
+    pub(super) view: View,
 }
 
 impl Liar {
-    pub(super) fn new(signer: Signer, quorum: Quorum, seed: u64) -> Self {
-        Self { signer, quorum, seed }
+    pub(super) fn new(signer: Signer, quorum: Quorum, options: Options, seed: u64) -> Self {
+        Self { signer, quorum, options, seed, now: Time::ZERO, view: View::ZERO }
+    }
+
+    /// The settings of its cluster.
+    pub(super) fn options(&self) -> &Options {
+        &self.options
     }
 
     pub(super) fn id(&self) -> NodeId {

@@ -15,10 +15,12 @@
 //!
 //! Each is a small type in a file of its own behind the trait [`Lie`], and a line in `behaviours`, which gives it its
 //! name. Choices are drawn from the seed of the misbehaviour and from what they are about, so that a liar that starts
-//! again chooses as before.
+//! again chooses as before. The [`Adversary`] sees to how often it lies ([`Misbehaviour::per_mille`]) and from which
+//! view on ([`Misbehaviour::from_epoch`]): a behaviour is not even asked where it is not to lie.
 //!
 //! | behaviour | what it does | tolerated |
 //! |---|---|---|
+//! | `any` | one of the others that are tolerated after the other | f of them |
 //! | `wrong-digest` | votes for digests of nothing, PRE-PREPAREs that nobody can prepare | f of them |
 //! | `equivocate` | two batches under one number; votes that differ by receiver | f of them |
 //! | `silent` | nothing | f of them |
@@ -28,11 +30,13 @@
 //! | `accomplice` | agrees with everybody | f of them; it shows what happens with more than f |
 
 mod accomplice;
+mod any;
 mod bad_new_view;
 mod behaviours;
 mod equivocate;
 mod lie;
 mod lying_state;
+mod occasion;
 mod silent;
 mod skip_ahead;
 #[cfg(test)]
@@ -42,35 +46,85 @@ mod wrong_digest;
 pub(super) use behaviours::{BEHAVIOURS, TOLERATED};
 use lie::{Liar, Lie};
 
-use super::message::Message;
+use super::message::{Message, View};
+use super::options::Options;
 use super::quorum::Quorum;
 use super::signing::Signer;
-use crate::consensus::{Misbehaviour, NodeId, Outgoing};
+use crate::consensus::{Misbehaviour, NodeId, Outgoing, Time};
 
 /// Stands between an honest replica and the network, and lies.
 #[derive(Debug)]
 pub(super) struct Adversary {
     me: Liar,
     lie: Box<dyn Lie>,
+    /// See [`Misbehaviour::per_mille`].
+    per_mille: u16,
+    /// See [`Misbehaviour::from_epoch`].
+    from_view: View,
+}
+
+/// Refuses what no replica can be told to do wrong.
+pub(super) fn check(misbehaviour: &Misbehaviour) -> Result<(), String> {
+    behaviours::behaviour(misbehaviour).map(|_| ())
 }
 
 impl Adversary {
-    /// Does what it is told, in the name of the signer; refuses a behaviour that there is not.
-    pub(super) fn new(misbehaviour: &Misbehaviour, signer: Signer, quorum: Quorum) -> Result<Self, String> {
-        let lie = behaviours::behaviour(&misbehaviour.behaviour)?;
-        Ok(Self { me: Liar::new(signer, quorum, misbehaviour.seed), lie })
+    /// Does what it is told, in the name of the signer; refuses what [`check`] refuses.
+    pub(super) fn new(
+        misbehaviour: &Misbehaviour,
+        signer: Signer,
+        quorum: Quorum,
+        options: Options,
+    ) -> Result<Self, String> {
+        let lie = behaviours::behaviour(misbehaviour)?;
+        let me = Liar::new(signer, quorum, options, misbehaviour.seed);
+        let from_view = View(misbehaviour.from_epoch);
+        Ok(Self { me, lie, per_mille: misbehaviour.per_mille, from_view })
+    }
+
+    /// What time it is, and which view its replica is in.
+    pub(super) fn is_at(&mut self, now: Time, view: View) {
+        self.me.now = self.me.now.max(now);
+        self.me.view = view;
     }
 
     /// A message arrived, which the replica takes as well. What is said to it behind the replica's back goes into
     /// `leaves`.
     pub(super) fn overhear(&mut self, from: NodeId, message: &Message, leaves: &mut Vec<Outgoing<Message>>) {
+        let before = leaves.len();
         self.lie.overhear(&self.me, from, message, leaves);
+        if !self.lies_about(message) {
+            leaves.truncate(before);
+        }
     }
 
     /// The replica wants to send these messages: what leaves instead goes into `leaves`.
     pub(super) fn tamper(&mut self, honest: Vec<Outgoing<Message>>, leaves: &mut Vec<Outgoing<Message>>) {
         for outgoing in honest {
-            self.lie.tamper(&self.me, outgoing, leaves);
+            if self.lies_about(&outgoing.message) {
+                self.lie.tamper(&self.me, outgoing, leaves);
+            } else {
+                leaves.push(outgoing);
+            }
         }
+    }
+
+    /// When it wants to say something by itself.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.lie.deadline()
+    }
+
+    /// What it says by itself, if the time for that has come, goes into `leaves`.
+    pub(super) fn on_time(&mut self, leaves: &mut Vec<Outgoing<Message>>) {
+        if self.lie.deadline().is_some_and(|deadline| deadline <= self.me.now) {
+            self.lie.on_time(&self.me, leaves);
+        }
+    }
+
+    /// Whether a message is an occasion to lie: the same for all that is said about one slot, and after a restart.
+    fn lies_about(&self, message: &Message) -> bool {
+        let always = self.per_mille == Misbehaviour::ALWAYS;
+        let drawn = || occasion::draw(&self.me, message) < self.per_mille;
+        self.me.view >= self.from_view && (always || drawn())
     }
 }

@@ -16,10 +16,14 @@ fn keys(of: u64, n: u64) -> Keys {
 
 /// Replica 1 of n, which lies.
 fn adversary(behaviour: &str, n: u64) -> Adversary {
+    told(&Misbehaviour::new(behaviour, 7), n).unwrap()
+}
+
+/// Replica 1 of n, which is told to do this.
+fn told(misbehaviour: &Misbehaviour, n: u64) -> Result<Adversary, String> {
     let members: Vec<_> = (1..=n).map(NodeId).collect();
-    let misbehaviour = Misbehaviour { behaviour: behaviour.to_owned(), seed: 7 };
     let signer = Signer::new(NodeId(1), 1, &keys(1, n));
-    Adversary::new(&misbehaviour, signer, Quorum::new(&members)).unwrap()
+    Adversary::new(misbehaviour, signer, Quorum::new(&members), Options::default())
 }
 
 fn signer(id: u64) -> Signer {
@@ -67,10 +71,56 @@ fn tampered(adversary: &mut Adversary, honest: Vec<Outgoing<Message>>) -> Vec<Ou
 
 #[test]
 fn nobody_lies_in_an_unknown_way() {
-    let misbehaviour = Misbehaviour { behaviour: "honest".to_owned(), seed: 1 };
-    let quorum = Quorum::new(&[1, 2, 3, 4].map(NodeId));
-    let refused = Adversary::new(&misbehaviour, signer(1), quorum).unwrap_err();
+    let refused = told(&Misbehaviour::new("honest", 1), 4).unwrap_err();
     assert!(refused.contains("no behaviour `honest`") && refused.contains("wrong-digest"), "{refused}");
+    let aimed = told(&Misbehaviour::new("silent", 1).aimed_at("client=1"), 4).unwrap_err();
+    assert!(aimed.contains("cannot be aimed"), "{aimed}");
+}
+
+#[test]
+fn it_lies_as_often_as_it_is_told_and_alike_about_one_slot() {
+    let half = Misbehaviour { per_mille: 500, ..Misbehaviour::new("silent", 7) };
+    let honest: Vec<_> =
+        (1..=200).map(|sequence| to(2, pre_prepare(sequence, &batch(&[sequence])))).collect();
+    let left = tampered(&mut told(&half, 4).unwrap(), honest.clone());
+    assert!((70..130).contains(&left.len()), "{} of 200", left.len());
+    let restarted = tampered(&mut told(&half, 4).unwrap(), honest);
+    assert_eq!(left, restarted);
+    let liar = told(&half, 4).unwrap();
+    let digest = Digest([5; 32]);
+    for view in 0..20 {
+        assert_eq!(liar.lies_about(&prepare(1, view, digest)), liar.lies_about(&commit(1, view, digest)));
+    }
+}
+
+#[test]
+fn it_is_honest_in_earlier_views() {
+    let later = Misbehaviour { from_epoch: 3, ..Misbehaviour::new("silent", 7) };
+    let mut liar = told(&later, 4).unwrap();
+    for view in 0..5 {
+        liar.is_at(Time::ZERO, View(view));
+        let left = tampered(&mut liar, vec![to(2, prepare(1, view, Digest([5; 32])))]);
+        assert_eq!(left.is_empty(), view >= 3, "view {view}");
+    }
+}
+
+#[test]
+fn without_a_name_it_lies_in_one_way_after_the_other() {
+    let said = |seconds| {
+        let mut liar = adversary("any", 4);
+        liar.is_at(Time::from_origin(std::time::Duration::from_secs(seconds)), View(1));
+        let digest = Digest([5; 32]);
+        let honest = [prepare(1, 1, digest), pre_prepare(3, &batch(&[1])), checkpoint(1, digest)];
+        tampered(
+            &mut liar,
+            honest.into_iter().flat_map(|message| [2, 3].map(|id| to(id, message.clone()))).collect(),
+        )
+    };
+    assert_eq!(said(100), said(100));
+    let ways: Vec<_> = (0..60).map(|stretch| said(stretch * 4)).collect();
+    let silent = ways.iter().filter(|said| said.is_empty()).count();
+    assert!((1..40).contains(&silent), "{silent} of 60 stretches are silent");
+    assert!(ways.iter().any(|said| !said.is_empty() && *said != ways[0]) && ways.len() == 60);
 }
 
 #[test]
