@@ -71,7 +71,9 @@ impl Protocol for Pbft {
         if let Input::Message { from, message } = &input {
             adversary.overhear(*from, message.get(), &mut asides);
         }
-        self.replica.handle(now, input, out);
+        if adversary.lets_in(&input) {
+            self.replica.handle(now, input, out);
+        }
         adversary.is_at(now, self.replica.view);
         let honest = out.messages.split_off(before);
         adversary.tamper(honest, &mut out.messages);
