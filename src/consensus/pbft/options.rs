@@ -19,7 +19,8 @@ pub struct Options {
     /// How long a backup waits for a request to be executed before it wants another primary.
     pub request_timer_ms: u64,
     /// How long requests may wait for the primary, in the middle, while it has room for them: one that is slower than
-    /// that, and slower than what the replicas observe of each other, is left. 0: none is left for that.
+    /// that, and slower than what the replicas observe of each other, is left. At most half of the request timer. 0: none
+    /// is left for that.
     pub slow_primary_ms: u64,
     /// How long a replica waits for the NEW-VIEW at first; doubles with each view change that gets nowhere.
     pub view_change_timer_ms: u64,
@@ -152,9 +153,10 @@ impl Options {
         Duration::from_millis(self.request_timer_ms)
     }
 
-    /// [`slow_primary_ms`](Self::slow_primary_ms).
+    /// [`slow_primary_ms`](Self::slow_primary_ms), and no more than half of the request timer, above which there is
+    /// nothing to judge.
     pub fn slow_primary(&self) -> Duration {
-        Duration::from_millis(self.slow_primary_ms)
+        Duration::from_millis(self.slow_primary_ms).min(self.request_timer() / 2)
     }
 
     /// [`view_change_timer_ms`](Self::view_change_timer_ms).

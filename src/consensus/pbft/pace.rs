@@ -142,16 +142,20 @@ impl Replica {
         self.pace.on_left(primaries);
     }
 
+    /// Whether the primary is slower than it has to be, as far as this replica can judge.
+    pub(super) fn is_primary_slow(&self) -> bool {
+        let floor = self.options.slow_primary();
+        let judges = self.judges_since.is_some() && self.active && !self.is_primary() && !floor.is_zero();
+        let allowed = || self.pace.allowed(floor, self.quorum.weak());
+        judges && self.pace.measured().is_some_and(|measured| measured > allowed())
+    }
+
     /// Asks for another primary if this one is slower than it has to be.
     pub(super) fn judge_pace(&mut self, out: &mut Out) {
-        let floor = self.options.slow_primary();
-        if self.judges_since.is_none() || self.is_primary() || floor.is_zero() {
-            return;
-        }
-        let Some(measured) = self.pace.measured() else { return };
-        if measured <= floor {
+        if self.pace.measured().is_some_and(|measured| measured <= self.options.slow_primary()) {
             self.pace.left.clear(); // So good a primary is possible again.
-        } else if measured > self.pace.allowed(floor, self.quorum.weak()) {
+        }
+        if self.is_primary_slow() {
             self.suspect(self.primary(), Suspect::SlowPrimary);
             self.start_view_change(
                 self.view.next(),

@@ -326,6 +326,13 @@ impl Pool {
         self.waiting.get(self.timed.values().next()?).map(|waiting| waiting.since)
     }
 
+    /// Whether more waits than may, in all or of one client. A single request may have more bytes.
+    pub(super) fn is_overfull(&self, options: &Options) -> bool {
+        let of_one = self.clients.values().any(|(count, _)| *count > options.max_client_requests);
+        let bytes = self.bytes > options.max_pending_bytes && self.waiting.len() > 1;
+        of_one || bytes || self.waiting.len() > options.max_pending_requests
+    }
+
     /// How many requests wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()

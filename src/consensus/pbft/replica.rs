@@ -183,10 +183,10 @@ impl Replica {
         self.drive_client(out);
         self.judge_or_not();
         self.on_request_timer(out);
-        self.judge_pace(out);
         self.on_view_change_timer(out);
         self.on_transfer_timer(out);
         self.on_status_timer(out);
+        self.judge_pace(out);
     }
 
     /// When the next timer is due.
@@ -295,6 +295,15 @@ impl Replica {
     ) -> SnapshotMeta {
         let members = self.quorum.members().to_vec();
         SnapshotMeta { index: Index(sequence.0), epoch: super::EPOCH, members, digest, pieces }
+    }
+
+    /// What there is more of than may be kept, whatever others send; for whoever watches.
+    pub(super) fn overfull(&self) -> Option<&'static str> {
+        // Above the low water mark the window has them; between it and the last checkpoint but one as many more, and as
+        // far below that reaches who could not decide.
+        let slots = self.slots.len() as u64 > 5 * self.options.window;
+        let queues = [(slots, "slots"), (self.pool.is_overfull(&self.options), "requests")];
+        queues.into_iter().find(|(overfull, _)| *overfull).map(|(_, name)| name)
     }
 
     fn assert_invariants(&self) {
