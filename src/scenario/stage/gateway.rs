@@ -70,11 +70,4 @@ impl Stage {
         let status = self.status().await?;
         Ok(status.entry().behaviours.iter().map(|behaviour| behaviour.name).collect())
     }
-
-    /// Tells a node how to lie from now on.
-    pub async fn lie(&self, id: u64, behaviour: &str) -> Told {
-        let what = self.note(&format!("node {id} lies: {behaviour}"));
-        let lie = Lie::always(Some(behaviour.to_owned()));
-        self::done(&what, insist(async || self.cluster.lie(set(&[id]), Some(lie.clone())).await).await)
-    }
 }
