@@ -3,12 +3,12 @@
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::{Stage, done, insist, set};
+use super::Stage;
 use crate::client::Options;
-use crate::cluster::{self, Error, Lie, gateway_door, serve_gateway};
+use crate::cluster::{self, Error, gateway_door, serve_gateway};
 use crate::config::ClusterConfig;
+use crate::scenario::Failure;
 use crate::scenario::load::Caller;
-use crate::scenario::{Failure, Told};
 
 /// A gateway to the cluster, in this process. It ends when this is dropped.
 pub struct Gateway {
