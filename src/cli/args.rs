@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Format, byzantine, check, cluster, fault, gateway, keys, kv, logs, node, sim, status, supervisor, test,
-    wal,
+    Format, bench, byzantine, check, cluster, fault, gateway, keys, kv, logs, node, sim, status, supervisor,
+    test, wal,
 };
 
 const TOUR: &str = "\
@@ -107,4 +107,6 @@ pub enum Command {
     Test(test::TestArgs),
     /// Runs simulated clusters and checks that they kept their promises
     Sim(sim::SimArgs),
+    /// Measures what clusters carry and what it costs; protocols side by side
+    Bench(bench::BenchArgs),
 }
