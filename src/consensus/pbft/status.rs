@@ -23,7 +23,7 @@ impl Replica {
             peers: self.peers_status(),
             why: self.why(),
             convicted: Vec::new(),
-            suspicions: Vec::new(),
+            suspicions: self.suspected(),
         }
     }
 

@@ -5,6 +5,7 @@ mod checkpoints;
 mod cluster;
 mod durability;
 mod normal;
+mod pace;
 mod promises;
 mod requests;
 mod store;
