@@ -18,7 +18,7 @@ const ADVERSARY_PER_MILLE: u64 = 700;
 const SEVERAL_PER_MILLE: u64 = 400;
 
 /// The behaviour of a node that runs twice.
-pub const TWIN: &str = "twin";
+pub(super) const TWIN: &str = "twin";
 
 /// The streams of a run's seed that decide who takes part. Apart from the world's own, so that naming an adversary by
 /// hand changes nothing else.

@@ -6,8 +6,8 @@ mod view_change;
 use std::collections::BTreeMap;
 
 use super::super::message::{
-    Batch, Checkpoint, Commit, Message, NewView, PrePrepare, Prepare, Request, Sequence, Signed, Stable,
-    State, View, ViewChange,
+    Batch, Checkpoint, Commit, Message, NewView, PrePrepare, Prepare, Request, Sequence, Signed, State, View,
+    ViewChange,
 };
 use super::*;
 use crate::consensus::{Digest, Keys, Lsn, Scheme, SecretKey, WallTime};
