@@ -1,14 +1,14 @@
-//! Gateways on the stage, and nodes that are told to lie while the story goes on.
+//! Gateways on the stage.
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::{Stage, done, insist, set};
+use super::Stage;
 use crate::client::Options;
-use crate::cluster::{self, Error, Lie, gateway_door, serve_gateway};
+use crate::cluster::{self, Error, gateway_door, serve_gateway};
 use crate::config::ClusterConfig;
+use crate::scenario::Failure;
 use crate::scenario::load::Caller;
-use crate::scenario::{Failure, Told};
 
 /// A gateway to the cluster, in this process. It ends when this is dropped.
 pub struct Gateway {
@@ -63,18 +63,5 @@ impl Stage {
             version = version.max(written.map_err(|error| failed(error.to_string()))?);
         }
         Ok(version)
-    }
-
-    /// The ways to lie that the cluster's protocol knows.
-    pub async fn ways_to_lie(&mut self) -> Result<Vec<&'static str>, Failure> {
-        let status = self.status().await?;
-        Ok(status.entry().behaviours.iter().map(|behaviour| behaviour.name).collect())
-    }
-
-    /// Tells a node how to lie from now on.
-    pub async fn lie(&self, id: u64, behaviour: &str) -> Told {
-        let what = self.note(&format!("node {id} lies: {behaviour}"));
-        let lie = Lie::always(Some(behaviour.to_owned()));
-        self::done(&what, insist(async || self.cluster.lie(set(&[id]), Some(lie.clone())).await).await)
     }
 }
