@@ -67,15 +67,8 @@ pub async fn run(
     let told = match brought_up {
         Ok(cluster) => {
             let journal = Arc::new(Journal::new(header(scenario, protocol, setup.seed)));
-            let telling = tell_story(
-                scenario,
-                scenario.faults(protocol),
-                setup,
-                cluster,
-                &place,
-                Arc::clone(&journal),
-                Box::new(tell),
-            );
+            let telling =
+                tell_story(scenario, protocol, setup, cluster, &place, Arc::clone(&journal), Box::new(tell));
             tokio::select! {
                 told = telling => Some((told, journal)),
                 _ = interrupted.wait_for(|interrupted| *interrupted) => None,
@@ -102,6 +95,7 @@ pub async fn run(
         protocol: protocol.name,
         seed: setup.seed,
         took: begun.elapsed(),
+        outside_the_fault_model: scenario.outside_the_fault_model(protocol),
         failure: told.err(),
         verdict,
         operations: history.operations.len(),
@@ -117,14 +111,14 @@ pub async fn run(
 /// Tells the story to its end, and collects what there is to see when it breaks off.
 async fn tell_story(
     scenario: &Scenario,
-    faults: u64,
+    protocol: &'static Entry,
     setup: &Setup,
     cluster: cluster::Cluster,
     place: &Place,
     journal: Arc<Journal>,
     tell: Box<dyn Fn(&str) + Send>,
 ) -> (Told, Option<Evidence>) {
-    let stage = Stage::open(cluster, scenario, faults, Arc::clone(&journal), setup.seed, tell).await;
+    let stage = Stage::open(cluster, scenario, protocol, Arc::clone(&journal), setup.seed, tell).await;
     let mut stage = match stage {
         Ok(stage) => stage,
         Err(failure) => return (Err(failure), Some(Evidence::collect(place.temporary.dir(), None, None))),
