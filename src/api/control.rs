@@ -262,5 +262,7 @@ fn counters_to_pb(node: &NodeStatus) -> pb::Counters {
         applied_commands: counters.applied_commands,
         fsync_max_us: counters.fsync_max_us,
         fsync_last_us: counters.fsync_last_us,
+        signatures: counters.signatures,
+        verifications: counters.verifications,
     }
 }

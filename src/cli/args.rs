@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Format, byzantine, check, cluster, evidence, fault, gateway, keys, kv, logs, node, sim, status,
+    Format, bench, byzantine, check, cluster, evidence, fault, gateway, keys, kv, logs, node, sim, status,
     supervisor, test, wal,
 };
 
@@ -110,4 +110,6 @@ pub enum Command {
     Test(test::TestArgs),
     /// Runs simulated clusters and checks that they kept their promises
     Sim(sim::SimArgs),
+    /// Measures what clusters carry and what it costs; protocols side by side
+    Bench(bench::BenchArgs),
 }

@@ -1,6 +1,8 @@
 //! What every subcommand works with.
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::args::Global;
 use super::{CliError, CliResult, Exit, Output, logging};
@@ -53,6 +55,44 @@ pub fn interrupted() -> CliResult<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+/// A Ctrl-C or SIGTERM that several can hear of, now or later. While this is held they do not end the process.
+#[derive(Debug)]
+pub struct Interrupt {
+    came: watch::Receiver<bool>,
+    listening: JoinHandle<()>,
+}
+
+impl Interrupt {
+    /// Begins to listen.
+    pub fn listen() -> CliResult<Self> {
+        let interrupted = interrupted()?;
+        let (interrupt, came) = watch::channel(false);
+        let listening = tokio::spawn(async move {
+            interrupted.await;
+            interrupt.send_replace(true);
+            // Kept until the end: a channel that closes says nothing.
+            std::future::pending::<()>().await;
+        });
+        Ok(Self { came, listening })
+    }
+
+    /// Turns true when it comes.
+    pub fn told(&self) -> watch::Receiver<bool> {
+        self.came.clone()
+    }
+
+    /// Whether it came.
+    pub fn came(&self) -> bool {
+        *self.came.borrow()
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
 }
 
 impl From<Error> for CliError {

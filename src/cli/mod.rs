@@ -4,6 +4,7 @@
 //! that says what went wrong, where, and what to do next, with the exit code that scripts rely on ([`Exit`]).
 
 mod args;
+mod bench;
 mod byzantine;
 mod check;
 mod cluster;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use args::{Cli, Command};
-pub use context::{Context, interrupted};
+pub use context::{Context, Interrupt, interrupted};
 pub use error::{CliError, CliResult};
 pub use evidence::Proved;
 pub use exit::Exit;
@@ -59,10 +60,12 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, output: &mut Output) -> CliResult {
     let runtime = match cli.command {
-        // What serves others uses all cores; what only asks does not.
-        Command::Node(_) | Command::Gateway(_) | Command::Supervisor(_) | Command::Cluster(_) => {
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()
-        }
+        // What serves others uses all cores, and so does what asks as much as it can; what only asks does not.
+        Command::Node(_)
+        | Command::Gateway(_)
+        | Command::Supervisor(_)
+        | Command::Cluster(_)
+        | Command::Bench(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
     };
     let runtime = runtime.map_err(|error| CliError::failed(format!("cannot start a runtime: {error}")))?;
@@ -98,5 +101,6 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Check(args) => check::run(&args, context.out),
         Command::Test(args) => test::run(&mut context, args).await,
         Command::Sim(args) => sim::run(&args, context.out),
+        Command::Bench(args) => bench::run(&mut context, args).await,
     }
 }

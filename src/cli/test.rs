@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
-use tokio::sync::watch;
 
-use super::{CliError, CliResult, Context, Exit, interrupted};
+use super::{CliError, CliResult, Context, Exit, Interrupt};
 use crate::registry::{self, Entry, PROTOCOLS};
 use crate::scenario::{self, Ended, Outcome, Report, SCENARIOS, Scenario, Setup, select, suites};
 
@@ -149,20 +148,13 @@ fn list(context: &mut Context<'_>, protocols: &[&'static Entry]) -> CliResult {
 #[expect(clippy::disallowed_methods, reason = "how long it took is told to people and decides nothing")]
 async fn run_all(context: &mut Context<'_>, chosen: &[Chosen], setup: &Setup) -> CliResult {
     let begun = Instant::now();
-    let interrupted = interrupted()?;
-    let (interrupt, is_interrupted) = watch::channel(false);
-    let listening = tokio::spawn(async move {
-        interrupted.await;
-        interrupt.send_replace(true);
-        // Kept until the end: a channel that closes says nothing.
-        std::future::pending::<()>().await;
-    });
+    let interrupt = Interrupt::listen()?;
     let bar = context.out.progress(chosen.len() as u64, "starting");
     let mut outcomes = Vec::new();
     for (scenario, protocol) in chosen {
         let (line, path) = (bar.clone(), format!("{} with {}", scenario.path(), protocol.name));
         let tell = move |what: &str| line.set_message(format!("{path}: {what}"));
-        let ended = Box::pin(scenario::run(scenario, protocol, setup, is_interrupted.clone(), tell)).await;
+        let ended = Box::pin(scenario::run(scenario, protocol, setup, interrupt.told(), tell)).await;
         let ended = match ended {
             Err(Ended::Interrupted) => Err(CliError::failed("interrupted; nothing is left running")),
             Err(Ended::Broken(error)) => Err(error.into()),
@@ -175,7 +167,6 @@ async fn run_all(context: &mut Context<'_>, chosen: &[Chosen], setup: &Setup) ->
         bar.inc(1);
     }
     bar.finish_and_clear();
-    listening.abort();
     sum_up(context, &outcomes, begun.elapsed().as_secs_f64())
 }
 

@@ -58,7 +58,7 @@ pub(super) struct Limits {
 }
 
 /// What an attempt came to.
-enum Fate {
+pub(super) enum Fate {
     /// The server's answer to this call is no, and would be everywhere.
     Final,
     /// It had no effect; another node, or the same one later, may do it.
@@ -161,7 +161,7 @@ impl Nodes {
 }
 
 /// Sorts an error by what it says of the call.
-fn fate_of(status: &Status) -> Fate {
+pub(super) fn fate_of(status: &Status) -> Fate {
     if never_sent(status) {
         return Fate::NotReached;
     }

@@ -170,6 +170,10 @@ pub struct CounterReport {
     pub fsync_max_us: u64,
     /// The last sync, in microseconds.
     pub fsync_last_us: u64,
+    /// Signatures made.
+    pub signatures: u64,
+    /// Signatures checked; what was remembered to be true is not among them.
+    pub verifications: u64,
 }
 
 impl ControlClient {
@@ -355,6 +359,8 @@ impl From<pb::Counters> for CounterReport {
             applied_commands: counters.applied_commands,
             fsync_max_us: counters.fsync_max_us,
             fsync_last_us: counters.fsync_last_us,
+            signatures: counters.signatures,
+            verifications: counters.verifications,
         }
     }
 }

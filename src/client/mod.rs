@@ -7,6 +7,8 @@
 //! | [`Client::connect`] | any node, over etcd's API | the node that answers | nodes that crash, but do not lie |
 //! | [`Client::connect_as`] | all replicas, with signed requests | enough replicas that answer alike | replicas that may lie |
 //!
+//! [`NodeClient`] asks one node once, for measurements.
+//!
 //! What it offers and how it fails is the same. Which of them a protocol needs stands in the
 //! [registry](crate::registry); [`crate::cluster::Door`] knows for a given cluster.
 //!
@@ -43,6 +45,7 @@ mod attempt;
 mod control;
 mod endpoint;
 mod error;
+mod node;
 mod session;
 mod store;
 #[cfg(test)]
@@ -53,5 +56,6 @@ pub use control::{
     ControlClient, ConvictionReport, CounterReport, NodeReport, PeerReport, Ping, SuspicionReport,
 };
 pub use error::Error;
+pub use node::NodeClient;
 pub use store::{Client, Consistency, Options};
 pub use voters::{DEFAULT_RETRY, VoterConfig};

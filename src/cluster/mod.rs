@@ -59,6 +59,7 @@ mod server;
 pub mod status;
 mod supervisor;
 mod target;
+mod temporary;
 mod up;
 pub mod wire;
 
@@ -79,5 +80,6 @@ pub use process::ProcessId;
 pub use status::{ClusterStatus, Condition, Convicted, NodeStatus, Surveyor, Suspected};
 pub use supervisor::{Setup, Supervisor};
 pub use target::{Target, resolve};
+pub use temporary::Temporary;
 pub use up::{UpOutcome, up};
 pub use wire::{Info, KillSignal, NodeInfo, NodeState, Phase, Reply, Request};

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::{BufMut, BytesMut};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
@@ -165,25 +166,37 @@ pub fn unhex(text: &str) -> Result<[u8; 32], BadKey> {
     Ok(bytes)
 }
 
-/// One secret key, and everybody's public one. Cheap to clone.
+/// One secret key, and everybody's public one. Cheap to clone. All clones count together what is signed and checked
+/// with them; nothing is decided by the counts.
 #[derive(Clone, Debug, Default)]
 pub struct Keys(Arc<Ring>);
+
+/// How often keys were used: the work of signing, which is most of what lies cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyUses {
+    /// Signatures made.
+    pub signatures: u64,
+    /// Signatures checked. What was only remembered to be true is not among them.
+    pub verifications: u64,
+}
 
 #[derive(Debug, Default)]
 struct Ring {
     secret: Option<SecretKey>,
     public: BTreeMap<NodeId, PublicKey>,
+    signatures: AtomicU64,
+    verifications: AtomicU64,
 }
 
 impl Keys {
     /// `secret` signs; `public` has the key of every member and every client, the owner's included.
     pub fn new(secret: SecretKey, public: BTreeMap<NodeId, PublicKey>) -> Self {
-        Self(Arc::new(Ring { secret: Some(secret), public }))
+        Self(Arc::new(Ring { secret: Some(secret), public, ..Ring::default() }))
     }
 
     /// No secret key: enough to check what others sign.
     pub fn public_only(public: BTreeMap<NodeId, PublicKey>) -> Self {
-        Self(Arc::new(Ring { secret: None, public }))
+        Self(Arc::new(Ring { public, ..Ring::default() }))
     }
 
     /// The own secret key.
@@ -194,6 +207,28 @@ impl Keys {
     /// The public key of a member or client.
     pub fn public(&self, id: NodeId) -> Option<&PublicKey> {
         self.0.public.get(&id)
+    }
+
+    /// Signs with the own secret key; `None` if there is none.
+    pub fn sign(&self, bytes: &[u8]) -> Option<Signature> {
+        let secret = self.secret()?;
+        self.0.signatures.fetch_add(1, Relaxed);
+        Some(secret.sign(bytes))
+    }
+
+    /// Whether `signer`, who must be known, signed these bytes.
+    pub fn verify(&self, signer: NodeId, bytes: &[u8], signature: &Signature) -> bool {
+        let Some(key) = self.public(signer) else { return false };
+        self.0.verifications.fetch_add(1, Relaxed);
+        key.verify(bytes, signature)
+    }
+
+    /// How often these keys were used, through any clone.
+    pub fn uses(&self) -> KeyUses {
+        KeyUses {
+            signatures: self.0.signatures.load(Relaxed),
+            verifications: self.0.verifications.load(Relaxed),
+        }
     }
 
     /// Everybody who has a key, in ascending order.

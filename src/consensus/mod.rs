@@ -45,7 +45,7 @@ pub use codec::{Decode, DecodeError, Encode, Reader};
 pub(crate) use codec::{put_bytes, put_list};
 pub use contract::*;
 pub use evidence::{Court, JudgeEvidence, Judgement, Statement, Words};
-pub use keys::{BadKey, Keys, PublicKey, Scheme, SecretKey, Signature, unhex};
+pub use keys::{BadKey, KeyUses, Keys, PublicKey, Scheme, SecretKey, Signature, unhex};
 pub use message::*;
 pub use misbehaviour::{Behaviour, Misbehaviour};
 pub use status::{Conviction, Event, PeerStatus, Role, Status, Suspicion};

@@ -3,12 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::consensus::Time;
+use crate::consensus::{Keys, Time};
 use crate::wal;
 
 /// Shared by the node's tasks and threads. Each figure is written by one of them; nothing is decided by any.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    /// Which count their own uses.
+    keys: Keys,
     pub(super) fsyncs: AtomicU64,
     pub(super) wal_batches: AtomicU64,
     pub(super) wal_records: AtomicU64,
@@ -42,9 +44,17 @@ pub struct CountersSnapshot {
     pub fsync_max_us: u64,
     /// The last sync, in microseconds.
     pub fsync_last_us: u64,
+    /// Signatures made.
+    pub signatures: u64,
+    /// Signatures checked; what was remembered to be true is not among them.
+    pub verifications: u64,
 }
 
 impl Counters {
+    pub(super) fn new(keys: Keys) -> Self {
+        Self { keys, ..Self::default() }
+    }
+
     pub(super) fn sync_begins(&self, now: Time) {
         self.fsync_began_us.store(micros(now.since_origin()).max(1), Ordering::Relaxed);
     }
@@ -81,6 +91,7 @@ impl Counters {
 
     pub(super) fn snapshot(&self) -> CountersSnapshot {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let uses = self.keys.uses();
         CountersSnapshot {
             fsyncs: get(&self.fsyncs),
             wal_batches: get(&self.wal_batches),
@@ -90,6 +101,8 @@ impl Counters {
             applied_commands: get(&self.applied_commands),
             fsync_max_us: get(&self.fsync_max_us),
             fsync_last_us: get(&self.fsync_last_us),
+            signatures: uses.signatures,
+            verifications: uses.verifications,
         }
     }
 }

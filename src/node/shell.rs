@@ -76,7 +76,7 @@ impl Node {
         let opened = open::<P>(&config, &disk, &clock)?;
         let gate = Gate::new();
         let killed = Arc::new(AtomicBool::new(false));
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(Counters::new(config.keys.clone()));
         let (reports, from_threads) = async_mpsc::unbounded_channel();
         let common = Common {
             reports,

@@ -1,10 +1,19 @@
 //! The list of all scenarios, and choosing from it.
 
-use super::Scenario;
+use std::sync::LazyLock;
+
 use super::stories::{byzantine, chaos, election, replication};
+use super::{Scenario, lies};
 
 /// All scenarios, suite by suite, in the order in which they run.
-pub static SCENARIOS: &[Scenario] = &[
+pub static SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
+    let mut scenarios = TOLD.to_vec();
+    scenarios.extend(lies::scenarios());
+    scenarios
+});
+
+/// Those that are told one by one.
+const TOLD: &[Scenario] = &[
     Scenario {
         suite: "election",
         name: "leader-election",
@@ -280,7 +289,7 @@ mod tests {
     fn every_scenario_can_be_named_and_its_name_can_name_a_cluster() {
         let paths: BTreeSet<String> = SCENARIOS.iter().map(Scenario::path).collect();
         assert_eq!(paths.len(), SCENARIOS.len(), "a name stands for two scenarios");
-        for scenario in SCENARIOS {
+        for scenario in SCENARIOS.iter() {
             assert!(is_valid_name(scenario.name), "{}", scenario.name);
             assert_eq!(select(&scenario.path()).unwrap().len(), 1);
         }

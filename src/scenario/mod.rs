@@ -18,9 +18,11 @@
 //!    and [`PATIENCE`] bounds each wait at some ten times of what a loaded small machine needs.
 //! 2. Nothing that a correct cluster may do fails a scenario: not an election more, not a refused write under a fault.
 //! 3. In all that is ever seen, one epoch has one leader.
-//! 4. A scenario that is done leaves no process and no socket, and of its directory only what a failure needs to be
+//! 4. In all that is ever seen, nobody is convicted who was not made to lie.
+//! 5. A scenario that is done leaves no process and no socket, and of its directory only what a failure needs to be
 //!    understood.
-//! 5. The verdict of a history outranks the story: a violated one is reported as that, whatever else went wrong.
+//! 6. The verdict of a history outranks the story: a violated one is reported as that, whatever else went wrong. Only
+//!    where more nodes lie than the protocol tolerates is nothing promised: there the verdict is told, and labelled.
 //!
 //! # Left out
 //!
@@ -28,6 +30,7 @@
 
 mod catalogue;
 mod evidence;
+mod lies;
 pub mod load;
 mod report;
 mod run;
@@ -44,6 +47,7 @@ pub use report::{Failure, Outcome, Report};
 pub use run::{Ended, Setup, run};
 pub use stage::Stage;
 
+use crate::cluster::malice::beyond_the_model;
 use crate::registry::Entry;
 
 /// How long a story waits for any one thing.
@@ -60,6 +64,7 @@ pub type Told = Result<(), Failure>;
 pub type Telling<'a> = Pin<Box<dyn Future<Output = Told> + 'a>>;
 
 /// A named story about a cluster.
+#[derive(Clone, Copy)]
 pub struct Scenario {
     /// The suite that it belongs to.
     pub suite: &'static str,
@@ -107,9 +112,15 @@ impl Scenario {
         castable && self.settings.iter().all(|(name, _)| known.contains_key(*name))
     }
 
-    /// The nodes that lie.
+    /// The nodes that lie from the beginning.
     pub fn liars(&self) -> Vec<u64> {
         self.liars.unwrap_or_default().iter().map(|(id, _)| *id).collect()
+    }
+
+    /// What is to be said if more nodes lie than the protocol tolerates: nothing is promised then, and whatever the
+    /// clients see is no fault of the cluster.
+    pub fn outside_the_fault_model(&self, protocol: &Entry) -> Option<String> {
+        beyond_the_model(protocol, self.nodes(protocol) as usize, self.liars().len())
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Report {
     pub seed: u64,
     /// How long it took, its cluster's start and end included.
     pub took: Duration,
+    /// What is to be said if more nodes lied than the protocol tolerates: then no verdict is held against it.
+    pub outside_the_fault_model: Option<String>,
     /// Where the story broke off, if it did.
     pub failure: Option<Failure>,
     /// What the checker says.
@@ -97,6 +99,7 @@ struct Form<'a> {
     operations: usize,
     acknowledged: u64,
     seed: u64,
+    outside_the_fault_model: Option<&'a str>,
     failure: Option<&'a Failure>,
     summary: Option<&'a Summary>,
     violation: Option<&'a Explanation>,
@@ -122,6 +125,7 @@ impl Serialize for Report {
             operations: self.operations,
             acknowledged: self.acknowledged,
             seed: self.seed,
+            outside_the_fault_model: self.outside_the_fault_model.as_deref(),
             failure: self.failure.as_ref(),
             summary,
             violation,
@@ -138,6 +142,13 @@ impl Report {
     /// What it came to.
     pub fn outcome(&self) -> Outcome {
         match (&self.verdict, &self.failure) {
+            (_, failure) if self.outside_the_fault_model.is_some() => {
+                if failure.is_some() {
+                    Outcome::Failed
+                } else {
+                    Outcome::Passed
+                }
+            }
             (Verdict::Violated(_), _) => Outcome::Violated,
             (_, Some(_)) => Outcome::Failed,
             (Verdict::Unknown(_), None) => Outcome::Unknown,
@@ -148,19 +159,34 @@ impl Report {
     /// One line that says how it ended.
     pub fn line(&self) -> String {
         format!(
-            "{:<8} {:<4} {:<36} {:>5.1} s {:>6} operations  {}",
+            "{:<8} {:<4} {:<36} {:>5.1} s {:>6} operations  {}{}",
             self.outcome().name(),
             self.protocol,
             self.scenario,
             self.took.as_secs_f64(),
             self.operations,
-            self.shows
+            self.shows,
+            self.label().map_or_else(String::new, |label| format!(" [{label}]"))
         )
+    }
+
+    /// What came of it outside the fault model, which is held against nobody.
+    fn label(&self) -> Option<String> {
+        let outside = self.outside_the_fault_model.as_ref()?;
+        let verdict = match &self.verdict {
+            Verdict::Passed(_) => "the history is right all the same",
+            Verdict::Violated(_) => "the history is violated, as it may be there",
+            Verdict::Unknown(_) => "no verdict on the history",
+        };
+        Some(format!("{outside}; {verdict}"))
     }
 
     /// What there is to say of one that did not pass; empty for one that did.
     pub fn trouble(&self) -> String {
         let mut text = String::new();
+        if self.outcome() == Outcome::Passed {
+            return text;
+        }
         // Writing to a string cannot fail.
         if let Some(Failure { expected, found }) = &self.failure {
             let _ = writeln!(text, "expected: {expected}\nfound:    {found}");
@@ -173,9 +199,6 @@ impl Report {
             Verdict::Unknown(why) => {
                 let _ = writeln!(text, "no verdict on the history: {why}");
             }
-        }
-        if self.outcome() == Outcome::Passed {
-            return text;
         }
         if let Some(evidence) = &self.evidence {
             let _ = write!(text, "{evidence}");
@@ -205,6 +228,7 @@ mod tests {
             protocol: "raft",
             seed: 7,
             took: Duration::from_millis(1500),
+            outside_the_fault_model: None,
             failure,
             verdict,
             operations: 42,
@@ -247,6 +271,19 @@ mod tests {
         ] {
             assert!(trouble.contains(words), "does not say {words:?}:\n{trouble}");
         }
+    }
+
+    #[test]
+    fn outside_the_fault_model_a_verdict_is_told_and_held_against_nobody() {
+        let outside = Some("2 of 4 replicas lie: outside the fault model, which tolerates 1".to_owned());
+        let lied = Report { outside_the_fault_model: outside.clone(), ..report(None, violated()) };
+        assert_eq!((lied.outcome(), lied.trouble()), (Outcome::Passed, String::new()));
+        let label = "[2 of 4 replicas lie: outside the fault model, which tolerates 1; the history is violated, as it \
+                     may be there]";
+        assert!(lied.line().ends_with(label), "{}", lied.line());
+        let failure = Some(Failure::new("the status warns", "it does not"));
+        let failed = Report { outside_the_fault_model: outside, ..report(failure, violated()) };
+        assert_eq!(failed.outcome(), Outcome::Failed);
     }
 
     #[test]

@@ -6,17 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::load::Journal;
 use super::{Evidence, Report, Scenario, Stage, Told};
 use crate::check::{Header, History, Limits, Verdict, check};
-use crate::cluster::{
-    self, Boot, ClusterDir, Error, FreePorts, Lock, Malicious, StateDir, UpOutcome, Wish, free_ports,
-};
+use crate::cluster::{self, Error, Malicious, Temporary};
 use crate::config::{ClusterConfig, MIN_SEGMENT_BYTES};
 use crate::registry::Entry;
 
@@ -71,15 +67,8 @@ pub async fn run(
     let told = match brought_up {
         Ok(cluster) => {
             let journal = Arc::new(Journal::new(header(scenario, protocol, setup.seed)));
-            let telling = tell_story(
-                scenario,
-                scenario.faults(protocol),
-                setup,
-                cluster,
-                &place,
-                Arc::clone(&journal),
-                Box::new(tell),
-            );
+            let telling =
+                tell_story(scenario, protocol, setup, cluster, &place, Arc::clone(&journal), Box::new(tell));
             tokio::select! {
                 told = telling => Some((told, journal)),
                 _ = interrupted.wait_for(|interrupted| *interrupted) => None,
@@ -87,12 +76,12 @@ pub async fn run(
         }
         Err(_) if *interrupted.borrow() => None,
         Err(error) => {
-            place.down().await?;
-            let kept = place.keep();
+            place.temporary.down().await?;
+            let kept = place.temporary.keep();
             return Err(error.hint(format!("what it left is in {}", kept.display())).into());
         }
     };
-    place.down().await?;
+    place.temporary.down().await?;
     let Some(((told, evidence), journal)) = told else { return Err(Ended::Interrupted) };
     let acknowledged = journal.acknowledged();
     let history = Arc::into_inner(journal).map(Journal::finish);
@@ -106,6 +95,7 @@ pub async fn run(
         protocol: protocol.name,
         seed: setup.seed,
         took: begun.elapsed(),
+        outside_the_fault_model: scenario.outside_the_fault_model(protocol),
         failure: told.err(),
         verdict,
         operations: history.operations.len(),
@@ -121,17 +111,17 @@ pub async fn run(
 /// Tells the story to its end, and collects what there is to see when it breaks off.
 async fn tell_story(
     scenario: &Scenario,
-    faults: u64,
+    protocol: &'static Entry,
     setup: &Setup,
     cluster: cluster::Cluster,
     place: &Place,
     journal: Arc<Journal>,
     tell: Box<dyn Fn(&str) + Send>,
 ) -> (Told, Option<Evidence>) {
-    let stage = Stage::open(cluster, scenario, faults, Arc::clone(&journal), setup.seed, tell).await;
+    let stage = Stage::open(cluster, scenario, protocol, Arc::clone(&journal), setup.seed, tell).await;
     let mut stage = match stage {
         Ok(stage) => stage,
-        Err(failure) => return (Err(failure), Some(Evidence::collect(&place.dir, None, None))),
+        Err(failure) => return (Err(failure), Some(Evidence::collect(place.temporary.dir(), None, None))),
     };
     let told = match (scenario.story)(&mut stage).await {
         Ok(()) => stage.close().await,
@@ -140,7 +130,7 @@ async fn tell_story(
     let mut evidence = None;
     if told.is_err() {
         let trouble = journal.book().trouble.clone();
-        evidence = Some(Evidence::collect(&place.dir, stage.last_status().await, trouble));
+        evidence = Some(Evidence::collect(place.temporary.dir(), stage.last_status().await, trouble));
     }
     stage.leave().await;
     (told, evidence)
@@ -171,73 +161,30 @@ async fn judge(history: History) -> (History, Verdict) {
 
 /// Where a scenario's cluster lies: a directory and ports of its own.
 struct Place {
-    temp: TempDir,
-    dir: ClusterDir,
-    config: PathBuf,
+    temporary: Temporary,
     liars: Vec<Malicious>,
-    _ports: FreePorts,
 }
 
 impl Place {
     fn new(scenario: &Scenario, protocol: &'static Entry) -> Result<Self, Error> {
-        let temp = tempfile::Builder::new().prefix("consensusctl-test-").tempdir();
-        let temp = temp.map_err(|error| Error::io("cannot make a temporary directory", &error))?;
-        let nodes = scenario.nodes(protocol);
-        let ports = free_ports(nodes as u16)?;
         let mut config = ClusterConfig::defaults(protocol);
         scenario.name.clone_into(&mut config.name);
-        config.set_local_members(ports.first(), nodes as usize);
         config.segment_bytes = MIN_SEGMENT_BYTES; // So that a story's log has several.
         let settings = scenario.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
         config.options.extend(settings);
-        let path = temp.path().join("scenario.toml");
-        std::fs::write(&path, config.to_toml())
-            .map_err(|error| Error::io(format!("cannot write {}", path.display()), &error))?;
-        let dir = StateDir::new(Some(temp.path().to_owned()))?.cluster(scenario.name)?;
+        let temporary = Temporary::new("consensusctl-test-", config, scenario.nodes(protocol))?;
         let liars = scenario.liars.unwrap_or_default().iter();
         let liars = liars
             .map(|(id, behaviour)| Malicious::Node { id: *id, behaviour: Some((*behaviour).to_owned()) })
             .collect();
-        Ok(Self { temp, dir, config: path, liars, _ports: ports })
+        Ok(Self { temporary, liars })
     }
 
-    async fn up(
-        &self,
-        setup: &Setup,
-        mut interrupted: watch::Receiver<bool>,
-    ) -> Result<cluster::Cluster, Error> {
-        let boot = Boot {
-            dir: self.dir.clone(),
-            wish: Wish {
-                config: Some(self.config.clone()),
-                malicious: self.liars.clone(),
-                ..Wish::default()
-            },
-            in_process: setup.in_process,
-            fresh: false,
-            program: setup.program.clone(),
-            log: setup.log.clone(),
-        };
-        let interrupted = async {
-            // Nobody is left who could interrupt: as good as never.
-            if interrupted.wait_for(|interrupted| *interrupted).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        match cluster::up(&boot, interrupted, |_| {}).await? {
-            UpOutcome::Started(cluster) | UpOutcome::AlreadyRunning(cluster) => Ok(cluster),
-        }
-    }
-
-    /// Takes the cluster down, whatever is left of it.
-    async fn down(&self) -> Result<(), Error> {
-        self.dir.down().await.map(drop)
-    }
-
-    /// Leaves the directory where it is.
-    fn keep(mut self) -> PathBuf {
-        self.temp.disable_cleanup(true);
-        self.temp.path().to_owned()
+    async fn up(&self, setup: &Setup, interrupted: watch::Receiver<bool>) -> Result<cluster::Cluster, Error> {
+        let mut boot = self.temporary.boot(&setup.program, setup.in_process);
+        boot.wish.malicious.clone_from(&self.liars);
+        boot.log.clone_from(&setup.log);
+        self.temporary.up(&boot, interrupted).await
     }
 
     /// Writes the history where it is wanted or needed, and keeps the directory if there is a reason.
@@ -249,23 +196,14 @@ impl Place {
             write_history(history, &path)?;
             report.history = Some(path);
         } else if keep {
-            let path = self.temp.path().join("history.jsonl");
+            let path = self.temporary.path().join("history.jsonl");
             write_history(history, &path)?;
             report.history = Some(path);
         }
         if keep {
-            report.directory = Some(self.keep());
+            report.directory = Some(self.temporary.keep());
         }
         Ok(())
-    }
-}
-
-impl Drop for Place {
-    /// Only for a panic: else the cluster is down already, and nobody holds its lock.
-    fn drop(&mut self) {
-        if let Some(supervisor) = Lock::holder(&self.dir.lock()) {
-            let _ = supervisor.signal(Signal::SIGTERM);
-        }
     }
 }
 

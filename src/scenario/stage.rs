@@ -11,9 +11,10 @@ use super::load::{Address, Caller, FIRST_OTHER, Journal, Load, Manner, audit};
 use super::{Failure, PATIENCE, Scenario, Told};
 use crate::client::{Consistency, ControlClient, Error as ClientError};
 use crate::cluster::{
-    Cluster, ClusterStatus, Condition, DiskFault, Door, KillSignal, NodeState, NodeStatus, Partition,
+    Cluster, ClusterStatus, Condition, DiskFault, Door, KillSignal, Lie, NodeState, NodeStatus, Partition,
 };
 use crate::kv::{PutRequest, RangeRequest};
+use crate::registry::Entry;
 
 /// How often the cluster is asked while something is awaited of it: often enough to see most leaders, seldom enough
 /// not to be a load.
@@ -29,9 +30,16 @@ pub struct Stage {
     nodes: Vec<Address>,
     /// How the clients get in.
     door: Door,
+    protocol: &'static Entry,
     faults: u64,
-    /// Who lies.
+    /// Who lies from the beginning, and how.
+    cast: &'static [(u64, &'static str)],
+    /// Who lies now.
     liars: Vec<u64>,
+    /// Who has ever lied.
+    accused: BTreeSet<u64>,
+    /// Whether anything is promised of this cluster.
+    promised: bool,
     journal: Arc<Journal>,
     load: Load,
     /// Who was seen leading in which epoch.
@@ -45,7 +53,7 @@ impl Stage {
     pub(super) async fn open(
         cluster: Cluster,
         scenario: &Scenario,
-        faults: u64,
+        protocol: &'static Entry,
         journal: Arc<Journal>,
         seed: u64,
         tell: Box<dyn Fn(&str) + Send>,
@@ -59,8 +67,22 @@ impl Stage {
         let honest: Vec<Address> = nodes.iter().filter(|node| !liars.contains(&node.id)).cloned().collect();
         let load =
             Load::start(&journal, &door, &honest, seed).await.map_err(|error| whole(error.to_string()))?;
-        let (leaders, next_caller) = (BTreeMap::new(), FIRST_OTHER);
-        Ok(Self { cluster, nodes, door, faults, liars, journal, load, leaders, next_caller, tell })
+        Ok(Self {
+            cluster,
+            nodes,
+            door,
+            protocol,
+            faults: scenario.faults(protocol),
+            cast: scenario.liars.unwrap_or_default(),
+            accused: liars.iter().copied().collect(),
+            liars,
+            promised: scenario.outside_the_fault_model(protocol).is_none(),
+            journal,
+            load,
+            leaders: BTreeMap::new(),
+            next_caller: FIRST_OTHER,
+            tell,
+        })
     }
 
     /// How many faults the cluster tolerates.
@@ -73,7 +95,17 @@ impl Stage {
         self.nodes.iter().map(|node| node.id).collect()
     }
 
-    /// The ids of the nodes that lie.
+    /// The protocol that the cluster runs.
+    pub fn protocol(&self) -> &'static Entry {
+        self.protocol
+    }
+
+    /// The nodes that lie from the beginning, each with its behaviour.
+    pub fn cast(&self) -> &'static [(u64, &'static str)] {
+        self.cast
+    }
+
+    /// The ids of the nodes that lie now.
     pub fn liars(&self) -> Vec<u64> {
         self.liars.clone()
     }
@@ -121,6 +153,13 @@ impl Stage {
             format!("{more} more writes are acknowledged"),
             format!("{got} were in {PATIENCE:?}"),
         ))
+    }
+
+    /// Gives the clients so long to have so many more writes acknowledged, which nobody promises them.
+    pub async fn acknowledged_or_not(&mut self, more: u64, limit: Duration) {
+        let begun = self.journal.acknowledged();
+        self.say(&format!("waiting for {more} writes, or not"));
+        let _ = timeout(limit, self.journal.until_acknowledged(begun + more)).await;
     }
 
     /// Waits until each of these nodes has executed what the leader, or an honest node in its place, has executed now.
@@ -268,8 +307,14 @@ impl Stage {
         Ok(status)
     }
 
-    /// Invariant 3.
+    /// Invariants 3 and 4.
     fn witness(&mut self, status: &ClusterStatus) -> Told {
+        if !self.promised {
+            return Ok(());
+        }
+        if let Some(wronged) = status.convicted.iter().find(|one| !self.accused.contains(&one.id)) {
+            return Err(Failure::new("nobody is convicted who never lied", wronged.to_string()));
+        }
         let claims = status.nodes.iter().filter(|node| node.role.as_deref() == Some("leader"));
         for (epoch, id) in claims.filter_map(|node| Some((node.epoch?, node.id))) {
             let seen = *self.leaders.entry(epoch).or_insert(id);
@@ -364,6 +409,26 @@ impl Stage {
         self::done(&what, done)
     }
 
+    /// Makes nodes lie from now on.
+    pub async fn lie(&mut self, ids: &[u64], lie: Lie) -> Told {
+        let behaviour = lie.behaviour.as_deref().unwrap_or("the default");
+        let what = self.note(&format!("nodes {ids:?} lie: {behaviour}"));
+        self.accused.extend(ids);
+        let done = insist(async || self.cluster.lie(set(ids), Some(lie.clone())).await).await;
+        self.liars.retain(|id| !ids.contains(id));
+        self.liars.extend(ids);
+        self::done(&what, done)
+    }
+
+    /// Makes all nodes honest.
+    pub async fn all_honest(&mut self) -> Told {
+        let what = self.note("nobody lies any more");
+        let ids = self.nodes();
+        let done = insist(async || self.cluster.lie(set(&ids), None).await).await;
+        self.liars.clear();
+        self::done(&what, done)
+    }
+
     /// Makes a node's disk misbehave.
     pub async fn disk(&mut self, id: u64, fault: DiskFault) -> Told {
         let what = self.note(&format!("disk of node {id}: {fault}"));
@@ -384,8 +449,12 @@ impl Stage {
 
 /// How every story ends.
 impl Stage {
-    /// Lets the clients end, waits until all nodes are equal, and reads everything back.
+    /// Lets the clients end, waits until all nodes are equal, and reads everything back; where nothing is promised, nothing
+    /// of it.
     pub(super) async fn close(&mut self) -> Told {
+        if !self.promised {
+            return Ok(());
+        }
         self.say("waiting for the last answers");
         self.load.stop().await;
         self.until("all nodes have converged", |status| Condition::Converged.missing(status).is_none())

@@ -13,7 +13,7 @@ use super::message::{
     ViewChange,
 };
 use super::verified::Verified;
-use crate::consensus::{Digest, Encode, Keys, NodeId, SecretKey, Signature};
+use crate::consensus::{Digest, Encode, Keys, NodeId, Signature};
 
 /// Begins everything that is signed. The number changes when the meaning of any statement does.
 const DOMAIN: &[u8] = b"consensusctl pbft 1";
@@ -62,14 +62,14 @@ fn signed_bytes<T: Statement>(cluster_id: u64, body: &T) -> BytesMut {
 pub struct Signer {
     id: NodeId,
     cluster_id: u64,
-    secret: SecretKey,
+    keys: Keys,
 }
 
 impl Signer {
     /// Signs for `id` with the secret key of `keys`, which must have one.
     pub fn new(id: NodeId, cluster_id: u64, keys: &Keys) -> Self {
-        let secret = keys.secret().expect("whoever takes part in PBFT has a secret key").clone();
-        Self { id, cluster_id, secret }
+        assert!(keys.secret().is_some(), "whoever takes part in PBFT has a secret key");
+        Self { id, cluster_id, keys: keys.clone() }
     }
 
     /// For whom it signs.
@@ -80,7 +80,8 @@ impl Signer {
     /// Signs a statement, which must be one of this signer's.
     pub fn sign<T: Statement>(&self, body: T) -> Signed<T> {
         assert_eq!(body.signer(), self.id, "nobody signs what another says");
-        let signature = self.secret.sign(&signed_bytes(self.cluster_id, &body));
+        let signature = self.keys.sign(&signed_bytes(self.cluster_id, &body));
+        let signature = signature.expect("a signer has a secret key, as `new` made sure");
         Signed { body, signature }
     }
 }
@@ -135,15 +136,13 @@ impl Verifier {
     }
 
     fn verify_bytes(&self, signer: NodeId, bytes: &[u8], signature: &Signature) -> bool {
-        #[cfg(test)]
-        self.verified.count();
-        self.keys.public(signer).is_some_and(|key| key.verify(bytes, signature))
+        self.keys.verify(signer, bytes, signature)
     }
 
     /// How many signatures were really checked.
     #[cfg(test)]
     pub(super) fn checks(&self) -> u64 {
-        self.verified.checks()
+        self.keys.uses().verifications
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::consensus::pbft::message::{Sequence, View};
 use crate::consensus::pbft::samples::{pre_prepare, reply, request, view_change};
-use crate::consensus::{Decode, Scheme, WallTime};
+use crate::consensus::{Decode, Scheme, SecretKey, WallTime};
 
 const CLUSTER: u64 = 7;
 

@@ -11,14 +11,7 @@ const GENERATION: usize = 32_768;
 /// the one before is in it. Only truths are remembered, so no lie can be; an attacker who fills it with truths of his
 /// own makes others check again, no more.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Verified(Arc<Memory>);
-
-#[derive(Debug, Default)]
-struct Memory {
-    names: Mutex<Generations>,
-    #[cfg(test)]
-    checks: std::sync::atomic::AtomicU64,
-}
+pub(super) struct Verified(Arc<Mutex<Generations>>);
 
 #[derive(Debug, Default)]
 struct Generations {
@@ -29,7 +22,7 @@ struct Generations {
 impl Verified {
     /// Whether a signature of this name was found to be true, and not long ago.
     pub(super) fn contains(&self, name: &[u8; 32]) -> bool {
-        let mut names = self.0.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if names.young.contains(name) {
             return true;
         }
@@ -42,18 +35,8 @@ impl Verified {
 
     /// Remembers that the signature of this name is true, which is also what it returns.
     pub(super) fn insert(&self, name: [u8; 32]) -> bool {
-        self.0.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
         true
-    }
-
-    #[cfg(test)]
-    pub(super) fn count(&self) {
-        self.0.checks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    }
-
-    #[cfg(test)]
-    pub(super) fn checks(&self) -> u64 {
-        self.0.checks.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 
@@ -86,7 +69,7 @@ mod tests {
             assert!(verified.contains(&name(0)), "used all the time");
         }
         assert!(!verified.contains(&name(1)), "not used since two generations");
-        let names = verified.0.names.lock().unwrap();
+        let names = verified.0.lock().unwrap();
         assert!(names.young.len() + names.old.len() <= 2 * GENERATION);
     }
 }

@@ -1,8 +1,10 @@
 //! What holds where replicas may lie.
 
-use crate::cluster::DiskFault;
-use crate::consensus::Role;
-use crate::scenario::{Stage, Told};
+use std::time::Duration;
+
+use crate::cluster::{DiskFault, Lie};
+use crate::consensus::{Behaviour, Role};
+use crate::scenario::{Failure, Stage, Told};
 
 pub(in crate::scenario) async fn normal_operation(stage: &mut Stage) -> Told {
     stage.acknowledged(300).await?;
@@ -118,4 +120,74 @@ pub(in crate::scenario) async fn two_clients_one_key(stage: &mut Stage) -> Told 
         stage.expect(version == WRITES as i64, &once, format!("its key has version {version}"))?;
     }
     stage.acknowledged(60).await
+}
+
+/// By the cast, the first primary lies.
+pub(in crate::scenario) async fn one_way_to_lie(stage: &mut Stage) -> Told {
+    stage.liars_are_named().await?;
+    stage.acknowledged(60).await?;
+    let honest = stage.honest();
+    stage.caught_up(&honest).await?;
+    stage.all_honest().await?;
+    stage.caught_up(&stage.nodes()).await?;
+
+    let primary = stage.leader().await?;
+    let backup = stage.others(&[primary, 1])[0];
+    let how = stage.cast().first().map(|(_, behaviour)| (*behaviour).to_owned());
+    stage.lie(&[backup], Lie::always(how)).await?;
+    stage.liars_are_named().await?;
+    stage.acknowledged(60).await?;
+    let honest = stage.honest();
+    stage.caught_up(&honest).await?;
+    stage.all_honest().await?;
+    stage.acknowledged(20).await
+}
+
+/// Whether somebody who lies so can be told which keys are meant.
+pub(in crate::scenario) fn is_aimed_at_keys(behaviour: &Behaviour) -> bool {
+    behaviour.aim.is_some_and(|aim| aim.contains("key="))
+}
+
+pub(in crate::scenario) async fn neglected_client(stage: &mut Stage) -> Told {
+    const WRITES: u64 = 20;
+    let names = ["neglected", "served"];
+    let neglect = stage.protocol().behaviours.iter().find(|behaviour| is_aimed_at_keys(behaviour));
+    let neglect = neglect.map(|behaviour| behaviour.name.to_owned());
+    let lie = Lie { aim: Some(format!("key={}", names[0])), ..Lie::always(neglect) };
+    let primary = stage.leader().await?;
+    stage.lie(&[primary], lie).await?;
+    for (name, version) in names.iter().zip(stage.write_alone(&names, WRITES).await?) {
+        let once = format!("each of the {WRITES} writes of {name} is executed once");
+        stage.expect(version == WRITES as i64, &once, format!("its key has version {version}"))?;
+    }
+    stage.all_honest().await?;
+    stage.acknowledged(20).await
+}
+
+pub(in crate::scenario) async fn comes_and_goes(stage: &mut Stage) -> Told {
+    stage.acknowledged(40).await?;
+    let primary = stage.leader().await?;
+    let backup = stage.others(&[primary])[0];
+    for liar in [primary, backup, primary] {
+        stage.lie(&[liar], Lie::always(None)).await?;
+        stage.acknowledged(40).await?;
+        stage.all_honest().await?;
+        stage.caught_up(&[liar]).await?;
+    }
+    Ok(())
+}
+
+/// How long clients try where nothing is promised.
+const IN_VAIN: Duration = Duration::from_secs(3);
+
+pub(in crate::scenario) async fn too_many(stage: &mut Stage) -> Told {
+    stage.liars_are_named().await?;
+    let status =
+        stage.until("the status warns of so many liars", |status| !status.warnings.is_empty()).await?;
+    let warning = status.warnings.join("; ");
+    if !warning.contains("outside the fault model") {
+        return Err(Failure::new("the status says what so many liars mean", warning));
+    }
+    stage.acknowledged_or_not(60, IN_VAIN).await;
+    Ok(())
 }
