@@ -57,6 +57,10 @@ pub trait Protocol: Sized + Send + 'static {
     /// When [`Input::Timeout`] is due if nothing else happens first; an early one does nothing.
     fn deadline(&self) -> Option<Time>;
 
+    /// So many messages that came from a peer were refused by [`check`](Self::check): for protocols that keep account of
+    /// that. Nothing follows from it.
+    fn note_refused(&mut self, _now: Time, _from: NodeId, _count: u64) {}
+
     /// How the replica sees itself and the cluster, in neutral words.
     fn status(&self) -> Status;
 

@@ -89,6 +89,7 @@ impl<P: Simulated> World<P> {
             }
             Err(_) if self.nodes[from].lies => {
                 self.stats.lies_refused += 1;
+                self.note_refused(to, sender);
                 Ok(())
             }
             Err(refused) => Err(Violation::new(
@@ -96,6 +97,12 @@ impl<P: Simulated> World<P> {
                 format!("node {} refuses a message of node {sender}: {refused}", self.nodes[to].id),
             )),
         }
+    }
+
+    /// As the links tell the core of it.
+    fn note_refused(&mut self, n: usize, from: consensus::NodeId) {
+        let now = self.nodes[n].clock.at(self.now);
+        self.replica(n).sequencer.note_refused(now, from, 1);
     }
 
     /// A client's request arrives; the core takes it when it wakes up, with all others that came by then.

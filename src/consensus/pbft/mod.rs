@@ -28,6 +28,8 @@
 //! | the normal case; what is known of one number | `normal`, `slot` | TOCS §4.3 |
 //! | requests, replies, patience with the primary | `requests`, `pool` | TOCS §4.2, §4.5 |
 //! | the client's side, of programs and of a node's own callers | `client` | TOCS §4.2 |
+//! | whose request is next; a demand on the primary's pace | `turns`, `pace` | Aardvark §4, Prime §V |
+//! | what speaks against a replica and proves nothing | `suspicion` | |
 //! | checkpoints, the window, wrong states | `checkpoint` | TOCS §4.4 |
 //! | from one view to the next | `view_change`, `new_view` | OSDI'99 §4.4, TOCS §4.5 |
 //! | what was lost is sent again; batches by digest | `retransmit`, `fetch` | TOCS §5.2 |
@@ -120,7 +122,8 @@
 //!   what the others do, but votes again only in the next view. To follow it at once, f liars would have to be
 //!   followed.
 //! - A primary that is faulty and not missed: without a request that waits nobody leaves a view.
-//! - A demand on a slow primary's throughput (Aardvark, Prime): one that stays just below the timers is not replaced.
+//! - A primary that is slow only with requests that no backup knows of yet, or that fills its slots with little: `pace`
+//!   says what a backup cannot see.
 
 mod adversary;
 mod certificate;
@@ -136,6 +139,7 @@ mod new_view;
 mod normal;
 mod numbers;
 mod options;
+mod pace;
 mod pool;
 mod protocol;
 mod quorum;
@@ -149,7 +153,9 @@ mod simulated;
 mod sizes;
 mod slot;
 mod status;
+mod suspicion;
 mod transfer;
+mod turns;
 mod verified;
 mod view_change;
 mod wire;

@@ -74,7 +74,9 @@ impl Protocol for Pbft {
         if let Input::Message { from, message } = &input {
             adversary.overhear(*from, message.get(), &mut asides);
         }
-        self.replica.handle(now, input, out);
+        if adversary.lets_in(&input) {
+            self.replica.handle(now, input, out);
+        }
         adversary.is_at(now, self.replica.view);
         let honest = out.messages.split_off(before);
         adversary.tamper(honest, &mut out.messages);
@@ -85,6 +87,10 @@ impl Protocol for Pbft {
     fn deadline(&self) -> Option<Time> {
         let adversary = self.adversary.as_ref().and_then(Adversary::deadline);
         self.replica.deadline().into_iter().chain(adversary).min()
+    }
+
+    fn note_refused(&mut self, now: Time, from: NodeId, count: u64) {
+        self.replica.note_refused(now, from, count);
     }
 
     fn status(&self) -> Status {

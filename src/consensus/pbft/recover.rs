@@ -9,12 +9,14 @@ use super::disk::Disk;
 use super::evidence::{Book, Evidence, Memory, Said};
 use super::fetch::Fetches;
 use super::message::{Sequence, Signed, Stable, View, ViewChange};
+use super::pace::Pace;
 use super::pool::Pool;
 use super::quorum::Quorum;
 use super::record::Record;
 use super::replica::{Peer, Replica};
 use super::signing::{Signer, Verifier};
 use super::slot::{Accepted, Slot};
+use super::suspicion::Suspicions;
 use super::view_change::ViewChanges;
 use crate::consensus::{ClientSetup, Lsn, NodeId, RecoverError, Recovered, Setup};
 
@@ -157,6 +159,8 @@ pub(super) fn recover(setup: &Setup<Pbft>, recovered: Recovered<Record>) -> Resu
         transfer: None,
         fetches: Fetches::default(),
         pool: Pool::default(),
+        pace: Pace::default(),
+        suspicions: Suspicions::default(),
         judges_since: None,
         keys: setup.keys.clone(),
         client: client(setup),

@@ -23,7 +23,7 @@ impl Replica {
             peers: self.peers_status(),
             why: self.why(),
             convicted: self.evidence.describe(),
-            suspicions: Vec::new(),
+            suspicions: self.suspected(),
         }
     }
 

@@ -3,7 +3,10 @@
 use super::accomplice::Accomplice;
 use super::any::Any;
 use super::bad_new_view::BadNewView;
+use super::censor::Censor;
+use super::delay::Delay;
 use super::equivocate::Equivocate;
+use super::flood::Flood;
 use super::lie::Lie;
 use super::lying_state::LyingState;
 use super::silent::Silent;
@@ -20,6 +23,9 @@ const MAKERS: [Maker; BEHAVIOURS.len()] = [
     |_| Ok(Box::new(BadNewView)),
     |_| Ok(Box::new(SkipAhead)),
     |_| Ok(Box::new(LyingState)),
+    |_| Ok(Box::new(Delay::default())),
+    |aim| Ok(Box::new(Censor::new(aim)?)),
+    |_| Ok(Box::new(Flood::default())),
     |_| Ok(Box::new(Accomplice::default())),
 ];
 
@@ -45,6 +51,16 @@ pub(in super::super) const BEHAVIOURS: &[Behaviour] = &[
     Behaviour::new("skip-ahead", "as primary leaves sequence numbers out"),
     Behaviour::new("lying-state", "gives who fetches its state a wrong one"),
     Behaviour::new(
+        "delay",
+        "as primary proposes just before the backups lose their patience; as backup votes as late",
+    ),
+    Behaviour::new(
+        "censor",
+        "ignores the requests of one client, or those with some key, and answers none of them",
+    )
+    .aimed_at("client=ID or key=TEXT; without it the first client that it hears of"),
+    Behaviour::new("flood", "sends everybody requests, votes, questions and rubbish without end"),
+    Behaviour::new(
         "accomplice",
         "votes for whatever anybody was told: harmless alone; with an equivocating primary outside the fault model of \
          four replicas, to see agreement break",
@@ -53,8 +69,17 @@ pub(in super::super) const BEHAVIOURS: &[Behaviour] = &[
 
 /// Those of which f replicas are tolerated: a run of the simulator draws one, and `any` one after the other. All are; an
 /// accomplice does nothing without somebody to help.
-pub(in super::super) const TOLERATED: &[&str] =
-    &["wrong-digest", "equivocate", "silent", "bad-new-view", "skip-ahead", "lying-state"];
+pub(in super::super) const TOLERATED: &[&str] = &[
+    "wrong-digest",
+    "equivocate",
+    "silent",
+    "bad-new-view",
+    "skip-ahead",
+    "lying-state",
+    "delay",
+    "censor",
+    "flood",
+];
 
 /// Makes the behaviour that is asked for, or says why there is no such.
 pub(super) fn behaviour(misbehaviour: &Misbehaviour) -> Result<Box<dyn Lie>, String> {

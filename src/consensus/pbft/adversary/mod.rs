@@ -27,13 +27,19 @@
 //! | `bad-new-view` | NEW-VIEWs whose O does not follow from their V | f of them |
 //! | `skip-ahead` | as primary leaves numbers out, within the window and beyond | f of them |
 //! | `lying-state` | pieces of its state with a bit changed | f of them |
+//! | `delay` | PRE-PREPAREs just before the backups' patience ends, votes as late | f of them |
+//! | `censor` | leaves out one client, or some key | f of them |
+//! | `flood` | far too many messages of all kinds | f of them |
 //! | `accomplice` | agrees with everybody | f of them; it shows what happens with more than f |
 
 mod accomplice;
 mod any;
 mod bad_new_view;
 mod behaviours;
+mod censor;
+mod delay;
 mod equivocate;
+mod flood;
 mod lie;
 mod lying_state;
 mod occasion;
@@ -50,7 +56,7 @@ use super::message::{Message, View};
 use super::options::Options;
 use super::quorum::Quorum;
 use super::signing::Signer;
-use crate::consensus::{Misbehaviour, NodeId, Outgoing, Time};
+use crate::consensus::{Input, Misbehaviour, NodeId, Outgoing, Time};
 
 /// Stands between an honest replica and the network, and lies.
 #[derive(Debug)]
@@ -98,6 +104,12 @@ impl Adversary {
         }
     }
 
+    /// Whether the replica gets an input: all but messages that it is not to hear.
+    pub(super) fn lets_in(&mut self, input: &Input<Message>) -> bool {
+        let Input::Message { from, message } = input else { return true };
+        !self.lies_about(message.get()) || self.lie.hears(&self.me, *from, message.get())
+    }
+
     /// The replica wants to send these messages: what leaves instead goes into `leaves`.
     pub(super) fn tamper(&mut self, honest: Vec<Outgoing<Message>>, leaves: &mut Vec<Outgoing<Message>>) {
         for outgoing in honest {
@@ -117,7 +129,11 @@ impl Adversary {
     /// What it says by itself, if the time for that has come, goes into `leaves`.
     pub(super) fn on_time(&mut self, leaves: &mut Vec<Outgoing<Message>>) {
         if self.lie.deadline().is_some_and(|deadline| deadline <= self.me.now) {
+            let before = leaves.len();
             self.lie.on_time(&self.me, leaves);
+            if self.me.view < self.from_view {
+                leaves.truncate(before);
+            }
         }
     }
 

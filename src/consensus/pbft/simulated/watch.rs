@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::Pbft;
 use super::super::message::{Message, View};
 use super::super::record::Record;
+use super::super::replica::Replica;
 use super::accusations::Accusations;
 use super::certificates::{Certificates, Thresholds};
 use super::execution::Execution;
@@ -123,6 +124,7 @@ impl Watch<Pbft> for PbftWatch {
         if !self.outside {
             self.accusations.stepped(node, replica.replica())?;
         }
+        defences(node, replica.replica())?;
         let view = replica.view();
         let before = self.views.insert(node, view).unwrap_or_default();
         if view >= before {
@@ -157,4 +159,16 @@ impl Watch<Pbft> for PbftWatch {
     fn elections(&self) -> u64 {
         self.entered.len() as u64
     }
+}
+
+/// Whoever floods or dawdles: queues keep to their limits, and no replica stays with a primary that it knows to be slow.
+fn defences(node: NodeId, replica: &Replica) -> Checked {
+    if let Some(queue) = replica.overfull() {
+        return Err(Violation::new("queues-bounded", format!("node {node} keeps too many {queue}")));
+    }
+    if replica.is_primary_slow() {
+        let detail = format!("node {node} stays in a view whose primary it knows to be slow");
+        return Err(Violation::new("slow-primaries-left", detail));
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod durability;
 mod evidence;
 mod normal;
+mod pace;
 mod promises;
 mod requests;
 mod store;
