@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::client::{self, Client, VoterConfig};
 use crate::consensus::pbft::{self, Pbft};
 use crate::consensus::raft::Raft;
-use crate::consensus::{Answers, Behaviour, Decode, Misbehaviour, NodeId, Protocol, Role};
+use crate::consensus::{Answers, Behaviour, Decode, JudgeEvidence, Misbehaviour, NodeId, Protocol, Role};
 use crate::node::{Node, NodeConfig, StartError};
 use crate::sim::{self, Outcome, Report, RunOptions, Shrunk, Simulated, Sweep};
 use crate::transport::Wire;
@@ -45,6 +45,8 @@ pub struct Entry {
     pub default_options: fn() -> toml::Table,
     /// A log record in words.
     pub render_record: fn(&[u8]) -> String,
+    /// Checks a piece of evidence and puts it into words.
+    pub judge_evidence: JudgeEvidence,
     /// How it is simulated.
     pub simulation: Simulation,
 }
@@ -212,6 +214,7 @@ const fn entry<P: Wire + Simulated>(line: Line) -> Entry {
         check_options: check_options::<P>,
         default_options: default_options::<P>,
         render_record: render_record::<P>,
+        judge_evidence: P::judge_evidence,
         simulation: Simulation {
             run: sim::run::<P>,
             sweep: sim::sweep::<P>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tonic::{Request, Response, Status};
 
 use super::errors::unanswered;
@@ -164,6 +165,16 @@ impl ControlService for Control {
             convicted,
             suspicions,
         }))
+    }
+
+    async fn get_evidence(
+        &self,
+        request: Request<pb::GetEvidenceRequest>,
+    ) -> Result<Response<pb::GetEvidenceResponse>, Status> {
+        let mut pieces = self.node.evidence().await.map_err(unanswered)?;
+        let (total, number) = (pieces.len(), request.into_inner().number as usize);
+        let piece = if number < total { pieces.swap_remove(number) } else { Bytes::new() };
+        Ok(Response::new(pb::GetEvidenceResponse { total: total as u64, piece }))
     }
 
     async fn set_partition(

@@ -144,6 +144,11 @@ mod tests {
                 Code::ResourceExhausted,
                 "etcdserver: too many requests",
             ),
+            (
+                "too many requests of this client wait for an answer already",
+                Code::ResourceExhausted,
+                "etcdserver: too many requests",
+            ),
             ("request is too large", Code::InvalidArgument, "etcdserver: request is too large"),
             ("1 of 4 replicas could be reached", Code::Unavailable, "1 of 4 replicas could be reached"),
         ] {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Format, bench, byzantine, check, cluster, fault, gateway, keys, kv, logs, node, sim, status, supervisor,
-    test, wal,
+    Format, bench, byzantine, check, cluster, evidence, fault, gateway, keys, kv, logs, node, sim, status,
+    supervisor, test, wal,
 };
 
 const TOUR: &str = "\
@@ -81,6 +81,9 @@ pub enum Command {
     Gateway(gateway::GatewayArgs),
     /// Shows how a cluster is, and why
     Status(status::StatusArgs),
+    /// Shows who is proved to lie, and checks proofs anywhere
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
     /// Waits until something holds
     Wait(status::WaitArgs),
     /// Shows what nodes have logged

@@ -10,6 +10,7 @@ mod check;
 mod cluster;
 mod context;
 mod error;
+mod evidence;
 mod exit;
 mod fault;
 mod gateway;
@@ -32,6 +33,7 @@ use clap::Parser;
 pub use args::{Cli, Command};
 pub use context::{Context, Interrupt, interrupted};
 pub use error::{CliError, CliResult};
+pub use evidence::Proved;
 pub use exit::Exit;
 pub use output::{Format, Output, render_table};
 
@@ -86,6 +88,7 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         }
         Command::Gateway(args) => gateway::run(&mut context, args).await,
         Command::Status(args) => status::run(&mut context, args).await,
+        Command::Evidence(command) => evidence::run(&mut context, command).await,
         Command::Wait(args) => status::wait(&mut context, args).await,
         Command::Logs(args) => logs::run(&mut context, args).await,
         Command::Kill(args) => fault::kill(&mut context, args).await,

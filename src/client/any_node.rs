@@ -251,7 +251,7 @@ fn kv(channel: Channel) -> KvClient<Channel> {
 
 async fn ticket(session: &Session, limits: Limits) -> Result<Ticket, Error> {
     timeout_at(limits.deadline, session.ticket()).await.map_err(|_| Error::Refused {
-        message: "too many writes of this client wait for an answer already".to_owned(),
+        message: "too many requests of this client wait for an answer already".to_owned(),
         endpoint: "client".to_owned(),
     })
 }

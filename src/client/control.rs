@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use tonic::{Response, Status};
 
@@ -20,6 +21,12 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a transfer of leadership may take at least: the leader waits for its successor to catch up, and for an
 /// election.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest piece of evidence that is taken: two messages that each fit into a segment of the default size.
+const MAX_PIECE_BYTES: usize = 16 << 20;
+
+/// The most pieces of evidence that one node is asked for: a few of each kind against each other member.
+const MAX_PIECES: u64 = 1024;
 
 /// Asks one node how it is, and breaks it on purpose. Clones share the connection, which comes about with the first
 /// call and again after it broke, so that one client outlives restarts of its node.
@@ -202,6 +209,22 @@ impl ControlClient {
     pub async fn status(&self, brief: bool) -> Result<NodeReport, Error> {
         let status = self.call(self.client().get_status(pb::GetStatusRequest { brief })).await?;
         Ok(status.into())
+    }
+
+    /// The pieces of evidence that the node holds against others, each in its protocol's bytes: not checked yet.
+    pub async fn evidence(&self) -> Result<Vec<Bytes>, Error> {
+        let client = || self.client().max_decoding_message_size(MAX_PIECE_BYTES);
+        let mut pieces = Vec::new();
+        for number in 0..MAX_PIECES {
+            let answer = self.call(client().get_evidence(pb::GetEvidenceRequest { number })).await?;
+            if !answer.piece.is_empty() {
+                pieces.push(answer.piece);
+            }
+            if number + 1 >= answer.total {
+                break;
+            }
+        }
+        Ok(pieces)
     }
 
     /// Cuts the node off from these peers and no others, in both directions; none heals it. Answers who is blocked.

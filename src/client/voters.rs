@@ -44,14 +44,14 @@ use super::attempt::LIMIT;
 use super::store::Options;
 use crate::consensus::{ClientSetup, Decode, Encode, Keys, NodeId, Protocol, RejectReason, VotingClient};
 use crate::kv::{Command, Limits, Op, Reply, validate};
-use crate::transport::{ClientLinkSetup, ClientLinks, Received, Wire};
+use crate::transport::{ClientLinkSetup, ClientLinks, Inbox, Wire, inbox};
 
 pub(super) use self::answer::Answer;
 
 /// The largest command, as at a node's own API.
 const MAX_COMMAND_BYTES: usize = 3 << 19;
 
-/// How many messages of replicas wait for the driver. Beyond that, replicas are not read.
+/// How many messages of each replica wait for the driver. Beyond that, it is not read.
 const INBOX: usize = 1024;
 
 /// After how long a request without enough replies is sent again, to all, where nothing else is said: several times
@@ -110,7 +110,7 @@ fn timeout_of(options: Options) -> Duration {
 }
 
 /// What replicas say, checked.
-type Replies<P> = mpsc::Receiver<Received<<P as Protocol>::Message>>;
+type Replies<P> = Inbox<<P as Protocol>::Message>;
 
 /// The way to replicas that answer alike.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl Voters {
         C: VotingClient<Protocol: Wire>,
     {
         config.check()?;
-        let (inbox, replies) = mpsc::channel(INBOX);
+        let (mailbox, replies) = inbox(INBOX);
         let life = new_life();
         let client: C = config.client(life, options);
         let links = ClientLinks::open(ClientLinkSetup {
@@ -136,7 +136,7 @@ impl Voters {
             cluster_id: config.cluster_id,
             members: config.members.clone(),
             checker: client.checker(),
-            inbox,
+            inbox: mailbox,
         });
         let links = links.map_err(|error| refused(HERE, error.to_string()))?;
         Self::start(config, options, (life, client), links, replies)

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::codec::{Decode, Encode};
+use super::evidence::{Court, Judgement};
 use super::keys::Keys;
 use super::message::{Checked, Message, Refused};
 use super::misbehaviour::{Behaviour, Misbehaviour};
@@ -56,8 +57,23 @@ pub trait Protocol: Sized + Send + 'static {
     /// When [`Input::Timeout`] is due if nothing else happens first; an early one does nothing.
     fn deadline(&self) -> Option<Time>;
 
+    /// So many messages that came from a peer were refused by [`check`](Self::check): for protocols that keep account of
+    /// that. Nothing follows from it.
+    fn note_refused(&mut self, _now: Time, _from: NodeId, _count: u64) {}
+
     /// How the replica sees itself and the cluster, in neutral words.
     fn status(&self) -> Status;
+
+    /// The pieces of evidence that the replica holds against others, each as bytes that
+    /// [`judge_evidence`](Self::judge_evidence) takes. Bounded, in the order of culprits.
+    fn evidence(&self) -> Vec<Bytes> {
+        Vec::new()
+    }
+
+    /// What a piece of evidence proves, or why it proves nothing. Depends on nothing but its arguments.
+    fn judge_evidence(_court: &Court, _piece: &Bytes) -> Result<Judgement, String> {
+        Err(format!("{} signs nothing, so nothing proves a lie there", Self::NAME))
+    }
 
     /// Refuses what no replica can be told to do wrong, and says why: an unknown behaviour, or an aim that is none.
     fn check_misbehaviour(misbehaviour: &Misbehaviour) -> Result<(), String> {

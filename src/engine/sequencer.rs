@@ -169,6 +169,12 @@ impl<P: Protocol> Sequencer<P> {
         self.durable
     }
 
+    /// So many messages of a peer were refused before they came here.
+    pub fn note_refused(&mut self, now: Time, from: NodeId, count: u64) {
+        self.now = self.now.max(now);
+        self.protocol.note_refused(self.now, from, count);
+    }
+
     /// Takes one event and appends what follows from it to `effects`.
     pub fn handle(&mut self, now: Time, event: Event<P>, effects: &mut Effects<P>) {
         self.now = self.now.max(now);

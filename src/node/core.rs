@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::consensus::{
 };
 use crate::engine::{Effects, Event, ExecutorWork, Installed, Sequencer, Ticket};
 use crate::kv;
-use crate::transport::{Gate, LinkCounters, Links, Received, Wire};
+use crate::transport::{Gate, Inbox, LinkCounters, Links, Mailbox, Received, Wire};
 
 /// How many items of one kind a turn takes: bounds how long the other kinds wait.
 const TURN: usize = 1024;
@@ -32,6 +33,7 @@ pub(super) enum Request {
     Propose(Proposal, Reply),
     Read(ReadId, kv::Op, Reply),
     Status(oneshot::Sender<Said>),
+    Evidence(oneshot::Sender<Vec<Bytes>>),
     TransferLeadership(Option<NodeId>),
     Misbehave(Option<Misbehaviour>, oneshot::Sender<Result<(), String>>),
 }
@@ -80,9 +82,9 @@ pub(super) type Inbound<P> = Received<<P as Protocol>::Message>;
 /// Where the core's input comes from.
 pub(super) struct Inputs<P: Protocol> {
     pub(super) reports: UnboundedReceiver<Report>,
-    pub(super) messages: Receiver<Inbound<P>>,
+    pub(super) messages: Inbox<P::Message>,
     /// Keeps `messages` open where there are no links to do so: in a cluster of one.
-    pub(super) _inbox: Sender<Inbound<P>>,
+    pub(super) _inbox: Mailbox<P::Message>,
     pub(super) requests: UnboundedReceiver<Request>,
 }
 
@@ -116,13 +118,16 @@ pub(super) struct Core<P: Wire> {
 struct Turn<P: Protocol> {
     reports: Vec<Report>,
     messages: Vec<Inbound<P>>,
+    /// How many messages of whom were refused meanwhile.
+    refused: Vec<(NodeId, u64)>,
     requests: Vec<Request>,
 }
 
 impl<P: Wire> Core<P> {
     /// Runs until its inputs are gone, or until it is dropped.
     pub(super) async fn run(mut self, mut inputs: Inputs<P>) {
-        let mut turn = Turn { reports: Vec::new(), messages: Vec::new(), requests: Vec::new() };
+        let (reports, messages, refused, requests) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut turn = Turn { reports, messages, refused, requests };
         while arrival(&mut inputs, &mut turn, self.due()).await {
             self.gate.passed().await;
             self.take(&mut turn);
@@ -145,6 +150,9 @@ impl<P: Wire> Core<P> {
         }
         if self.sequencer.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
             self.handle(Event::Timeout);
+        }
+        for (from, count) in turn.refused.drain(..) {
+            self.sequencer.note_refused(self.clock.now(), from, count);
         }
         for Received { from, message } in turn.messages.drain(..) {
             self.handle(Event::Message { from, message });
@@ -171,6 +179,9 @@ impl<P: Wire> Core<P> {
                         links: self.links.counters(),
                         misbehaviour: self.misbehaviour.clone(),
                     });
+                }
+                Request::Evidence(reply) => {
+                    let _ = reply.send(self.sequencer.protocol().evidence());
                 }
                 Request::TransferLeadership(to) => self.handle(Event::TransferLeadership(to)),
                 Request::Misbehave(how, reply) => {
@@ -294,7 +305,9 @@ async fn arrival<P: Protocol>(inputs: &mut Inputs<P>, turn: &mut Turn<P>, due: O
         () = timer => {}
     }
     drain(TURN, || inputs.reports.try_recv().ok(), &mut turn.reports);
-    drain(TURN, || inputs.messages.try_recv().ok(), &mut turn.messages);
+    let room = TURN.saturating_sub(turn.messages.len());
+    inputs.messages.take(&mut turn.messages, room);
+    turn.refused = inputs.messages.take_refused();
     drain(TURN, || inputs.requests.try_recv().ok(), &mut turn.requests);
     true
 }

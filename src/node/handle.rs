@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc as async_mpsc, oneshot};
 
 use super::clock::{Clock, wall_time};
@@ -212,6 +213,13 @@ impl Handle {
             blocked,
             misbehaviour,
         })
+    }
+
+    /// The pieces of evidence that the replica holds against others, each in its protocol's bytes.
+    pub async fn evidence(&self) -> Result<Vec<Bytes>, NodeError> {
+        let (reply, evidence) = oneshot::channel();
+        self.ask(Request::Evidence(reply))?;
+        evidence.await.map_err(|_| NodeError::Stopped)
     }
 
     /// Asks the replica, if it leads, to hand over to `to`, or to whom it chooses. Returns when it has been asked; the

@@ -10,17 +10,17 @@ use tokio::task::AbortHandle;
 
 use super::clock::Clock;
 use super::config::NodeConfig;
-use super::core::{Core, Inbound, Inputs, Work};
+use super::core::{Core, Inputs, Work};
 use super::counters::Counters;
 use super::handle::{Handle, MAX_REQUESTS, Shared};
 use super::threads::{self, Common, ToArchive, ToLog, ToStore};
 use crate::consensus::NodeId;
 use crate::engine::{self, Archive, EngineConfig, Executor, Logger, OpenError, Opened};
-use crate::transport::{BadAddress, Gate, LinkFaults, LinkSetup, Links, Wire};
+use crate::transport::{self, BadAddress, Gate, LinkFaults, LinkSetup, Links, Mailbox, Wire};
 use crate::wal::{DataDir, DiskFault, DiskFaults, RealDisk, WalOptions};
 
-/// Messages of peers that may wait for the core; when it is full, the links stop reading.
-const INBOX: usize = 4096;
+/// Messages of each peer and client that may wait for the core; when there are so many, its links are not read.
+const INBOX: usize = 1024;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,7 @@ impl Node {
         let Opened { sequencer, logger, executor, archive, checker, data_dir, recovery } = opened;
 
         let faults = LinkFaults::new(rand::random());
-        let (inbox, messages) = async_mpsc::channel::<Inbound<P>>(INBOX);
+        let (inbox, messages) = transport::inbox::<P::Message>(INBOX);
         let links = start_links(&config, checker, &faults, &gate, &inbox)?;
         let routes = links.routes();
         let epoch = Arc::new(AtomicU64::new(sequencer.status().epoch));
@@ -269,7 +269,7 @@ fn start_links<P: Wire>(
     checker: P::Checker,
     faults: &LinkFaults,
     gate: &Gate,
-    inbox: &async_mpsc::Sender<Inbound<P>>,
+    inbox: &Mailbox<P::Message>,
 ) -> Result<Links<P>, BadAddress> {
     faults.set_blocked(config.blocked.iter().copied());
     Links::start(LinkSetup {

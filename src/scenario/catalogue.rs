@@ -253,6 +253,16 @@ const TOLD: &[Scenario] = &[
     },
     Scenario {
         suite: "pbft",
+        name: "gateway",
+        shows: "callers of a gateway are told the truth and served, in whichever way a replica lies",
+        faults: 1,
+        spare_nodes: 0,
+        settings: &[],
+        liars: Some(&[(1, "equivocate")]),
+        story: |stage| Box::pin(byzantine::gateway(stage)),
+    },
+    Scenario {
+        suite: "pbft",
         name: "two-clients-one-key",
         shows: "two processes with one client's key disturb neither each other nor the order",
         faults: 1,

@@ -1,5 +1,7 @@
 //! The stage of a story: a cluster, clients at work on it, and the words in which stories speak.
 
+mod gateway;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;

@@ -77,6 +77,9 @@ pub trait Watch<P: Protocol>: Send {
     /// A message leaves the node.
     fn sent(&mut self, node: NodeId, to: NodeId, message: &P::Message) -> Checked;
 
+    /// A message passed the node's check, and is taken in the next step: also one of a liar.
+    fn arrived(&mut self, _node: NodeId, _message: &P::Message) {}
+
     /// The node hands a slot to its store.
     fn committed(&mut self, node: NodeId, slot: &Committed) -> Checked;
 

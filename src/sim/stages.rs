@@ -81,9 +81,15 @@ impl<P: Simulated> World<P> {
         let sender = self.nodes[from].id;
         let replica = self.replica(to);
         match P::check(&replica.checker, sender, message) {
-            Ok(message) => self.core(to, Event::Message { from: sender, message }),
+            Ok(message) => {
+                if !self.nodes[to].lies {
+                    self.watch.arrived(self.nodes[to].id, message.get());
+                }
+                self.core(to, Event::Message { from: sender, message })
+            }
             Err(_) if self.nodes[from].lies => {
                 self.stats.lies_refused += 1;
+                self.note_refused(to, sender);
                 Ok(())
             }
             Err(refused) => Err(Violation::new(
@@ -91,6 +97,12 @@ impl<P: Simulated> World<P> {
                 format!("node {} refuses a message of node {sender}: {refused}", self.nodes[to].id),
             )),
         }
+    }
+
+    /// As the links tell the core of it.
+    fn note_refused(&mut self, n: usize, from: consensus::NodeId) {
+        let now = self.nodes[n].clock.at(self.now);
+        self.replica(n).sequencer.note_refused(now, from, 1);
     }
 
     /// A client's request arrives; the core takes it when it wakes up, with all others that came by then.

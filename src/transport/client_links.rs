@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::consensus::NodeId;
@@ -14,8 +13,9 @@ use super::faults::LinkFaults;
 use super::filter::Passage;
 use super::gate::Gate;
 use super::identity::Identity;
+use super::inbox::Mailbox;
 use super::life::Life;
-use super::links::{BadAddress, Received};
+use super::links::BadAddress;
 use super::peer::Peer;
 use super::wire::Wire;
 
@@ -30,7 +30,7 @@ pub struct ClientLinkSetup<P: Wire> {
     /// What checks arriving messages.
     pub checker: P::Checker,
     /// Where checked messages go. While it is full nothing more is read.
-    pub inbox: mpsc::Sender<Received<P::Message>>,
+    pub inbox: Mailbox<P::Message>,
 }
 
 /// A client's links to all replicas: on each connection a stream for each of [`Wire::CLIENT_LANES`]. A connection that

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tonic::{Status, Streaming};
 
@@ -16,9 +15,9 @@ use crate::consensus::NodeId;
 use super::counters::Counters;
 use super::faults::{Direction, LinkFaults};
 use super::filter::{Filtered, Passage};
+use super::inbox::Mailbox;
 use super::intake::Intake;
 use super::life::Life;
-use super::links::Received;
 use super::peer::Leaving;
 use super::queue::{Bounds, Queue};
 use super::wire::{Lane, Wire};
@@ -57,7 +56,7 @@ impl<P: Wire> Clients<P> {
         life: &Life,
         counters: &Arc<Counters>,
         checker: &P::Checker,
-        inbox: &mpsc::Sender<Received<P::Message>>,
+        inbox: &Mailbox<P::Message>,
     ) -> Self {
         let intake = |id| {
             let (life, faults, counters) = (life.clone(), LinkFaults::default(), Arc::clone(counters));

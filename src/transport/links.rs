@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 
@@ -16,6 +15,7 @@ use super::faults::LinkFaults;
 use super::filter::Passage;
 use super::gate::Gate;
 use super::identity::Identity;
+use super::inbox::Mailbox;
 use super::life::Life;
 use super::peer::Peer;
 use super::server::{PeerServer, PeerService};
@@ -46,8 +46,8 @@ pub struct LinkSetup<P: Wire> {
     pub faults: LinkFaults,
     /// Stops the links while the node is paused.
     pub gate: Gate,
-    /// Where checked messages go. Its bound is the bound of what has arrived and was not handled.
-    pub inbox: mpsc::Sender<Received<P::Message>>,
+    /// Where checked messages go. Its bounds are those of what has arrived and was not handled.
+    pub inbox: Mailbox<P::Message>,
 }
 
 /// A member's address is none.

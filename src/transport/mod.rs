@@ -33,8 +33,10 @@
 //!    each with a small queue of its own: one more ends the oldest.
 //! 5. Each message between replicas meets [`LinkFaults`] when it leaves and again when it arrives, on connections that stay open. So a
 //!    partition that is set on one side alone is complete, and is in force for what is queued already.
-//! 6. Behind a paused [`Gate`] nothing is read and nothing is sent, and connections stay as they are.
-//! 7. When [`Links`] is dropped, its tasks end and its streams break, in both directions.
+//! 6. What arrives waits in a line of its sender's own, bounded in messages and bytes, and the lines are emptied in turns;
+//!    of one sender's messages one is checked at a time. Who floods waits for itself.
+//! 7. Behind a paused [`Gate`] nothing is read and nothing is sent, and connections stay as they are.
+//! 8. When [`Links`] is dropped, its tasks end and its streams break, in both directions.
 //!
 //! # Limits
 //!
@@ -57,6 +59,7 @@ mod faults;
 mod filter;
 pub mod gate;
 mod identity;
+mod inbox;
 mod intake;
 mod life;
 mod links;
@@ -72,6 +75,7 @@ pub use counters::LinkCounters;
 pub use endpoint::{MAX_MESSAGE_BYTES, server};
 pub use faults::{Direction, Effect, LinkFaults, Rule};
 pub use gate::Gate;
+pub use inbox::{Closed, Inbox, Mailbox, inbox};
 pub use links::{BadAddress, LinkSetup, Links, Received};
 pub use server::PeerServer;
 pub use wire::{Lane, Malformed, Wire};

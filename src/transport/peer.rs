@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::counters::Counters;
 use super::faults::Direction;
 use super::filter::{Filtered, Passage};
+use super::inbox::Mailbox;
 use super::intake::Intake;
-use super::links::Received;
 use super::queue::{Drain, Hold, PEER_QUEUE, Queue};
 use super::wire::{Lane, Wire};
 
@@ -36,7 +36,7 @@ impl<P: Wire> Peer<P> {
         passage: Passage,
         lanes: Vec<usize>,
         checker: P::Checker,
-        inbox: mpsc::Sender<Received<P::Message>>,
+        inbox: Mailbox<P::Message>,
     ) -> Self {
         let queues =
             || P::LANES.iter().map(|_| Queue::new(Arc::clone(&passage.counters), PEER_QUEUE)).collect();

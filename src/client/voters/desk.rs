@@ -15,7 +15,7 @@ use crate::consensus::{
 pub(super) const HERE: &str = "this client";
 
 /// Why a call had no turn in its time.
-pub(super) const TOO_MANY: &str = "too many calls of this client wait for an answer already";
+pub(super) const TOO_MANY: &str = "too many requests of this client wait for an answer already";
 
 /// What a caller waits for: the agreed bytes, or why there are none.
 pub(super) type Verdict = Result<Bytes, Error>;

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::desk::{Call, Desk, Verdict};
 use crate::consensus::{NodeId, Protocol, Time, VotingClient};
-use crate::transport::Received;
+use crate::transport::{Inbox, Received};
 
 /// How many calls wait for an answer at once. As many more wait in the queue; beyond that, callers wait to get in.
 pub(super) const MAX_CALLS: usize = 1024;
@@ -41,7 +41,7 @@ pub(super) struct Inboxes<M> {
     /// From callers.
     pub(super) orders: mpsc::Receiver<Order>,
     /// From replicas.
-    pub(super) replies: mpsc::Receiver<Received<M>>,
+    pub(super) replies: Inbox<M>,
 }
 
 /// Works until nobody can order any more.

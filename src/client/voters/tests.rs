@@ -12,6 +12,7 @@ use super::*;
 use crate::consensus::toy::ToyMessage;
 use crate::consensus::{Scheme, SecretKey, Time};
 use crate::kv::{PutRequest, PutResponse};
+use crate::transport::{Mailbox, Received};
 
 const ME: NodeId = NodeId(1001);
 
@@ -133,13 +134,13 @@ struct Stage {
     voters: Voters,
     reached: watch::Sender<usize>,
     sent: mpsc::UnboundedReceiver<(NodeId, ToyMessage)>,
-    replies: mpsc::Sender<Received<ToyMessage>>,
+    replies: Mailbox<ToyMessage>,
 }
 
 fn stage(timeout: Duration) -> Stage {
     let (reached, watched) = watch::channel(4);
     let (sending, sent) = mpsc::unbounded_channel();
-    let (replies, taken) = mpsc::channel(64);
+    let (replies, taken) = inbox(64);
     let options = Options { timeout, ..Options::default() };
     let config = config();
     let client: Scripted = config.client(1, options);

@@ -6,6 +6,7 @@
 
 use super::certificate::{check_pre_prepare, check_slot, require};
 use super::client::{MAX_COMMANDS, REQUEST_BYTES};
+use super::evidence::Evidence;
 use super::message::{
     Batch, Commit, Message, PrePrepare, Prepare, Reply, Request, Signed, Stable, State, Statement, Status,
     View,
@@ -59,7 +60,12 @@ impl Checker {
         let verdict = self.check_sender(from, &message).and_then(|()| self.check_content(from, &message));
         match verdict {
             Ok(()) => Ok(Checked::vouch(message)),
-            Err(why) => Err(Refused { kind: message.kind(), why }),
+            // What its signer should not have signed is not believed, and yet believed to have been said.
+            Err(why) => match Evidence::of_refused(&message).filter(|evidence| self.proves(evidence).is_ok())
+            {
+                Some(evidence) => Ok(Checked::vouch(Message::Evidence(evidence))),
+                None => Err(Refused { kind: message.kind(), why }),
+            },
         }
     }
 
@@ -107,7 +113,13 @@ impl Checker {
             }
             Message::FetchState(fetch) => check_slot(fetch.sequence),
             Message::State(state) => check_state(state),
+            Message::Evidence(evidence) => self.proves(evidence),
         }
+    }
+
+    /// Whether somebody is convicted by it.
+    fn proves(&self, evidence: &Evidence) -> Result<(), &'static str> {
+        evidence.judge(&self.quorum, &self.verifier).map(drop)
     }
 
     fn check_member(&self, replica: NodeId) -> Result<(), &'static str> {

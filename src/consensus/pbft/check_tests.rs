@@ -187,7 +187,15 @@ fn proofs() {
     assert_eq!(verdict(1, Message::ViewChange(change.clone())), Ok(()));
     let mut forged = change.body;
     forged.prepared[0].prepares[1].signature.0[0] ^= 1;
-    assert_eq!(verdict(1, Message::ViewChange(cast.signer(2).sign(forged))), Err(FORGED));
+    let forged = cast.signer(2).sign(forged);
+    let taken = checker(&cast).check(NodeId(1), Message::ViewChange(forged.clone())).unwrap();
+    assert!(
+        matches!(taken.get(), Message::Evidence(_)),
+        "taken as proof against its signer alone: {taken:?}"
+    );
+    let mut unsigned = forged;
+    unsigned.signature.0[0] ^= 1;
+    assert_eq!(verdict(1, Message::ViewChange(unsigned)), Err(FORGED), "which nobody can be blamed for");
 }
 
 /// A NEW-VIEW repeats what a replica saw one by one. It then costs the signatures that are new: its own, and O's.

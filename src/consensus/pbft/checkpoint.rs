@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::message::{Checkpoint, Message, Sequence, Signed, Stable};
 use super::record::Record;
 use super::replica::{Out, Replica, Vote};
+use super::suspicion::Suspect;
 use crate::consensus::{Digest, Event, Index, Lsn, NodeId, SnapshotMeta};
 
 /// Checkpoints that are kept of one replica, apart from those that fit into the window, since others may be far ahead.
@@ -171,6 +172,11 @@ impl Replica {
             return;
         }
         self.write(Record::Stable(stable.clone()), out);
+        let digest = stable.digest();
+        let differs = |vote: &&Signed<Checkpoint>| Some(vote.body.digest) != digest;
+        let votes = self.checkpoints.votes.values().filter_map(|of| of.get(&sequence));
+        let others: Vec<NodeId> = votes.filter(differs).map(|vote| vote.body.replica).collect();
+        others.into_iter().for_each(|id| self.suspect(id, Suspect::WrongCheckpoint));
         let checkpoints = &mut self.checkpoints;
         checkpoints.previous = checkpoints.stable.sequence();
         checkpoints.stable = stable;
@@ -245,6 +251,7 @@ impl Replica {
         for checkpoint in signed {
             self.write(Record::Checkpoint(checkpoint), out);
         }
+        self.write_all_evidence(out);
         let saved = self.checkpoints.saved();
         let needed = self.disk.saved(saved).map_or(first, |needed| needed.min(first));
         out.retain_from = Some(needed);

@@ -5,6 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::evidence::Evidence;
 use super::message::{
     Batch, Checkpoint, Commit, FetchBatch, FetchState, Message, NewView, PrePrepare, Prepare, Prepared,
     Reply, Request, Sequence, Signed, Stable, State, Status, View, ViewChange,
@@ -178,6 +179,7 @@ const FETCH_BATCH: u8 = 11;
 const BATCH: u8 = 12;
 const FETCH_STATE: u8 = 13;
 const STATE: u8 = 14;
+const EVIDENCE: u8 = 15;
 
 fn put_tagged(buf: &mut BytesMut, tag: u8, content: &impl Encode) {
     buf.put_u8(tag);
@@ -207,6 +209,7 @@ impl Encode for Message {
             }
             Self::FetchState(fetch) => put_tagged(buf, FETCH_STATE, fetch),
             Self::State(state) => put_tagged(buf, STATE, state),
+            Self::Evidence(evidence) => put_tagged(buf, EVIDENCE, evidence),
         }
     }
 }
@@ -230,6 +233,7 @@ impl Decode for Message {
             BATCH => Self::Batch { sequence: Sequence::decode(reader)?, batch: Batch::decode(reader)? },
             FETCH_STATE => Self::FetchState(FetchState::decode(reader)?),
             STATE => Self::State(State::decode(reader)?),
+            EVIDENCE => Self::Evidence(Evidence::decode(reader)?),
             other => return Err(DecodeError::Invalid { what: "a PBFT message's tag", value: other.into() }),
         })
     }

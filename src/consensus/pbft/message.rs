@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::evidence::Evidence;
 use crate::consensus::{Digest, Encode, NodeId, RequestId, Signature, WallTime};
 
 /// The view: which replica is the primary (TOCS §4.1).
@@ -259,4 +260,6 @@ pub enum Message {
     FetchState(FetchState),
     /// See [`State`].
     State(State),
+    /// A proof that somebody lied, which proves itself.
+    Evidence(Evidence),
 }

@@ -28,6 +28,8 @@
 //! | the normal case; what is known of one number | `normal`, `slot` | TOCS §4.3 |
 //! | requests, replies, patience with the primary | `requests`, `pool` | TOCS §4.2, §4.5 |
 //! | the client's side, of programs and of a node's own callers | `client` | TOCS §4.2 |
+//! | whose request is next; a demand on the primary's pace | `turns`, `pace` | Aardvark §4, Prime §V |
+//! | what speaks against a replica and proves nothing | `suspicion` | |
 //! | checkpoints, the window, wrong states | `checkpoint` | TOCS §4.4 |
 //! | from one view to the next | `view_change`, `new_view` | OSDI'99 §4.4, TOCS §4.5 |
 //! | what was lost is sent again; batches by digest | `retransmit`, `fetch` | TOCS §5.2 |
@@ -36,6 +38,7 @@
 //! | thresholds and certificates | `quorum`, `certificate` | TOCS §4.1 |
 //! | what is signed, and the check of all that arrives | `signing`, `verified`, `check` | TOCS §4.1 |
 //! | messages, their canonical bytes, and how they travel | `message`, `codec`, `wire` | OSDI'99 §4 |
+//! | proof of who lied | `evidence` | |
 //! | settings | `options` | |
 //! | liars, for laboratories, around the honest replica | `protocol`, `adversary` | TOCS §2 |
 //! | the simulator's watch over the invariants | `simulated` | |
@@ -114,12 +117,13 @@
 //!   could hold up the larger quorums that the last two need.
 //! - Proactive recovery, and changes of membership or keys. A replica whose log was lost is not brought back under its
 //!   id.
-//! - Evidence: contradictions of a liar are not counted, and are traced at most. They are not yet kept as proof.
+//! - Evidence against clients, and of what stores computed: see `evidence` for what convicts and what does not.
 //! - Help for a single honest replica that left the view alone (after a loss of messages that only it saw): it executes
 //!   what the others do, but votes again only in the next view. To follow it at once, f liars would have to be
 //!   followed.
 //! - A primary that is faulty and not missed: without a request that waits nobody leaves a view.
-//! - A demand on a slow primary's throughput (Aardvark, Prime): one that stays just below the timers is not replaced.
+//! - A primary that is slow only with requests that no backup knows of yet, or that fills its slots with little: `pace`
+//!   says what a backup cannot see.
 
 mod adversary;
 mod certificate;
@@ -128,12 +132,14 @@ mod checkpoint;
 mod client;
 mod codec;
 mod disk;
+mod evidence;
 mod fetch;
 mod message;
 mod new_view;
 mod normal;
 mod numbers;
 mod options;
+mod pace;
 mod pool;
 mod protocol;
 mod quorum;
@@ -147,13 +153,16 @@ mod simulated;
 mod sizes;
 mod slot;
 mod status;
+mod suspicion;
 mod transfer;
+mod turns;
 mod verified;
 mod view_change;
 mod wire;
 
 pub use check::Checker;
 pub use client::{Client, MAX_COMMANDS, REQUEST_BYTES, REQUEST_SPAN};
+pub use evidence::{Evidence, Said};
 pub use message::*;
 pub use new_view::{Plan, validate};
 pub use options::Options;

@@ -107,7 +107,7 @@ impl NewView {
     }
 
     /// O is what V demands, no more and no less.
-    fn check_pre_prepares(&self, quorum: &Quorum) -> Result<(), &'static str> {
+    pub(super) fn check_pre_prepares(&self, quorum: &Quorum) -> Result<(), &'static str> {
         const WRONG: &str = "a NEW-VIEW's O is not what follows from its V";
         let plan = Plan::of(&self.view_changes);
         require(plan.pre_prepares.len() == self.pre_prepares.len(), WRONG)?;

@@ -10,6 +10,7 @@ use super::message::{Batch, Commit, Message, PrePrepare, Prepare, Sequence, Sign
 use super::record::Record;
 use super::replica::{Out, Replica, Vote};
 use super::slot::Accepted;
+use super::suspicion::Suspect;
 use crate::consensus::{Committed, Digest, Event, Index, NodeId, Pressure, Proposal, RequestId};
 
 impl Replica {
@@ -122,7 +123,8 @@ impl Replica {
         let lsn = self.write(Record::PrePrepare { pre_prepare, batch: logged }, out);
         self.slots.entry(said.sequence).or_default().back(Accepted { pre_prepare, lsn });
         if said.sequence > self.executed {
-            self.pool.note_ordered(&batch, said.sequence);
+            let waited = self.pool.note_ordered(&batch, said.sequence);
+            self.note_pace(said.sequence, waited);
         }
         self.votes.push_back((lsn, Vote::PrePrepare(said.view, said.sequence)));
         if said.replica == self.id {
@@ -180,6 +182,7 @@ impl Replica {
         }
         let Some(prepared) = slot.certificate(&self.quorum, &accepted.pre_prepare) else { return };
         let digest = prepared.digest();
+        self.observe_certificate(&prepared, out);
         let lsn = self.write(Record::Prepared(prepared.clone()), out);
         let slot = self.slots.entry(sequence).or_default();
         (slot.prepared, slot.prepared_lsn) = (Some(prepared), lsn);
@@ -206,11 +209,20 @@ impl Replica {
         if said.replica == self.id {
             return;
         }
+        let (now, patience) = (self.now, self.options.request_timer() / 2);
         let Some(slot) = self.slot_to_decide(said.sequence) else {
             let why = "its slot is outside the watermarks";
             return out.trace.push(Event::Ignored { from, kind: "Commit", why });
         };
+        let contradicts = slot.is_contradicted_by(&said);
+        let late = from == said.replica && slot.is_late(from, now, patience);
         slot.keep_commit(commit);
+        if contradicts {
+            self.suspect(said.replica, Suspect::WrongVote);
+        }
+        if late {
+            self.suspect(said.replica, Suspect::LateVotes);
+        }
         self.try_decide(said.sequence, out);
     }
 
@@ -225,14 +237,26 @@ impl Replica {
             slot.keep_batch(digest, Batch::default());
         }
         slot.decided = Some(digest);
-        if slot.batch(&digest).is_some() {
+        slot.decided_at = Some(self.now);
+        let known = slot.batch(&digest).is_some();
+        if known {
             slot.forget_unnamed();
-            return;
         }
-        let source = slot.commits.keys().copied().find(|id| *id != self.id);
+        let source = slot.commits.keys().copied().find(|id| *id != self.id).filter(|_| !known);
+        self.note_agreement(sequence);
+        self.suspect_those_who_differ(sequence);
         if let Some(source) = source {
             self.fetch_batch(sequence, digest, source, out);
         }
+    }
+
+    /// Who sent a COMMIT for something else in the view in which the slot was decided holds no certificate: there is none.
+    fn suspect_those_who_differ(&mut self, sequence: Sequence) {
+        let Some(slot) = self.slots.get(&sequence) else { return };
+        let differs = |commit: &&Signed<Commit>| slot.is_contradicted_by(&commit.body);
+        let ids: Vec<NodeId> =
+            slot.commits.values().filter(differs).map(|commit| commit.body.replica).collect();
+        ids.into_iter().for_each(|id| self.suspect(id, Suspect::WrongVote));
     }
 
     /// Hands decided slots to the store, in order, up to the next checkpoint.
@@ -280,6 +304,7 @@ impl Replica {
     pub(super) fn forget_slots(&mut self) {
         let floor = self.floor();
         self.slots = self.slots.split_off(&floor.next());
+        self.memory.forget(floor);
         let lost = Sequence(self.low_water_mark().0.saturating_sub(2 * self.options.window));
         if self.slots.first_key_value().is_some_and(|(first, _)| *first <= lost) {
             self.slots.retain(|sequence, slot| *sequence > lost || slot.decision_logged);

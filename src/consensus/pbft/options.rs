@@ -18,6 +18,10 @@ pub struct Options {
     pub window: u64,
     /// How long a backup waits for a request to be executed before it wants another primary.
     pub request_timer_ms: u64,
+    /// How long requests may wait for the primary, in the middle, while it has room for them: one that is slower than
+    /// that, and slower than what the replicas observe of each other, is left. At most half of the request timer. 0: none
+    /// is left for that.
+    pub slow_primary_ms: u64,
     /// How long a replica waits for the NEW-VIEW at first; doubles with each view change that gets nowhere.
     pub view_change_timer_ms: u64,
     /// The most that either timer comes to.
@@ -50,6 +54,8 @@ impl Default for Options {
             checkpoint_interval: 128,
             window: 256,
             request_timer_ms: 500,
+            // Half of the request timer: far above what a loaded small machine takes for a slot.
+            slow_primary_ms: 250,
             view_change_timer_ms: 1000,
             max_timer_ms: 30_000,
             client_retry_ms: 300,
@@ -145,6 +151,12 @@ impl Options {
     /// [`request_timer_ms`](Self::request_timer_ms).
     pub fn request_timer(&self) -> Duration {
         Duration::from_millis(self.request_timer_ms)
+    }
+
+    /// [`slow_primary_ms`](Self::slow_primary_ms), and no more than half of the request timer, above which there is
+    /// nothing to judge.
+    pub fn slow_primary(&self) -> Duration {
+        Duration::from_millis(self.slow_primary_ms).min(self.request_timer() / 2)
     }
 
     /// [`view_change_timer_ms`](Self::view_change_timer_ms).

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::message::{Batch, Request, Sequence, Signed};
 use super::options::Options;
+use super::turns::{Turn, Turns};
 use crate::consensus::{NodeId, RequestId, Signature, Time};
 
 /// For how many lives of one client it is remembered what was executed last: the store keeps the answers of as many.
@@ -30,9 +31,12 @@ pub(super) struct Pool {
     bytes: usize,
     /// Those that are known not to be executed, in the order in which this replica began to time them.
     timed: BTreeMap<u64, Signature>,
-    /// Of these, those that no slot of this view holds.
-    unordered: BTreeMap<u64, Signature>,
+    /// Of these, those that no slot of this view holds, in the order in which a primary takes them.
+    unordered: BTreeMap<Turn, Signature>,
     tickets: u64,
+    turns: Turns,
+    /// For how long in all the primary had room for another slot, as far as it was watched: see `pace`.
+    pub(super) room: Duration,
     /// Requests in slots of this view that the store has not been handed. Bounded by the window.
     ordered: BTreeMap<Signature, Sequence>,
     /// The highest counter that was executed of each life of each client, as far as this life of the replica saw it.
@@ -51,8 +55,12 @@ struct Waiting {
     results: Results,
     /// Its place among the timed ones.
     ticket: Option<u64>,
+    /// Its place among those that are to be ordered.
+    turn: Turn,
     /// Since when it is timed in this view.
     since: Time,
+    /// What [`Pool::room`] was then.
+    room: Duration,
     /// When it was last passed on to the primary.
     relayed: Option<Time>,
 }
@@ -104,7 +112,9 @@ impl Pool {
         let open: BTreeSet<u64> = ids.iter().map(|id| id.counter).collect();
         let asked = if is_new { BTreeSet::new() } else { open.clone() };
         let results = Results::new();
-        let waiting = Waiting { request, open, asked, results, ticket: None, since: now, relayed: None };
+        let turn = self.turns.next(request.body.client, request.size());
+        let (ticket, since, relayed, room) = (None, now, None, self.room);
+        let waiting = Waiting { request, open, asked, results, ticket, turn, since, room, relayed };
         self.waiting.insert(name, waiting);
         if is_new {
             self.make_ready(&name, now);
@@ -135,10 +145,10 @@ impl Pool {
         let Some(waiting) = self.waiting.get_mut(name) else { return };
         self.tickets += 1;
         waiting.ticket = Some(self.tickets);
-        waiting.since = now;
+        (waiting.since, waiting.room) = (now, self.room);
         self.timed.insert(self.tickets, *name);
         if !self.ordered.contains_key(name) {
-            self.unordered.insert(self.tickets, *name);
+            self.unordered.insert(waiting.turn, *name);
         }
     }
 
@@ -213,7 +223,7 @@ impl Pool {
         self.bytes -= waiting.request.size();
         if let Some(ticket) = waiting.ticket {
             self.timed.remove(&ticket);
-            self.unordered.remove(&ticket);
+            self.unordered.remove(&waiting.turn);
         }
         let client = waiting.request.body.client;
         if let Some((count, bytes)) = self.clients.get_mut(&client) {
@@ -235,8 +245,9 @@ impl Pool {
 
 /// The order.
 impl Pool {
-    /// Takes what waits into a batch: the null one if nothing does (TOCS §5.1.4). The limits hold unless a single
-    /// request exceeds them.
+    /// Takes what waits into a batch: the null one if nothing does (TOCS §5.1.4). The clients take turns, by the bytes
+    /// that they ask for: one with a thousand requests does not keep the others waiting for all of them. The limits hold
+    /// unless a single request exceeds them.
     pub(super) fn next_batch(&self, options: &Options) -> Batch {
         let (mut batch, mut commands, mut bytes) = (Batch::default(), 0, 0);
         for name in self.unordered.values() {
@@ -253,15 +264,19 @@ impl Pool {
         batch
     }
 
-    /// A slot of this view holds these requests.
-    pub(super) fn note_ordered(&mut self, batch: &Batch, sequence: Sequence) {
+    /// A slot of this view holds these requests. Returns for how long the primary had room for the one of them that was
+    /// known here for longest, since it was known; `None` if none of them was.
+    pub(super) fn note_ordered(&mut self, batch: &Batch, sequence: Sequence) -> Option<Duration> {
+        let mut neglected = None;
         for request in &batch.0 {
             self.ordered.insert(request.signature, sequence);
-            let ticket = self.waiting.get(&request.signature).and_then(|waiting| waiting.ticket);
-            if let Some(ticket) = ticket {
-                self.unordered.remove(&ticket);
+            let Some(waiting) = self.waiting.get(&request.signature) else { continue };
+            if self.unordered.remove(&waiting.turn).is_some() {
+                self.turns.reached(waiting.turn);
+                neglected = neglected.max(Some(self.room.saturating_sub(waiting.room)));
             }
         }
+        neglected
     }
 
     /// The store was handed this slot: from now on it knows the requests.
@@ -277,9 +292,10 @@ impl Pool {
     pub(super) fn take_back(&mut self, batch: &Batch) {
         for request in &batch.0 {
             self.ordered.remove(&request.signature);
-            let ticket = self.waiting.get(&request.signature).and_then(|waiting| waiting.ticket);
-            if let Some(ticket) = ticket {
-                self.unordered.insert(ticket, request.signature);
+            if let Some(waiting) = self.waiting.get(&request.signature)
+                && waiting.ticket.is_some()
+            {
+                self.unordered.insert(waiting.turn, request.signature);
             }
         }
     }
@@ -287,10 +303,11 @@ impl Pool {
     /// A view begins (TOCS §4.5): no slot of it holds anything yet, and everything that waits is timed anew.
     pub(super) fn restart(&mut self, now: Time) {
         self.ordered.clear();
-        self.unordered = self.timed.clone();
+        self.unordered.clear();
         for name in self.timed.values() {
             if let Some(waiting) = self.waiting.get_mut(name) {
-                waiting.since = now;
+                self.unordered.insert(waiting.turn, *name);
+                (waiting.since, waiting.room) = (now, self.room);
                 waiting.relayed = None;
             }
         }
@@ -309,6 +326,13 @@ impl Pool {
         self.waiting.get(self.timed.values().next()?).map(|waiting| waiting.since)
     }
 
+    /// Whether more waits than may, in all or of one client. A single request may have more bytes.
+    pub(super) fn is_overfull(&self, options: &Options) -> bool {
+        let of_one = self.clients.values().any(|(count, _)| *count > options.max_client_requests);
+        let bytes = self.bytes > options.max_pending_bytes && self.waiting.len() > 1;
+        of_one || bytes || self.waiting.len() > options.max_pending_requests
+    }
+
     /// How many requests wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
@@ -317,7 +341,7 @@ impl Pool {
     /// A waiting request that is to be passed on to the primary, unless a slot holds it or it was passed on lately.
     pub(super) fn relay(&mut self, name: &Signature, now: Time, lately: Duration) -> Option<Signed<Request>> {
         let waiting = self.waiting.get_mut(name)?;
-        let unordered = waiting.ticket.is_some_and(|ticket| self.unordered.contains_key(&ticket));
+        let unordered = self.unordered.contains_key(&waiting.turn);
         if !unordered || waiting.relayed.is_some_and(|at| now.since(at) < lately) {
             return None;
         }

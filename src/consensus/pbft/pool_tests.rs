@@ -100,3 +100,24 @@ fn what_a_slot_was_said_to_hold_and_does_not_is_to_be_ordered_again() {
     assert!(pool.ordered.is_empty());
     assert_eq!(pool.next_batch(&options), Batch(vec![cast.request([2])]));
 }
+
+#[test]
+fn clients_take_turns_whatever_each_has_waiting() {
+    let (mut pool, cast) = pool();
+    let options = Options { max_batch_requests: 4, ..Options::default() };
+    for counter in 2..100 {
+        pool.admit(cast.request([counter]), Time::ZERO, &options);
+    }
+    let of = |client: u64| {
+        let commands = vec![(1, Bytes::from_static(b"put"))];
+        let body =
+            Request { client: NodeId(client), incarnation: 1, time: crate::consensus::WallTime(1), commands };
+        cast.signer(client).sign(body)
+    };
+    let first = pool.next_batch(&options);
+    pool.note_ordered(&first, Sequence(1));
+    pool.admit(of(3), Time::ZERO, &options);
+    pool.on_recalled(RequestId { origin: NodeId(3), incarnation: 1, counter: 1 }, None, Time::ZERO);
+    let clients: Vec<u64> = pool.next_batch(&options).0.iter().map(|request| request.body.client.0).collect();
+    assert!(clients[..2].contains(&3), "it does not wait for the 94 that came before: {clients:?}");
+}

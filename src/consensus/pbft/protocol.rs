@@ -1,16 +1,19 @@
 //! [`Pbft`]: the protocol as the rest of the crate knows it: the honest replica, and around it, if it is told to lie, the
 //! adversary.
 
+use bytes::Bytes;
+
 use super::adversary::{self, Adversary, BEHAVIOURS};
 use super::check::Checker;
+use super::evidence::judge_bytes;
 use super::message::{Message, View};
 use super::options::Options;
 use super::record::Record;
 use super::recover;
 use super::replica::Replica;
 use crate::consensus::{
-    Answers, Behaviour, Checked, Input, Misbehaviour, NodeId, Output, Protocol, RecoverError, Recovered,
-    Refused, Setup, Status, Time,
+    Answers, Behaviour, Checked, Court, Encode, Input, Judgement, Misbehaviour, NodeId, Output, Protocol,
+    RecoverError, Recovered, Refused, Setup, Status, Time,
 };
 
 /// A PBFT replica, which may be told to lie.
@@ -71,7 +74,9 @@ impl Protocol for Pbft {
         if let Input::Message { from, message } = &input {
             adversary.overhear(*from, message.get(), &mut asides);
         }
-        self.replica.handle(now, input, out);
+        if adversary.lets_in(&input) {
+            self.replica.handle(now, input, out);
+        }
         adversary.is_at(now, self.replica.view);
         let honest = out.messages.split_off(before);
         adversary.tamper(honest, &mut out.messages);
@@ -84,8 +89,20 @@ impl Protocol for Pbft {
         self.replica.deadline().into_iter().chain(adversary).min()
     }
 
+    fn note_refused(&mut self, now: Time, from: NodeId, count: u64) {
+        self.replica.note_refused(now, from, count);
+    }
+
     fn status(&self) -> Status {
         self.replica.status()
+    }
+
+    fn evidence(&self) -> Vec<Bytes> {
+        self.replica.evidence.all().map(Encode::to_bytes).collect()
+    }
+
+    fn judge_evidence(court: &Court, piece: &Bytes) -> Result<Judgement, String> {
+        judge_bytes(court, piece)
     }
 
     fn check_misbehaviour(misbehaviour: &Misbehaviour) -> Result<(), String> {

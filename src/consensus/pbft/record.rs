@@ -5,9 +5,11 @@
 
 use bytes::{BufMut, BytesMut};
 
+use super::evidence::Said;
 use super::message::{
     Batch, Checkpoint, NewView, PrePrepare, Prepared, Sequence, Signed, Stable, ViewChange,
 };
+use super::sizes::said_size;
 use crate::consensus::{Decode, DecodeError, Digest, Encode, Reader};
 
 /// What is written to the log on disk.
@@ -40,6 +42,13 @@ pub enum Record {
     ViewChange(Signed<ViewChange>),
     /// The replica entered this view.
     NewView(Signed<NewView>),
+    /// A statement of a piece of evidence against another replica. A piece's records follow each other.
+    Evidence {
+        /// The statement.
+        said: Said,
+        /// The next record has another one of the same piece.
+        more: bool,
+    },
 }
 
 const PRE_PREPARE: u8 = 1;
@@ -49,6 +58,7 @@ const CHECKPOINT: u8 = 4;
 const STABLE: u8 = 5;
 const VIEW_CHANGE: u8 = 6;
 const NEW_VIEW: u8 = 7;
+const EVIDENCE: u8 = 8;
 
 impl Encode for Record {
     fn encode(&self, buf: &mut BytesMut) {
@@ -84,6 +94,11 @@ impl Encode for Record {
                 buf.put_u8(NEW_VIEW);
                 new_view.encode(buf);
             }
+            Self::Evidence { said, more } => {
+                buf.put_u8(EVIDENCE);
+                said.encode(buf);
+                buf.put_u8((*more).into());
+            }
         }
     }
 }
@@ -104,6 +119,7 @@ impl Decode for Record {
             STABLE => Self::Stable(Stable::decode(reader)?),
             VIEW_CHANGE => Self::ViewChange(Signed::decode(reader)?),
             NEW_VIEW => Self::NewView(Signed::decode(reader)?),
+            EVIDENCE => Self::Evidence { said: Said::decode(reader)?, more: reader.bool()? },
             other => return Err(DecodeError::Invalid { what: "a record's kind", value: other.into() }),
         })
     }
@@ -127,7 +143,11 @@ impl Record {
             Self::PrePrepare { pre_prepare, .. } => Some(pre_prepare.body.sequence),
             Self::Prepared(prepared) => Some(prepared.sequence()),
             Self::Committed { sequence, .. } => Some(*sequence),
-            Self::Checkpoint(_) | Self::Stable(_) | Self::ViewChange(_) | Self::NewView(_) => None,
+            Self::Checkpoint(_)
+            | Self::Stable(_)
+            | Self::ViewChange(_)
+            | Self::NewView(_)
+            | Self::Evidence { .. } => None,
         }
     }
 
@@ -145,6 +165,7 @@ impl Record {
                 Self::Checkpoint(_) => 0,
                 Self::ViewChange(view_change) => FIXED_BYTES * view_change.body.prepared.len(),
                 Self::NewView(new_view) => FIXED_BYTES * new_view.body.pre_prepares.len(),
+                Self::Evidence { said, .. } => said_size(said),
             }
     }
 }

@@ -6,14 +6,17 @@ use super::Pbft;
 use super::checkpoint::Checkpoints;
 use super::client::Client;
 use super::disk::Disk;
+use super::evidence::{Book, Evidence, Memory, Said};
 use super::fetch::Fetches;
 use super::message::{Sequence, Signed, Stable, View, ViewChange};
+use super::pace::Pace;
 use super::pool::Pool;
 use super::quorum::Quorum;
 use super::record::Record;
 use super::replica::{Peer, Replica};
-use super::signing::Signer;
+use super::signing::{Signer, Verifier};
 use super::slot::{Accepted, Slot};
+use super::suspicion::Suspicions;
 use super::view_change::ViewChanges;
 use crate::consensus::{ClientSetup, Lsn, NodeId, RecoverError, Recovered, Setup};
 
@@ -27,6 +30,9 @@ struct Past {
     stable: Stable,
     checkpoints: Vec<(Signed<super::Checkpoint>, Lsn)>,
     slots: BTreeMap<Sequence, Slot>,
+    evidence: Vec<Evidence>,
+    /// The first statement of a piece whose second is in the next record, unless the crash came between.
+    half: Option<Said>,
 }
 
 impl Past {
@@ -65,8 +71,21 @@ impl Past {
             Record::Stable(_) => {}
             Record::ViewChange(view_change) => self.leave(view_change, lsn)?,
             Record::NewView(new_view) => self.enter(new_view, lsn)?,
+            Record::Evidence { said, more } => self.find(said, more),
         }
         Ok(())
+    }
+
+    fn find(&mut self, said: Said, more: bool) {
+        if more {
+            self.half = Some(said);
+            return;
+        }
+        let piece = match self.half.take() {
+            Some(half) => Evidence::pair(half, said),
+            None => Evidence::alone(said),
+        };
+        self.evidence.push(piece);
     }
 
     fn leave(&mut self, view_change: Signed<ViewChange>, lsn: Lsn) -> Result<(), RecoverError> {
@@ -113,6 +132,9 @@ pub(super) fn recover(setup: &Setup<Pbft>, recovered: Recovered<Record>) -> Resu
             checkpoints.recover_signed(checkpoint, lsn);
         }
     }
+    let verifier = Verifier::new(setup.cluster_id, setup.keys.clone());
+    let mut evidence = Book::new(Quorum::new(&setup.members), verifier);
+    past.evidence.iter().for_each(|piece| evidence.recover(piece));
     let active = past.view_change.is_none();
     let view_changes =
         past.view_change.map_or_else(ViewChanges::default, |(own, lsn)| ViewChanges::recover(own, lsn));
@@ -137,11 +159,15 @@ pub(super) fn recover(setup: &Setup<Pbft>, recovered: Recovered<Record>) -> Resu
         transfer: None,
         fetches: Fetches::default(),
         pool: Pool::default(),
+        pace: Pace::default(),
+        suspicions: Suspicions::default(),
         judges_since: None,
         keys: setup.keys.clone(),
         client: client(setup),
         peers: peers(&setup.members, setup.id, setup),
         status_due: setup.now,
+        memory: Memory::default(),
+        evidence,
     };
     replica.settle_past();
     Ok(replica)

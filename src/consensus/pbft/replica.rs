@@ -6,14 +6,17 @@ use super::Pbft;
 use super::checkpoint::Checkpoints;
 use super::client::Client;
 use super::disk::Disk;
+use super::evidence::{Book, Memory};
 use super::fetch::Fetches;
 use super::message::{Message, NewView, Sequence, Signed, Status, View, ViewChange};
 use super::options::Options;
+use super::pace::Pace;
 use super::pool::Pool;
 use super::quorum::Quorum;
 use super::record::Record;
 use super::signing::Signer;
 use super::slot::Slot;
+use super::suspicion::Suspicions;
 use super::transfer::Transfer;
 use super::view_change::ViewChanges;
 use crate::consensus::{
@@ -61,6 +64,8 @@ pub struct Replica {
     pub(super) fetches: Fetches,
 
     pub(super) pool: Pool,
+    pub(super) pace: Pace,
+    pub(super) suspicions: Suspicions,
     /// Since when this replica can judge the primary: it hears a quorum, and is not far behind.
     pub(super) judges_since: Option<Time>,
     pub(super) keys: Keys,
@@ -70,6 +75,11 @@ pub struct Replica {
     pub(super) peers: BTreeMap<NodeId, Peer>,
     /// When the next STATUS is due.
     pub(super) status_due: Time,
+
+    /// What others said, to notice when they contradict themselves.
+    pub(super) memory: Memory,
+    /// Who did.
+    pub(super) evidence: Book,
 }
 
 /// An own vote whose record is on its way to the disk.
@@ -104,8 +114,14 @@ impl Replica {
     /// Takes one input and appends what follows from it to `out`.
     pub(super) fn handle(&mut self, now: Time, input: Input<Message>, out: &mut Out) {
         self.now = self.now.max(now);
+        self.count_room();
         match input {
-            Input::Message { from, message } => self.on_message(from, message, out),
+            Input::Message { from, message } => {
+                let before = out.trace.len();
+                self.on_message(from, message, out);
+                let ignored = |event: &Event| matches!(event, Event::Ignored { from: by, .. } if *by == from);
+                self.note_traffic(from, out.trace[before..].iter().any(ignored));
+            }
             Input::Propose(proposals) => self.on_propose(proposals, out),
             Input::Read(ids) => Self::on_read(&ids, out),
             Input::Timeout => {}
@@ -127,6 +143,7 @@ impl Replica {
         self.hand_out(out);
         self.drop_needless_transfer(out);
         self.propose(out);
+        self.count_room();
         self.assert_invariants();
     }
 
@@ -134,6 +151,7 @@ impl Replica {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.heard = self.now;
         }
+        self.observe(from, message.get(), out);
         if matches!(message.get(), Message::Reply(_)) {
             return self.on_reply(from, message, out);
         }
@@ -151,7 +169,7 @@ impl Replica {
             Message::Batch { sequence, batch } => self.on_batch(from, sequence, batch, out),
             Message::FetchState(fetch) => self.on_fetch_state(from, fetch, out),
             Message::State(state) => self.on_state(from, state, out),
-            Message::Reply(_) => {}
+            Message::Reply(_) | Message::Evidence(_) => {}
         }
     }
 
@@ -175,6 +193,7 @@ impl Replica {
         self.on_view_change_timer(out);
         self.on_transfer_timer(out);
         self.on_status_timer(out);
+        self.judge_pace(out);
     }
 
     /// When the next timer is due.
@@ -212,6 +231,11 @@ impl Replica {
     /// Who is the primary of the current view.
     pub(super) fn primary(&self) -> NodeId {
         self.quorum.primary(self.view)
+    }
+
+    /// Against whom it holds evidence.
+    pub(super) fn convicted(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.evidence.convicted()
     }
 
     /// Whether this replica is the primary of a view that is installed.
@@ -283,6 +307,15 @@ impl Replica {
     ) -> SnapshotMeta {
         let members = self.quorum.members().to_vec();
         SnapshotMeta { index: Index(sequence.0), epoch: super::EPOCH, members, digest, pieces }
+    }
+
+    /// What there is more of than may be kept, whatever others send; for whoever watches.
+    pub(super) fn overfull(&self) -> Option<&'static str> {
+        // Above the low water mark the window has them; between it and the last checkpoint but one as many more, and as
+        // far below that reaches who could not decide.
+        let slots = self.slots.len() as u64 > 5 * self.options.window;
+        let queues = [(slots, "slots"), (self.pool.is_overfull(&self.options), "requests")];
+        queues.into_iter().find(|(overfull, _)| *overfull).map(|(_, name)| name)
     }
 
     fn assert_invariants(&self) {

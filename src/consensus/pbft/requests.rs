@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::message::{Message, Reply, Request, Signed};
 use super::pool::{Admission, Results, Settled};
 use super::replica::{Out, Replica};
+use super::suspicion::Suspect;
 use crate::consensus::{
     Checked, ClientOutput, Event, Index, Lsn, NodeId, Outcome, Pressure, Proposal, ReadId, Recall,
     RejectReason, Rejection, RequestId, Signature, Time, VotingClient as _,
@@ -61,6 +62,9 @@ impl Replica {
     pub(super) fn on_reply(&mut self, from: NodeId, message: Checked<Message>, out: &mut Out) {
         let mut wanted = ClientOutput::default();
         self.client.on_message(self.now, from, message, &mut wanted);
+        for replica in self.client.take_dissenters() {
+            self.suspect(replica, Suspect::WrongReply);
+        }
         self.carry_out(wanted, out);
     }
 
@@ -195,6 +199,8 @@ impl Replica {
 
     pub(super) fn on_request_timer(&mut self, out: &mut Out) {
         if self.request_deadline().is_some_and(|deadline| deadline <= self.now) {
+            let others = self.pool.oldest().is_some_and(|since| self.pace.proposed_since(since));
+            self.suspect(self.primary(), if others { Suspect::Censors } else { Suspect::Stalls });
             self.start_view_change(self.view.next(), "a request was not executed in time", out);
         }
     }

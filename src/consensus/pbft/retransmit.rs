@@ -39,6 +39,7 @@ impl Replica {
         }
         self.status_due = self.now + self.options.status_interval();
         self.tell_status(out);
+        self.judge_traffic();
         self.peers.values_mut().for_each(|peer| peer.batches = 0);
         self.take_early(out);
         self.fetch_again(out);

@@ -124,6 +124,25 @@ fn state() -> impl Strategy<Value = State> {
         .prop_map(|(sequence, pieces, number, data)| State { sequence, pieces, number, data })
 }
 
+fn said() -> impl Strategy<Value = Said> {
+    prop_oneof![
+        signed(pre_prepare()).prop_map(Said::PrePrepare),
+        signed(prepare()).prop_map(Said::Prepare),
+        signed(commit()).prop_map(Said::Commit),
+        signed(checkpoint()).prop_map(Said::Checkpoint),
+        signed(view_change()).prop_map(|signed| Said::ViewChange(Box::new(signed))),
+        signed(new_view()).prop_map(|signed| Said::NewView(Box::new(signed))),
+        prepared().prop_map(Said::Certificate),
+    ]
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    (said(), option::of(said())).prop_map(|(one, other)| match other {
+        Some(other) => Evidence::pair(one, other),
+        None => Evidence::alone(one),
+    })
+}
+
 /// Any message, whether it makes sense or not.
 pub(super) fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
@@ -144,5 +163,6 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         (sequence(), any::<u32>())
             .prop_map(|(sequence, number)| Message::FetchState(FetchState { sequence, number })),
         state().prop_map(Message::State),
+        evidence().prop_map(Message::Evidence),
     ]
 }

@@ -14,10 +14,13 @@
 //! | `committed-survives` | what prepared at a quorum is told in every VIEW-CHANGE and kept by every NEW-VIEW | `certificates` |
 //! | `stable-is-backed` | a stable checkpoint rests on a quorum, and the honest ones among it did say so | `certificates` |
 //! | `promises-kept` | nothing that leaves contradicts what left before, also after a restart, and the disk backs it | `promises` |
+//! | `no-honest-accused` | nobody holds evidence against an honest replica, also not against one whose memory was struck | `accusations` |
+//! | `contradictions-convict` | who hears two votes of one replica contradict each other holds evidence against it from then on, also after a restart | `accusations` |
 //! | `views-monotonic` | views never go back, also after a restart | `promises` |
 //!
 //! With more liars than f only agreement, validity and what clients see are looked at: the rest rests on the fault model.
 
+mod accusations;
 mod certificates;
 mod execution;
 mod promises;

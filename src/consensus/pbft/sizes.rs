@@ -1,5 +1,6 @@
 //! What messages are called and how much room they take.
 
+use super::evidence::Said;
 use super::message::{Batch, Message, NewView, Prepared, Reply, Request, Signed, Stable, ViewChange};
 
 /// About what a statement's fixed fields and its signature take.
@@ -51,6 +52,16 @@ fn new_view_size(new_view: &NewView) -> usize {
     view_changes + STATEMENT_BYTES * (1 + new_view.pre_prepares.len())
 }
 
+/// About how many bytes a statement of a piece of evidence takes, on disk or on the network.
+pub(super) fn said_size(said: &Said) -> usize {
+    match said {
+        Said::PrePrepare(_) | Said::Prepare(_) | Said::Commit(_) | Said::Checkpoint(_) => STATEMENT_BYTES,
+        Said::ViewChange(signed) => view_change_size(&signed.body),
+        Said::NewView(signed) => new_view_size(&signed.body),
+        Said::Certificate(prepared) => prepared_size(prepared),
+    }
+}
+
 fn reply_size(reply: &Reply) -> usize {
     let result = |result: &Option<bytes::Bytes>| result.as_ref().map_or(0, bytes::Bytes::len);
     reply.results.iter().map(|(_, bytes)| COMMAND_BYTES + result(bytes)).sum()
@@ -73,6 +84,7 @@ impl crate::consensus::Message for Message {
             Self::Batch { .. } => "Batch",
             Self::FetchState(_) => "FetchState",
             Self::State(_) => "State",
+            Self::Evidence(_) => "Evidence",
         }
     }
 
@@ -86,6 +98,7 @@ impl crate::consensus::Message for Message {
                 Self::ViewChange(signed) => view_change_size(&signed.body),
                 Self::NewView(signed) => new_view_size(&signed.body),
                 Self::State(state) => state.data.as_ref().map_or(0, bytes::Bytes::len),
+                Self::Evidence(evidence) => evidence.said().iter().map(said_size).sum(),
                 Self::Prepare(_)
                 | Self::Commit(_)
                 | Self::Checkpoint(_)

@@ -1,10 +1,11 @@
 //! What a replica knows of one sequence number.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::message::{Batch, Commit, PrePrepare, Prepare, Prepared, Signed, View};
 use super::quorum::Quorum;
-use crate::consensus::{Digest, Lsn, NodeId};
+use crate::consensus::{Digest, Lsn, NodeId, Time};
 
 /// How many batches a slot remembers that this replica backed in earlier views and that did not prepare here: a liar may
 /// hold the only certificate of one, show it in a later view, and keep the batch to itself. Each takes a primary that
@@ -28,6 +29,8 @@ pub(super) struct Slot {
     pub(super) prepared_lsn: Lsn,
     /// What the slot was decided to hold.
     pub(super) decided: Option<Digest>,
+    /// When this replica learned that, in this life.
+    pub(super) decided_at: Option<Time>,
     /// Whether a record says so.
     pub(super) decision_logged: bool,
     /// What this replica backed here in earlier views, the latest last, at most [`MAX_BACKED`].
@@ -52,6 +55,19 @@ struct Stored {
 }
 
 impl Slot {
+    /// Whether this is the first vote of a replica for the slot that arrives here, and comes so long after the decision.
+    pub(super) fn is_late(&self, replica: NodeId, now: Time, patience: Duration) -> bool {
+        let voted = self.prepares.contains_key(&replica) || self.commits.contains_key(&replica);
+        !voted && self.decided_at.is_some_and(|decided| now.since(decided) > patience)
+    }
+
+    /// Whether a COMMIT is of the view in which its slot was decided and accepted here, and for something else.
+    pub(super) fn is_contradicted_by(&self, commit: &Commit) -> bool {
+        let decided = self.decided.is_some_and(|decided| decided != commit.digest);
+        let prepared = self.prepared.as_ref().filter(|prepared| Some(prepared.digest()) == self.decided);
+        decided && prepared.is_some_and(|prepared| prepared.view() == commit.view)
+    }
+
     /// Keeps a PREPARE, unless the slot has one of this or a later view from its signer: the first counts.
     pub(super) fn keep_prepare(&mut self, prepare: &Signed<Prepare>) {
         let kept = self.prepares.get(&prepare.body.replica);

@@ -22,8 +22,8 @@ impl Replica {
             ],
             peers: self.peers_status(),
             why: self.why(),
-            convicted: Vec::new(),
-            suspicions: Vec::new(),
+            convicted: self.evidence.describe(),
+            suspicions: self.suspected(),
         }
     }
 

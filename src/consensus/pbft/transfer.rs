@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::message::{FetchState, Message, Sequence, State};
 use super::replica::{Out, Replica};
+use super::suspicion::Suspect;
 use crate::consensus::{
     Digest, Event, Index, Install, InstallProgress, Lsn, NodeId, PieceRequest, SnapshotPiece, Time,
 };
@@ -241,6 +242,7 @@ impl Replica {
         let consistent = transfer.pieces.is_none_or(|known| known == pieces);
         if !consistent || pieces == 0 || pieces > MAX_PIECES {
             ignore("it is cut into other pieces than before", out);
+            self.suspect(from, Suspect::WrongState);
             return self.ask_next_source(Progress::Lost, out);
         }
         if (transfer.handed..transfer.next).contains(&number) {
@@ -294,6 +296,8 @@ impl Replica {
             InstallProgress::Failed { index, why: _ } => {
                 if self.transfer.as_ref().is_some_and(|transfer| transfer.sequence == index.into()) {
                     out.trace.push(Event::Noted { what: "was sent a wrong state", index });
+                    let source = self.transfer.as_ref().map_or(self.id, |transfer| transfer.source);
+                    self.suspect(source, Suspect::WrongState);
                     self.on_install_failed();
                 }
             }

@@ -12,6 +12,7 @@ use super::new_view::Plan;
 use super::options::Options;
 use super::record::Record;
 use super::replica::{Out, Replica, Vote};
+use super::suspicion::Suspect;
 use crate::consensus::{Event, Lsn, NodeId, Time};
 
 /// VIEW-CHANGEs that are kept of one replica: of its latest views.
@@ -109,6 +110,11 @@ impl ViewChanges {
         }
     }
 
+    /// Those of one replica.
+    pub(super) fn all_of(&self, id: NodeId) -> impl Iterator<Item = &Signed<ViewChange>> + '_ {
+        self.of.get(&id).into_iter().flat_map(BTreeMap::values)
+    }
+
     /// Those for exactly this view, in ascending order of replicas.
     pub(super) fn for_view(&self, view: View) -> impl Iterator<Item = &Signed<ViewChange>> + '_ {
         self.of.values().filter_map(move |of| of.get(&view))
@@ -140,6 +146,7 @@ impl Replica {
     /// Leaves the view for a later one.
     pub(super) fn start_view_change(&mut self, view: View, why: &'static str, out: &mut Out) {
         assert!(view > self.view, "views never go back, and none is left twice");
+        self.leave_pace();
         self.view = view;
         self.active = false;
         self.view_changes.fruitless = self.view_changes.fruitless.saturating_add(1);
@@ -218,6 +225,7 @@ impl Replica {
 
     pub(super) fn on_view_change_timer(&mut self, out: &mut Out) {
         if self.view_changes.deadline.is_some_and(|deadline| deadline <= self.now) {
+            self.suspect(self.primary(), Suspect::Stalls);
             self.start_view_change(self.view.next(), "the view change took too long", out);
         }
     }
@@ -264,6 +272,7 @@ impl Replica {
         let body = &new_view.body;
         let plan = Plan::of(&body.view_changes);
         let pre_prepares = body.pre_prepares.clone();
+        self.leave_pace();
         self.view = body.view;
         self.active = true;
         self.view_changes.installed(self.view, self.now);

@@ -34,6 +34,7 @@ const NEW_VIEW: usize = 7;
 const STATUS: usize = 8;
 const FETCH_BATCH: usize = 9;
 const FETCH_STATE: usize = 10;
+const EVIDENCE: usize = 11;
 
 impl Wire for Pbft {
     const SERVICE: &'static str = "consensusctl.pbft.v1.PbftService";
@@ -49,6 +50,7 @@ impl Wire for Pbft {
         "Status",
         "FetchBatch",
         "FetchState",
+        "Evidence",
     ];
     const CLIENT_LANES: &'static [usize] = &[REQUEST, REPLY];
 
@@ -69,6 +71,7 @@ impl Wire for Pbft {
             Message::Batch { .. } => Lane::Response(FETCH_BATCH),
             Message::FetchState(_) => Lane::Request(FETCH_STATE),
             Message::State(_) => Lane::Response(FETCH_STATE),
+            Message::Evidence(_) => Lane::Request(EVIDENCE),
         }
     }
 
@@ -88,6 +91,7 @@ impl Wire for Pbft {
             Message::Batch { sequence, batch } => pack::batch(sequence, batch).encode(buf),
             Message::FetchState(fetch) => pack::fetch_state(&fetch).encode(buf),
             Message::State(state) => pack::state(state).encode(buf),
+            Message::Evidence(evidence) => pack::evidence(&evidence).encode(buf),
         };
         encoded.expect("the buffer grows");
     }
@@ -120,6 +124,7 @@ impl Wire for Pbft {
             Lane::Response(FETCH_STATE) => {
                 Message::State(unpack::state(pb::FetchStateResponse::decode(buf)?))
             }
+            Lane::Request(EVIDENCE) => unpack::evidence(pb::EvidenceRequest::decode(buf)?)?,
             Lane::Request(_) | Lane::Response(_) => {
                 return Err(Malformed::Value { field: "rpc", why: "carries no messages in this direction" });
             }

@@ -69,6 +69,12 @@ impl Caller {
         Ok(Self { id, node: Some(node.id), client, journal: Arc::clone(journal) })
     }
 
+    /// A client of a gateway, patient as one of the cluster.
+    pub async fn of_gateway(id: u64, address: &str, journal: &Arc<Journal>) -> Result<Self, Error> {
+        let client = Client::connect(&[address], PATIENT).await?;
+        Ok(Self { id, node: None, client, journal: Arc::clone(journal) })
+    }
+
     /// Its number in the history.
     pub fn id(&self) -> u64 {
         self.id

@@ -112,6 +112,23 @@ pub(in crate::scenario) async fn rejoin_after_garbage_collection(stage: &mut Sta
     stage.reads_from(away).await
 }
 
+/// The liar is the first primary, and goes through all that it can do while the view moves on. What the callers of the
+/// gateway were told is judged with everything else.
+pub(in crate::scenario) async fn gateway(stage: &mut Stage) -> Told {
+    const CALLERS: u64 = 4;
+    const TIMES: u64 = 15;
+    let gateway = stage.open_gateway().await?;
+    let liars = stage.liars();
+    for way in stage.protocol().behaviours.iter().map(|behaviour| behaviour.name) {
+        stage.lie(&liars, Lie::always(Some(way.to_owned()))).await?;
+        let version = stage.write_through(&gateway, CALLERS, (way, TIMES)).await?;
+        let once = format!("each of the {} writes under {way} is executed once", CALLERS * TIMES);
+        stage.expect(version == (CALLERS * TIMES) as i64, &once, format!("the key has version {version}"))?;
+    }
+    let honest = stage.honest();
+    stage.caught_up(&honest).await
+}
+
 pub(in crate::scenario) async fn two_clients_one_key(stage: &mut Stage) -> Told {
     const WRITES: u64 = 60;
     let names = ["left", "right"];

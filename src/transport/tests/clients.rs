@@ -1,21 +1,19 @@
 //! Clients: what they may open, and what they hear.
 
-use tokio::sync::mpsc;
-
 use super::rig::{CLIENT, Town, until};
 use crate::consensus::NodeId;
 use crate::consensus::toy::{FORBIDDEN, Toy, ToyMessage};
-use crate::transport::{ClientLinkSetup, ClientLinks, Received};
+use crate::transport::{ClientLinkSetup, ClientLinks, Inbox, inbox};
 
 /// A process that has the key of a client of cluster 7.
 struct Process {
     links: ClientLinks<Toy>,
-    inbox: mpsc::Receiver<Received<ToyMessage>>,
+    inbox: Inbox<ToyMessage>,
 }
 
 impl Process {
     fn start(town: &Town, me: NodeId) -> Self {
-        let (sender, inbox) = mpsc::channel(16);
+        let (sender, inbox) = inbox(16);
         let members = town.members.iter().map(|(id, address)| (*id, address.to_string())).collect();
         let setup = ClientLinkSetup { me, cluster_id: 7, members, checker: (), inbox: sender };
         Self { links: ClientLinks::open(setup).unwrap(), inbox }

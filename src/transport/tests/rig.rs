@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::consensus::NodeId;
 use crate::consensus::toy::{Toy, ToyMessage};
-use crate::transport::{Gate, LinkFaults, LinkSetup, Links, Received, server};
+use crate::transport::{Gate, Inbox, LinkFaults, LinkSetup, Links, inbox, server};
 
 /// How long a condition may take to come true before a test fails; never how long a test waits.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -79,7 +78,7 @@ pub(super) struct Replica {
     pub(super) links: Links<Toy>,
     pub(super) faults: LinkFaults,
     pub(super) gate: Gate,
-    inbox: mpsc::Receiver<Received<ToyMessage>>,
+    inbox: Inbox<ToyMessage>,
     serving: JoinHandle<()>,
 }
 
@@ -97,7 +96,7 @@ impl Replica {
         listener: TcpListener,
         bound: usize,
     ) -> Self {
-        let (sender, inbox) = mpsc::channel(bound);
+        let (sender, inbox) = inbox(bound);
         let (faults, gate) = (LinkFaults::new(me.0), Gate::new());
         let setup = LinkSetup {
             me,
@@ -130,7 +129,7 @@ impl Replica {
 
     /// A message that has arrived already.
     pub(super) fn received(&mut self) -> Option<(u64, ToyMessage)> {
-        self.inbox.try_recv().ok().map(|received| (received.from.0, received.message.into_inner()))
+        self.inbox.try_recv().map(|received| (received.from.0, received.message.into_inner()))
     }
 
     /// Waits until all streams to `peers` are open.

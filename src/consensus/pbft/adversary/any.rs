@@ -34,6 +34,10 @@ impl Lie for Any {
         }
     }
 
+    fn hears(&mut self, me: &Liar, from: NodeId, message: &Message) -> bool {
+        self.current(me).is_none_or(|lie| lie.hears(me, from, message))
+    }
+
     fn deadline(&self) -> Option<Time> {
         self.current.as_ref().and_then(|(_, lie)| lie.deadline())
     }

@@ -3,8 +3,11 @@
 use super::accomplice::Accomplice;
 use super::any::Any;
 use super::bad_view_change::BadViewChange;
+use super::censor::Censor;
 use super::corrupt_signature::CorruptSignature;
+use super::delay::Delay;
 use super::equivocate::Equivocate;
+use super::flood::Flood;
 use super::lie::Lie;
 use super::lying_state::LyingState;
 use super::mutate::Mutate;
@@ -28,6 +31,9 @@ const MAKERS: [Maker; BEHAVIOURS.len()] = [
     |_| Ok(Box::new(LyingState::default())),
     |_| Ok(Box::new(WrongReply)),
     |_| Ok(Box::new(Mutate::default())),
+    |_| Ok(Box::new(Delay::default())),
+    |aim| Ok(Box::new(Censor::new(aim)?)),
+    |_| Ok(Box::new(Flood::default())),
     |_| Ok(Box::new(Accomplice::default())),
 ];
 
@@ -63,6 +69,16 @@ pub(in super::super) const BEHAVIOURS: &[Behaviour] = &[
         "sends messages that are almost right: another view, number, digest or name in them",
     ),
     Behaviour::new(
+        "delay",
+        "as primary proposes just before the backups lose their patience; as backup votes as late",
+    ),
+    Behaviour::new(
+        "censor",
+        "ignores the requests of one client, or those with some key, and answers none of them",
+    )
+    .aimed_at("client=ID or key=TEXT; without it the first client that it hears of"),
+    Behaviour::new("flood", "sends everybody requests, votes, questions and rubbish without end"),
+    Behaviour::new(
         "accomplice",
         "votes for whatever anybody was told: harmless alone; with an equivocating primary outside the fault model of \
          four replicas, to see agreement break",
@@ -82,6 +98,9 @@ pub(in super::super) const TOLERATED: &[&str] = &[
     "lying-state",
     "wrong-reply",
     "mutate",
+    "delay",
+    "censor",
+    "flood",
 ];
 
 /// Makes the behaviour that is asked for, or says why there is no such.

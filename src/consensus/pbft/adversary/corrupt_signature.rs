@@ -53,6 +53,7 @@ fn own_signature(of: NodeId, message: &mut Message) -> Option<(u8, &mut Signatur
         | Message::FetchBatch(_)
         | Message::Batch { .. }
         | Message::FetchState(_)
-        | Message::State(_) => None,
+        | Message::State(_)
+        | Message::Evidence(_) => None,
     }
 }

@@ -29,6 +29,11 @@ pub(super) trait Lie: Debug + Send {
     ) {
     }
 
+    /// Whether its replica gets to hear a message that arrives: one that it does not might have been lost.
+    fn hears(&mut self, _me: &Liar, _from: NodeId, _message: &Message) -> bool {
+        true
+    }
+
     /// When it wants to say something by itself, if it does.
     fn deadline(&self) -> Option<Time> {
         None

@@ -31,14 +31,20 @@
 //! | `lying-state` | pieces of its state with a bit changed, without end, late, or none; other batches than those asked for | f of them |
 //! | `wrong-reply` | REPLYs with other results | f of them |
 //! | `mutate` | small changes to otherwise valid messages | f of them |
+//! | `delay` | PRE-PREPAREs just before the backups' patience ends, votes as late | f of them |
+//! | `censor` | leaves out one client, or some key | f of them |
+//! | `flood` | far too many messages of all kinds | f of them |
 //! | `accomplice` | agrees with everybody | f of them; it shows what happens with more than f |
 
 mod accomplice;
 mod any;
 mod bad_view_change;
 mod behaviours;
+mod censor;
 mod corrupt_signature;
+mod delay;
 mod equivocate;
+mod flood;
 mod lie;
 mod lying_state;
 mod mutate;
@@ -58,7 +64,7 @@ use super::message::{Message, View};
 use super::options::Options;
 use super::quorum::Quorum;
 use super::signing::Signer;
-use crate::consensus::{Misbehaviour, NodeId, Outgoing, Time};
+use crate::consensus::{Input, Misbehaviour, NodeId, Outgoing, Time};
 
 /// Stands between an honest replica and the network, and lies.
 #[derive(Debug)]
@@ -106,6 +112,12 @@ impl Adversary {
         }
     }
 
+    /// Whether the replica gets an input: all but messages that it is not to hear.
+    pub(super) fn lets_in(&mut self, input: &Input<Message>) -> bool {
+        let Input::Message { from, message } = input else { return true };
+        !self.lies_about(message.get()) || self.lie.hears(&self.me, *from, message.get())
+    }
+
     /// The replica wants to send these messages: what leaves instead goes into `leaves`.
     pub(super) fn tamper(&mut self, honest: Vec<Outgoing<Message>>, leaves: &mut Vec<Outgoing<Message>>) {
         for outgoing in honest {
@@ -125,7 +137,11 @@ impl Adversary {
     /// What it says by itself, if the time for that has come, goes into `leaves`.
     pub(super) fn on_time(&mut self, leaves: &mut Vec<Outgoing<Message>>) {
         if self.lie.deadline().is_some_and(|deadline| deadline <= self.me.now) {
+            let before = leaves.len();
             self.lie.on_time(&self.me, leaves);
+            if self.me.view < self.from_view {
+                leaves.truncate(before);
+            }
         }
     }
 

@@ -14,6 +14,7 @@ const VIEW: u64 = 3;
 const STATUS: u64 = 4;
 const REQUEST: u64 = 5;
 const STATE: u64 = 6;
+const EVIDENCE: u64 = 7;
 
 /// A number below [`Misbehaviour::ALWAYS`], the same for all messages about one thing. All that belongs to one slot in
 /// one view is one occasion: half of an equivocation would be none.
@@ -47,5 +48,6 @@ fn about(message: &Message) -> [u64; 4] {
         Message::Batch { sequence, .. } => [STATE, sequence.0, 0, 0],
         Message::FetchState(fetch) => [STATE, fetch.sequence.0, fetch.number.into(), 1],
         Message::State(state) => [STATE, state.sequence.0, state.number.into(), 1],
+        Message::Evidence(_) => [EVIDENCE, 0, 0, 0],
     }
 }

@@ -264,3 +264,75 @@ fn wrong_pieces_differ_by_a_bit() {
     let lies = leaves.iter().map(changed).inspect(|bits| assert!(*bits <= 1)).sum::<u32>();
     assert!((10..40).contains(&lies), "{lies} of 79");
 }
+
+#[test]
+fn who_delays_proposes_just_below_the_request_timer_and_in_order() {
+    let mut liar = adversary("delay", 4);
+    let one = to(2, pre_prepare(1, &batch(&[1])));
+    let two = to(2, pre_prepare(2, &batch(&[2])));
+    assert_eq!(tampered(&mut liar, vec![one.clone(), two.clone()]), []);
+    let timer = Options::default().request_timer();
+    let due = liar.deadline().unwrap().since(Time::ZERO);
+    assert!(timer / 2 < due && due < timer);
+    let mut leaves = Vec::new();
+    liar.on_time(&mut leaves);
+    assert!(leaves.is_empty());
+    liar.is_at(Time::from_origin(due), View(0));
+    liar.on_time(&mut leaves);
+    assert_eq!(leaves, [one, two]);
+    assert_eq!(liar.deadline(), None);
+}
+
+fn lets_in(liar: &mut Adversary, message: Message) -> bool {
+    let members = [1, 2, 3, 4].map(NodeId);
+    let checker = super::super::Checker::new(1, &members, keys(1, 4), &Options::default());
+    let message = checker.check(NodeId(4), message).unwrap();
+    liar.lets_in(&Input::Message { from: NodeId(4), message })
+}
+
+#[test]
+fn who_censors_hears_nothing_of_its_victim_and_answers_it_nothing() {
+    let reply = |counter| {
+        let results = vec![(counter, Some(bytes::Bytes::from_static(b"yes")))];
+        let (view, client, incarnation, replica) = (View(0), NodeId(4), 1, NodeId(1));
+        to(
+            4,
+            Message::Reply(signer(1).sign(super::super::Reply {
+                view,
+                client,
+                incarnation,
+                results,
+                replica,
+            })),
+        )
+    };
+    for (aim, victim) in
+        [(None, true), (Some("client=4"), true), (Some("client=3"), false), (Some("key=pu"), true)]
+    {
+        let misbehaviour = Misbehaviour { aim: aim.map(str::to_owned), ..Misbehaviour::new("censor", 7) };
+        let mut liar = told(&misbehaviour, 4).unwrap();
+        assert_eq!(!lets_in(&mut liar, Message::Request(request(1))), victim, "{aim:?}");
+        assert_eq!(tampered(&mut liar, vec![reply(1)]).is_empty(), victim, "{aim:?}");
+    }
+    for aim in ["", "client=me", "key=", "node=1"] {
+        assert!(told(&Misbehaviour::new("censor", 1).aimed_at(aim), 4).is_err(), "{aim}");
+    }
+}
+
+#[test]
+fn who_floods_sends_everybody_as_much_again_and_again_and_not_all_of_it_is_valid() {
+    let mut liar = adversary("flood", 4);
+    let mut leaves = Vec::new();
+    liar.on_time(&mut leaves);
+    let burst = leaves.len();
+    assert!(burst > 100);
+    let members = [1, 2, 3, 4].map(NodeId);
+    let checker = super::super::Checker::new(1, &members, keys(2, 4), &Options::default());
+    let valid = leaves.iter().filter(|sent| checker.check(NodeId(1), sent.message.clone()).is_ok()).count();
+    assert!(burst / 2 < valid && valid < burst);
+    liar.on_time(&mut leaves);
+    assert_eq!(leaves.len(), burst, "not before its time");
+    liar.is_at(liar.deadline().unwrap(), View(0));
+    liar.on_time(&mut leaves);
+    assert_eq!(leaves.len(), burst * 2);
+}

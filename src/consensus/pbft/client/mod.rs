@@ -16,7 +16,8 @@
 //!
 //! - A client has many requests outstanding, where the paper's has one; so a request carries all commands that waited,
 //!   and replies are compared command by command: replicas may answer in other portions.
-//! - The client broadcasts at first only while it knows of no view, and not because a request is large (TOCS §5.1.5).
+//! - The client broadcasts at first while it knows of no view, and one request in a while, by which the backups judge the
+//!   primary; not because a request is large (TOCS §5.1.5).
 //! - Reads are ordered like writes (no §5.1.3): a Byzantine primary could block the larger quorum of the others for ever.
 
 mod queue;
@@ -47,6 +48,10 @@ pub const REQUEST_BYTES: usize = 256 * 1024;
 /// Counters of one life of a client that are outstanding at once lie within so many.
 pub const REQUEST_SPAN: u64 = 1024;
 
+/// One request in so long goes to everybody at once, so that the backups see how long the primary takes over it (see
+/// `pace`): often enough to judge it within seconds, and at no cost where there are many.
+const SHOW_PAUSE: Duration = Duration::from_millis(250);
+
 /// The pause before a request is sent again doubles up to so many times: eightfold.
 const MAX_DOUBLINGS: u32 = 3;
 
@@ -71,6 +76,10 @@ pub struct Client {
     /// When each command, sent or not, is given up.
     deadlines: BTreeSet<(Time, u64)>,
     views: Views,
+    /// Who answered something else than what was accepted, since this was asked last.
+    dissenters: BTreeSet<NodeId>,
+    /// When a request was last sent to everybody.
+    shown: Option<Time>,
     next_request: u64,
     /// The highest counter that was ever sent.
     newest: u64,
@@ -145,6 +154,8 @@ impl Client {
             retries: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             views: Views::default(),
+            dissenters: BTreeSet::new(),
+            shown: None,
             next_request: 0,
             newest: 0,
         }
@@ -157,6 +168,11 @@ impl Client {
 
     fn confirmed_view(&self) -> Option<View> {
         self.views.confirmed(self.quorum.weak())
+    }
+
+    /// Who answered something else than f + 1 did, since this was asked last. No honest replica does.
+    pub(super) fn take_dissenters(&mut self) -> BTreeSet<NodeId> {
+        std::mem::take(&mut self.dissenters)
     }
 
     fn on_propose(&mut self, now: Time, proposals: Vec<Proposal>, out: &mut Sends) {
@@ -200,14 +216,19 @@ impl Client {
                 commands: commands.collect(),
             };
             let request = self.signer.sign(body);
-            self.send(&request, out);
+            self.send(now, &request, out);
             self.remember(now, &taken, request);
         }
     }
 
-    /// To the primary; to everybody as long as it is not known who that is, because the first one may be long gone.
-    fn send(&self, request: &Signed<Request>, out: &mut Sends) {
-        let Some(view) = self.confirmed_view() else { return self.send_to_all(request, out) };
+    /// To the primary; to everybody as long as it is not known who that is, because the first one may be long gone, and
+    /// now and then.
+    fn send(&mut self, now: Time, request: &Signed<Request>, out: &mut Sends) {
+        let lately = self.shown.is_some_and(|shown| now.since(shown) < SHOW_PAUSE);
+        let Some(view) = self.confirmed_view().filter(|_| lately) else {
+            self.shown = Some(now);
+            return self.send_to_all(request, out);
+        };
         out.messages.push((self.quorum.primary(view), Message::Request(request.clone())));
     }
 
@@ -239,6 +260,7 @@ impl Client {
         for (counter, result) in reply.results {
             let Some(command) = self.commands.get_mut(&counter) else { continue };
             if command.votes.insert(reply.replica, result.as_ref()) >= weak {
+                self.dissenters.extend(command.votes.dissenters(result.as_ref()));
                 self.forget(counter);
                 self.accept(counter, result, out);
             }

@@ -26,6 +26,7 @@ impl Stage {
     fn with_options(replicas: u64, options: &Options) -> Self {
         let mut stage = Self::of_a_stranger(replicas, options);
         (1..=replicas).for_each(|replica| stage.client.views.insert(NodeId(replica), View::ZERO));
+        stage.client.shown = Some(stage.now);
         stage
     }
 
@@ -322,4 +323,29 @@ fn a_liars_large_results_take_no_room() {
     assert_eq!(votes.insert(NodeId(2), Some(&large)), 2);
     assert_eq!(votes.insert(NodeId(3), None), 1);
     assert!(size_of::<Option<Digest>>() < 40);
+}
+
+#[test]
+fn one_request_in_a_while_is_shown_to_everybody() {
+    let mut stage = Stage::new(4);
+    stage.propose([1]);
+    assert_eq!(stage.receivers(), [1], "one was shown just now");
+    stage.replies([2, 3], 1, "yes");
+    stage.wait(SHOW_PAUSE);
+    stage.propose([2]);
+    assert_eq!(stage.receivers(), [1, 2, 3, 4]);
+    stage.propose([3]);
+    assert_eq!(stage.receivers(), [1]);
+}
+
+#[test]
+fn who_answers_something_else_than_what_is_accepted_is_named() {
+    let mut stage = Stage::new(4);
+    stage.propose([1, 2]);
+    stage.reply(4, 0, &[(1, Some("lie")), (2, None)]);
+    stage.replies([2, 3], 1, "yes");
+    stage.replies([2, 3], 2, "yes");
+    let named: Vec<u64> = stage.client.take_dissenters().into_iter().map(|id| id.0).collect();
+    assert_eq!(named, [4]);
+    assert!(stage.client.take_dissenters().is_empty(), "once");
 }

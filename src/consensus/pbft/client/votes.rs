@@ -15,10 +15,21 @@ pub(super) struct Votes(BTreeMap<NodeId, Option<Digest>>);
 impl Votes {
     /// Counts a replica's result in place of what it said before, and returns how many replicas say the same.
     pub(super) fn insert(&mut self, replica: NodeId, result: Option<&Bytes>) -> usize {
-        let vote = result.map(|bytes| Digest(Sha256::digest(bytes).into()));
+        let vote = result.map(digest);
         self.0.insert(replica, vote);
         self.0.values().filter(|other| **other == vote).count()
     }
+
+    /// Who gave another result. Who has forgotten it gave none.
+    pub(super) fn dissenters(&self, result: Option<&Bytes>) -> impl Iterator<Item = NodeId> + '_ {
+        let accepted = result.map(digest);
+        let differs = move |vote: Digest| accepted.is_some_and(|accepted| accepted != vote);
+        self.0.iter().filter(move |(_, vote)| vote.is_some_and(differs)).map(|(replica, _)| *replica)
+    }
+}
+
+fn digest(result: &Bytes) -> Digest {
+    Digest(Sha256::digest(result).into())
 }
 
 /// The highest view that each replica claimed to be in.

@@ -28,9 +28,9 @@ pub(super) enum Fact {
 }
 
 impl Fact {
-    /// What a record says.
-    pub(super) fn of(record: &Record) -> Self {
-        match record {
+    /// What a record says of its replica; evidence says nothing of it.
+    pub(super) fn of(record: &Record) -> Option<Self> {
+        Some(match record {
             Record::PrePrepare { pre_prepare, .. } => Self::accepted(&pre_prepare.body),
             Record::Prepared(prepared) => {
                 Self::Prepared(prepared.view(), prepared.sequence(), prepared.digest())
@@ -40,7 +40,8 @@ impl Fact {
             Record::Stable(stable) => Self::Stable(stable.sequence(), stable.digest().unwrap_or_default()),
             Record::ViewChange(signed) => Self::ViewChange(signed.body.view, print(&signed.body)),
             Record::NewView(signed) => Self::NewView(signed.body.view, print(&signed.body)),
-        }
+            Record::Evidence { .. } => return None,
+        })
     }
 
     /// That a replica stands by this PRE-PREPARE.

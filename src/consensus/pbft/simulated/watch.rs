@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::Pbft;
 use super::super::message::{Message, View};
 use super::super::record::Record;
+use super::super::replica::Replica;
+use super::accusations::Accusations;
 use super::certificates::{Certificates, Thresholds};
 use super::execution::Execution;
 use super::promises::{Fact, Promises};
@@ -20,6 +22,7 @@ pub struct PbftWatch {
     promises: Promises,
     certificates: Certificates,
     execution: Execution,
+    accusations: Accusations,
     /// The view of each replica as it was after the last step.
     views: BTreeMap<NodeId, View>,
     /// All views that an honest replica entered.
@@ -39,7 +42,7 @@ impl PbftWatch {
                 self.entered.insert(signed.body.view);
                 self.certificates.new_view(node, &signed.body, &self.promises)
             }
-            Record::PrePrepare { .. } | Record::Checkpoint(_) => Ok(()),
+            Record::PrePrepare { .. } | Record::Checkpoint(_) | Record::Evidence { .. } => Ok(()),
         }
     }
 }
@@ -52,6 +55,7 @@ impl Watch<Pbft> for PbftWatch {
             promises: Promises::default(),
             certificates: Certificates::new(members, liars),
             execution: Execution::default(),
+            accusations: Accusations::new(liars),
             views: BTreeMap::new(),
             entered: BTreeSet::new(),
         }
@@ -61,7 +65,11 @@ impl Watch<Pbft> for PbftWatch {
         if self.outside {
             return Ok(());
         }
-        let is_new = self.promises.wrote(node, lsn, Fact::of(&record))?;
+        let Some(fact) = Fact::of(&record) else {
+            self.accusations.wrote(node, lsn, &record);
+            return Ok(());
+        };
+        let is_new = self.promises.wrote(node, lsn, fact)?;
         if let Record::NewView(signed) = &record
             && signed.body.replica == node
         {
@@ -74,6 +82,7 @@ impl Watch<Pbft> for PbftWatch {
     }
 
     fn durable(&mut self, node: NodeId, up_to: Lsn) -> Checked {
+        self.accusations.durable(node, up_to);
         for fact in self.promises.durable(node, up_to) {
             if let Fact::Prepared(view, sequence, digest) = fact {
                 self.certificates.durable(node, view, sequence, digest)?;
@@ -95,6 +104,10 @@ impl Watch<Pbft> for PbftWatch {
         self.execution.validity(node, slot, |origin| !self.liars.contains(&origin))
     }
 
+    fn arrived(&mut self, node: NodeId, message: &Message) {
+        self.accusations.arrived(node, message);
+    }
+
     fn proposed(&mut self, _: NodeId, proposals: &[Proposal]) {
         self.execution.sent(proposals);
     }
@@ -108,6 +121,10 @@ impl Watch<Pbft> for PbftWatch {
     }
 
     fn stepped(&mut self, node: NodeId, replica: &Pbft) -> Checked {
+        if !self.outside {
+            self.accusations.stepped(node, replica.replica())?;
+        }
+        defences(node, replica.replica())?;
         let view = replica.view();
         let before = self.views.insert(node, view).unwrap_or_default();
         if view >= before {
@@ -128,7 +145,11 @@ impl Watch<Pbft> for PbftWatch {
         self.promises.restarted(node);
         let (known, view) = (self.promises.view(node), replica.view());
         self.views.insert(node, view);
-        if view >= known || self.outside {
+        if self.outside {
+            return Ok(());
+        }
+        self.accusations.restarted(node, replica.replica())?;
+        if view >= known {
             return Ok(());
         }
         let detail = format!("node {node} starts again in view {view}, and its disk knew view {known}");
@@ -138,4 +159,16 @@ impl Watch<Pbft> for PbftWatch {
     fn elections(&self) -> u64 {
         self.entered.len() as u64
     }
+}
+
+/// Whoever floods or dawdles: queues keep to their limits, and no replica stays with a primary that it knows to be slow.
+fn defences(node: NodeId, replica: &Replica) -> Checked {
+    if let Some(queue) = replica.overfull() {
+        return Err(Violation::new("queues-bounded", format!("node {node} keeps too many {queue}")));
+    }
+    if replica.is_primary_slow() {
+        let detail = format!("node {node} stays in a view whose primary it knows to be slow");
+        return Err(Violation::new("slow-primaries-left", detail));
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! PBFT's messages and records in words, for traces.
 
+use super::super::evidence::Said;
 use super::super::message::{Batch, Message, Prepared, Sequence, ViewChange};
 use super::super::record::Record;
 use crate::consensus::{Digest, RequestId};
@@ -62,6 +63,10 @@ pub(super) fn message(message: &Message) -> String {
             let gone = if state.data.is_none() { ", which is gone" } else { "" };
             format!("State {} piece {} of {}{gone}", state.sequence, state.number, state.pieces)
         }
+        Message::Evidence(evidence) => {
+            let said: Vec<_> = evidence.said().iter().map(said).collect();
+            format!("Evidence: {}", said.join(", "))
+        }
     }
 }
 
@@ -82,6 +87,21 @@ pub(super) fn record(record: &Record) -> String {
         Record::Stable(stable) => format!("stable {}", stable.sequence()),
         Record::ViewChange(signed) => format!("view change {}", view_change(&signed.body)),
         Record::NewView(signed) => format!("new view {}", signed.body.view),
+        Record::Evidence { said: what, .. } => format!("evidence {}", said(what)),
+    }
+}
+
+fn said(said: &Said) -> String {
+    match said {
+        Said::PrePrepare(signed) => {
+            message(&Message::PrePrepare { pre_prepare: *signed, batch: Batch::default() })
+        }
+        Said::Prepare(signed) => message(&Message::Prepare(*signed)),
+        Said::Commit(signed) => message(&Message::Commit(*signed)),
+        Said::Checkpoint(signed) => message(&Message::Checkpoint(*signed)),
+        Said::ViewChange(signed) => format!("ViewChange {}", view_change(&signed.body)),
+        Said::NewView(signed) => format!("NewView {} of n{}", signed.body.view, signed.body.replica),
+        Said::Certificate(prepared) => format!("certificate {}", certificate(prepared)),
     }
 }
 

@@ -75,6 +75,9 @@ fn run(size: u64, seed: u64) {
         cluster.ids().iter().all(done) && active >= cluster.cast.quorum.quorum()
     });
     assert!((1..=counter).all(|number| cluster.answered(number) > (size as usize - 1) / 3));
+    for id in cluster.ids() {
+        assert_eq!(cluster.status(id).convicted, [], "all are honest: seed {seed} with {size} replicas");
+    }
 }
 
 #[test]

@@ -691,6 +691,21 @@ impl Cluster {
         self.parked.clear();
     }
 
+    /// Nothing is held back any more, and what was arrives.
+    pub(super) fn stop_holding_and_deliver(&mut self) {
+        self.held_kind = None;
+        for envelope in std::mem::take(&mut self.parked) {
+            self.deliver(envelope);
+        }
+    }
+
+    /// So many messages from `from` were refused at `id`.
+    pub(super) fn refuse(&mut self, id: u64, from: u64, count: u64) {
+        let now = self.now;
+        let pbft = self.node_mut(id).pbft.as_mut().expect("the node runs");
+        pbft.note_refused(now, NodeId(from), count);
+    }
+
     /// Delivers what was held back, the last one first.
     pub(super) fn deliver_held(&mut self) {
         let kind = self.held_kind.take();

@@ -36,7 +36,7 @@ impl Promises {
             Record::Checkpoint(said) => back("checkpoint", 0, said.body.sequence.0, said.body.digest),
             Record::ViewChange(said) => back("view-change", said.body.view.0, 0, none),
             Record::NewView(said) => back("new-view", said.body.view.0, 0, none),
-            Record::Committed { .. } | Record::Stable(_) => {}
+            Record::Committed { .. } | Record::Stable(_) | Record::Evidence { .. } => {}
         }
     }
 

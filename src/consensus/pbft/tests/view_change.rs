@@ -146,7 +146,7 @@ fn a_view_change_that_is_replayed_moves_nobody_back() {
 
 #[test]
 fn a_new_view_that_leaves_out_what_prepared_is_refused() {
-    let cluster = Cluster::new(4);
+    let mut cluster = Cluster::new(4);
     let digest = crate::consensus::Digest([7; 32]);
     let at_one = cluster.cast.prepared(view(0), sequence(1), digest);
     let changes = [2, 3, 4].map(|id| {
@@ -160,8 +160,10 @@ fn a_new_view_that_leaves_out_what_prepared_is_refused() {
         let mut body = right.body.clone();
         body.pre_prepares = wrong;
         let signed = cluster.cast.signer(2).sign(body);
-        let why = cluster.refusal(3, 2, Message::NewView(signed));
-        assert!(why.is_some_and(|why| why.contains("O is not what follows")), "{why:?}");
+        cluster.inject(2, 3, Message::NewView(signed));
+        assert_eq!(cluster.view(3), 0);
+        let held = cluster.status(3).convicted;
+        assert!(held[0].newest.contains("O does not follow"), "{held:?}");
     }
 }
 

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use super::pb;
+use crate::consensus::pbft::evidence::Evidence;
 use crate::consensus::pbft::message::{
     Batch, Checkpoint, Commit, FetchBatch, FetchState, NewView, PrePrepare, Prepare, Prepared, Reply,
     Request, Sequence, Signed, Stable, State, Status, ViewChange,
 };
-use crate::consensus::{Digest, Signature};
+use crate::consensus::{Digest, Encode as _, Signature};
 
 fn digest(digest: &Digest) -> Bytes {
     Bytes::copy_from_slice(&digest.0)
@@ -146,4 +147,8 @@ pub(super) fn fetch_state(fetch: &FetchState) -> pb::FetchStateRequest {
 pub(super) fn state(state: State) -> pb::FetchStateResponse {
     let State { sequence, pieces, number, data } = state;
     pb::FetchStateResponse { sequence: sequence.0, pieces, number, data }
+}
+
+pub(super) fn evidence(evidence: &Evidence) -> pb::EvidenceRequest {
+    pb::EvidenceRequest { piece: evidence.to_bytes() }
 }

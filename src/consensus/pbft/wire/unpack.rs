@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use super::pb;
+use crate::consensus::pbft::evidence::Evidence;
 use crate::consensus::pbft::message::{
     Batch, Checkpoint, Commit, FetchBatch, FetchState, Message, NewView, PrePrepare, Prepare, Prepared,
     Reply, Request, Sequence, Signed, Stable, State, Status, View, ViewChange,
 };
-use crate::consensus::{Digest, NodeId, Signature, WallTime};
+use crate::consensus::{Decode as _, Digest, NodeId, Signature, WallTime};
 use crate::transport::Malformed;
 
 fn digest(bytes: &Bytes) -> Result<Digest, Malformed> {
@@ -155,4 +156,9 @@ pub(super) fn fetch_state(message: &pb::FetchStateRequest) -> FetchState {
 pub(super) fn state(message: pb::FetchStateResponse) -> State {
     let pb::FetchStateResponse { sequence, pieces, number, data } = message;
     State { sequence: Sequence(sequence), pieces, number, data }
+}
+
+pub(super) fn evidence(request: pb::EvidenceRequest) -> Result<Message, Malformed> {
+    let malformed = |_| Malformed::Value { field: "piece", why: "is no piece of evidence" };
+    Evidence::from_bytes(request.piece).map(Message::Evidence).map_err(malformed)
 }

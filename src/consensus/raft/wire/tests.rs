@@ -249,7 +249,7 @@ async fn the_generated_client_is_understood() {
         request_timeout: std::time::Duration::from_secs(5),
         options: <Raft as Protocol>::Options::default(),
     };
-    let (inbox, mut received) = tokio::sync::mpsc::channel(1);
+    let (inbox, mut received) = crate::transport::inbox(1);
     let links = Links::<Raft>::start(LinkSetup {
         me: NodeId(1),
         cluster_id: 7,

@@ -1,0 +1,288 @@
+//! `evidence`: who is proved to lie, the proof itself, and its check by anybody.
+
+mod file;
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{CliError, CliResult, Context, Exit, render_table};
+use crate::client::{ControlClient, Error};
+use crate::cluster::{Cluster, NodeState, Suspected};
+use crate::config::ClusterConfig;
+use crate::consensus::Words;
+use file::MAX_FILE_BYTES;
+
+pub use file::Proved;
+
+/// Subcommands of `evidence`.
+#[derive(Debug, Subcommand)]
+pub enum EvidenceCommand {
+    /// Lists what the nodes of the cluster can prove, and apart from it what they suspect
+    #[command(after_help = "\
+Each piece is checked with the cluster's public keys before it is shown: no node's word is taken for it.
+
+Examples:
+  consensusctl evidence list
+  consensusctl evidence list --save proofs      writes each piece into a file of its own
+  consensusctl evidence list --output json | jq '.convictions[].accused'")]
+    List(ListArgs),
+    /// Shows a piece, message by message
+    #[command(after_help = "\
+Examples:
+  consensusctl evidence show 1
+  consensusctl evidence show 3f9a --out proof.json")]
+    Show(ShowArgs),
+    /// Checks a file: needs the public keys, and no cluster
+    #[command(after_help = "\
+The configuration holds the ids and public keys of the members and the cluster's id; it and the file are all that it
+takes, on any machine. The effective configuration of a cluster lies in its state directory; `cluster up` says where.
+
+Exit codes: 0 it proves what is printed, 3 it proves nothing.
+
+Examples:
+  consensusctl evidence verify proof.json
+  consensusctl evidence verify proof.json --config cluster.toml")]
+    Verify(VerifyArgs),
+}
+
+/// Arguments of `evidence list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Writes each piece into this directory, as `evidence-NODE-ID.json`
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
+}
+
+/// Arguments of `evidence show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Its number in the list, or its id, or how that begins
+    #[arg(value_name = "N|ID")]
+    which: String,
+    /// Writes it into this file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Arguments of `evidence verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Who the members are, and their public keys [default: those of the chosen cluster]
+    #[arg(long, value_name = "FILE", visible_alias = "keys")]
+    config: Option<PathBuf>,
+}
+
+/// A piece that nodes hold.
+struct Held {
+    proved: Proved,
+    nodes: Vec<u64>,
+}
+
+/// A line of the list.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: String,
+    accused: u64,
+    charge: &'a str,
+    epoch: Option<u64>,
+    index: Option<u64>,
+    provided: Option<&'a str>,
+    held_by: &'a [u64],
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    convictions: Vec<Line<'a>>,
+    suspicions: &'a [Suspected],
+}
+
+pub(super) async fn run(context: &mut Context<'_>, command: EvidenceCommand) -> CliResult {
+    match command {
+        EvidenceCommand::List(args) => list(context, &args).await,
+        EvidenceCommand::Show(args) => show(context, &args).await,
+        EvidenceCommand::Verify(args) => verify(context, &args),
+    }
+}
+
+/// The configuration of the chosen cluster, which need not run.
+fn own_config(context: &Context<'_>) -> CliResult<ClusterConfig> {
+    Ok(ClusterConfig::load(&context.dir()?.config(), None)?)
+}
+
+/// Asks all running nodes. What one shows that proves nothing is told, and left out.
+async fn collect(context: &mut Context<'_>, cluster: &Cluster) -> CliResult<(ClusterConfig, Vec<Held>)> {
+    let config = ClusterConfig::load(&cluster.dir().config(), None)?;
+    let mut all: BTreeMap<(u64, Bytes), Held> = BTreeMap::new();
+    let info = cluster.info().await?;
+    for node in info.nodes.iter().filter(|node| node.state == NodeState::Running) {
+        let pieces = match evidence_of(&node.address).await {
+            Ok(pieces) => pieces,
+            Err(error) => {
+                context.out.warn(&format!("node {} is left out: {error}", node.id));
+                continue;
+            }
+        };
+        for piece in pieces {
+            match Proved::judge(&config, piece.clone()) {
+                Ok(proved) => {
+                    let key = (proved.judgement.accused.0, piece);
+                    let held = all.entry(key).or_insert(Held { proved, nodes: Vec::new() });
+                    held.nodes.push(node.id);
+                }
+                Err(why) => {
+                    context.out.warn(&format!("node {} shows something that proves nothing: {why}", node.id));
+                }
+            }
+        }
+    }
+    Ok((config, all.into_values().collect()))
+}
+
+async fn evidence_of(address: &str) -> Result<Vec<Bytes>, Error> {
+    ControlClient::new(address)?.evidence().await
+}
+
+async fn list(context: &mut Context<'_>, args: &ListArgs) -> CliResult {
+    let mut cluster = context.cluster().await?;
+    let (config, held) = collect(context, &cluster).await?;
+    let suspicions = cluster.status(false).await?.suspicions;
+    if let Some(dir) = &args.save {
+        save_all(context, dir, &config, &held)?;
+    }
+    if context.out.is_json() {
+        let convictions = held.iter().map(line).collect();
+        return context.out.document(&List { convictions, suspicions: &suspicions });
+    }
+    if held.is_empty() {
+        context.out.line("nobody is convicted")?;
+    } else {
+        let row = |(number, held): (usize, &Held)| {
+            let Line { id, accused, charge, held_by, .. } = line(held);
+            vec![(number + 1).to_string(), id, accused.to_string(), charge.to_owned(), in_words(held_by)]
+        };
+        let rows = held.iter().enumerate().map(row).collect();
+        context.out.line(&render_table(&["n", "id", "convicted", "of", "held by"], rows))?;
+    }
+    if !suspicions.is_empty() {
+        let lines: Vec<String> = suspicions.iter().map(ToString::to_string).collect();
+        context.out.line(&format!("\nWithout proof:\n{}", lines.join("\n")))?;
+    }
+    Ok(())
+}
+
+fn line(held: &Held) -> Line<'_> {
+    let judgement = &held.proved.judgement;
+    Line {
+        id: held.proved.id(),
+        accused: judgement.accused.0,
+        charge: &judgement.charge,
+        epoch: judgement.epoch,
+        index: judgement.index,
+        provided: judgement.provided,
+        held_by: &held.nodes,
+    }
+}
+
+fn in_words(ids: &[u64]) -> String {
+    ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn save_all(context: &mut Context<'_>, dir: &Path, config: &ClusterConfig, held: &[Held]) -> CliResult {
+    std::fs::create_dir_all(dir).map_err(|error| cannot("make the directory", dir, &error))?;
+    for Held { proved, .. } in held {
+        let name = format!("evidence-{}-{}.json", proved.judgement.accused, proved.id());
+        save(context, &dir.join(name), config, proved)?;
+    }
+    Ok(())
+}
+
+fn save(context: &mut Context<'_>, path: &Path, config: &ClusterConfig, proved: &Proved) -> CliResult {
+    std::fs::write(path, proved.to_file(config)).map_err(|error| cannot("write", path, &error))?;
+    context.out.note(&format!("wrote {}", path.display()));
+    Ok(())
+}
+
+fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CliError {
+    CliError::failed(format!("cannot {what} {}: {error}", path.display()))
+}
+
+async fn show(context: &mut Context<'_>, args: &ShowArgs) -> CliResult {
+    let cluster = context.cluster().await?;
+    let (config, held) = collect(context, &cluster).await?;
+    let numbered = args.which.parse::<usize>().ok().filter(|number| (1..=held.len()).contains(number));
+    let found = match numbered {
+        Some(number) => held.get(number - 1),
+        None => held.iter().find(|held| held.proved.id().starts_with(&args.which)),
+    };
+    let Some(Held { proved, .. }) = found else {
+        let message = format!("there is no evidence {:?} among {} pieces", args.which, held.len());
+        return Err(CliError::failed(message).hint("see all with: consensusctl evidence list"));
+    };
+    if let Some(path) = &args.out {
+        save(context, path, &config, proved)?;
+    }
+    print(context, &config, proved)
+}
+
+/// Prints a piece: in JSON the file itself.
+fn print(context: &mut Context<'_>, config: &ClusterConfig, proved: &Proved) -> CliResult {
+    if context.out.is_json() {
+        return context.out.raw(proved.to_file(config).as_bytes());
+    }
+    let judgement = &proved.judgement;
+    context.out.line(&format!("node {} is convicted: {}", judgement.accused, judgement.charge))?;
+    if let Some(provided) = judgement.provided {
+        context.out.line(&format!("provided that {provided}"))?;
+    }
+    for statement in &judgement.statements {
+        context.out.line(&format!("\n{}", statement.title))?;
+        for (name, words) in &statement.fields {
+            match words {
+                Words::One(value) => context.out.line(&format!("  {name:<10} {value}"))?,
+                Words::List(values) if values.is_empty() => {
+                    context.out.line(&format!("  {name:<10} none"))?;
+                }
+                Words::List(values) => {
+                    for value in values {
+                        context.out.line(&format!("  {name:<10} {value}"))?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn verify(context: &mut Context<'_>, args: &VerifyArgs) -> CliResult {
+    let config = match &args.config {
+        Some(path) => ClusterConfig::load(path, None)?,
+        None => own_config(context)?,
+    };
+    let text = read(&args.file)?;
+    match Proved::read(&config, &text) {
+        Ok(proved) => print(context, &config, &proved),
+        Err(why) => {
+            let message = format!("{} proves nothing: {why}", args.file.display());
+            Err(CliError::new(Exit::Violated, message))
+        }
+    }
+}
+
+fn read(path: &Path) -> CliResult<Vec<u8>> {
+    let open = std::fs::File::open(path).map_err(|error| cannot("read", path, &error))?;
+    let mut text = Vec::new();
+    let limited = open.take(MAX_FILE_BYTES + 1).read_to_end(&mut text);
+    limited.map_err(|error| cannot("read", path, &error))?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(CliError::failed(format!("{} is too large for evidence", path.display())));
+    }
+    Ok(text)
+}

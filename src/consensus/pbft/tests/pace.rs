@@ -1,0 +1,124 @@
+//! Slow primaries, slow clusters, and what is suspected (Aardvark §4.3, Prime §V).
+
+use super::cluster::Cluster;
+use crate::consensus::pbft::{Message, Options};
+use crate::consensus::{NodeId, Signature};
+
+/// A request that everybody knows of gets its slot `late` milliseconds later, and is agreed on `then` milliseconds after
+/// that.
+fn put_slowly(cluster: &mut Cluster, counter: u64, late: u64, then: u64) {
+    let request = cluster.sign(counter, &format!("{counter}"));
+    cluster.hold("PrePrepare");
+    cluster.send_to_all(&request);
+    cluster.advance(late);
+    cluster.stop_holding_and_deliver();
+    cluster.hold("Commit");
+    cluster.advance(then);
+    cluster.stop_holding_and_deliver();
+    cluster.settle();
+}
+
+fn put_all_slowly(cluster: &mut Cluster, counters: std::ops::RangeInclusive<u64>, late: u64, then: u64) {
+    counters.for_each(|counter| put_slowly(cluster, counter, late, then));
+}
+
+fn suspected(cluster: &Cluster, by: u64) -> Vec<(u64, &'static str)> {
+    let suspicions = cluster.status(by).suspicions;
+    suspicions.iter().map(|suspicion| (suspicion.id, suspicion.what)).collect()
+}
+
+#[test]
+fn a_primary_just_below_the_request_timer_is_replaced() {
+    let mut cluster = Cluster::new(4);
+    put_all_slowly(&mut cluster, 1..=7, 400, 0);
+    assert_eq!(cluster.view(2), 0, "a few slow slots are no reason");
+    put_all_slowly(&mut cluster, 8..=9, 400, 0);
+    assert!((1..=4).all(|id| cluster.view(id) == 1 && cluster.is_active(id)));
+    assert!((2..=4).any(|id| cluster.node(id).traced("slower than what it is compared with")));
+    assert!((2..=4).any(|id| suspected(&cluster, id).contains(&(1, "slow"))), "and it is named");
+    cluster.advance(31_000);
+    assert!((1..=4).all(|id| suspected(&cluster, id).is_empty()), "not for ever");
+}
+
+#[test]
+fn a_primary_whose_requests_wait_less_than_the_floor_stays() {
+    let mut cluster = Cluster::new(4);
+    put_all_slowly(&mut cluster, 1..=24, 200, 0);
+    assert!((1..=4).all(|id| cluster.view(id) == 0));
+}
+
+#[test]
+fn a_primary_is_no_slower_than_the_agreement_of_all_on_a_slow_network() {
+    let mut cluster = Cluster::new(4);
+    put_all_slowly(&mut cluster, 1..=24, 300, 150);
+    assert!((1..=4).all(|id| cluster.view(id) == 0));
+}
+
+#[test]
+fn a_cluster_that_is_slow_for_no_visible_reason_settles_once_each_has_left_f_plus_1_primaries() {
+    let mut cluster = Cluster::new(4);
+    put_all_slowly(&mut cluster, 1..=60, 300, 0);
+    assert!((1..=4).all(|id| cluster.view(id) == 3), "one more, as nobody judges itself");
+    put_all_slowly(&mut cluster, 61..=120, 300, 0);
+    assert!((1..=4).all(|id| cluster.view(id) == 3));
+}
+
+#[test]
+fn two_slow_primaries_in_a_row_are_both_replaced_where_two_may_be_faulty() {
+    let mut cluster = Cluster::new(7);
+    put_all_slowly(&mut cluster, 1..=16, 400, 0);
+    assert_eq!(cluster.view(4), 2);
+    put_all_slowly(&mut cluster, 17..=40, 0, 0);
+    assert!((1..=7).all(|id| cluster.view(id) == 2));
+}
+
+#[test]
+fn who_does_not_ask_for_pace_leaves_nobody_for_it() {
+    let patient = |options: &mut Options| options.slow_primary_ms = 0;
+    let mut cluster = Cluster::with_options(4, patient);
+    put_all_slowly(&mut cluster, 1..=20, 400, 0);
+    assert!((1..=4).all(|id| cluster.view(id) == 0));
+}
+
+#[test]
+fn who_is_silent_is_suspected_until_it_is_heard_again() {
+    let mut cluster = Cluster::new(4);
+    cluster.crash(3);
+    cluster.advance(2000);
+    assert_eq!(suspected(&cluster, 1), []);
+    cluster.advance(1500);
+    assert_eq!(suspected(&cluster, 1), [(3, "silent")]);
+    assert_eq!(cluster.status(1).suspicions[0].why, "not heard of for 3 s");
+    cluster.restart(3);
+    cluster.advance(200);
+    assert_eq!(suspected(&cluster, 1), []);
+}
+
+#[test]
+fn a_primary_that_leaves_a_request_out_is_told_from_one_that_does_nothing() {
+    let mut cluster = Cluster::new(4);
+    cluster.put(1, "a");
+    let censored = cluster.sign(2, "b");
+    for id in 2..=4 {
+        cluster.send(id, &censored);
+        cluster.lose(|envelope| envelope.to == 1 && matches!(envelope.message, Message::Request(_)));
+    }
+    cluster.advance(10);
+    cluster.put(3, "c");
+    cluster.advance(600);
+    assert!((2..=4).any(|id| suspected(&cluster, id).contains(&(1, "censors"))));
+    cluster.wait_executed(&["a", "c", "b"]);
+}
+
+#[test]
+fn refused_messages_are_held_against_the_peer_that_sent_them() {
+    let mut cluster = Cluster::new(4);
+    let mut request = cluster.sign(1, "a");
+    request.signature = Signature([9; 64]);
+    assert!(cluster.refusal(1, 3, Message::Request(request)).is_some());
+    cluster.refuse(1, 3, 5);
+    assert_eq!(suspected(&cluster, 1), [(3, "invalid messages")]);
+    assert_eq!(cluster.status(1).suspicions[0].times, 5);
+    cluster.refuse(1, 1001, 5);
+    assert_eq!(suspected(&cluster, 1).len(), 1, "clients are no replicas: {}", NodeId(1001));
+}
