@@ -257,7 +257,7 @@ impl<P: Simulated> World<P> {
             if !self.nodes[n].lies {
                 self.watch.sent(id, to, &message)?;
             }
-            self.send(n, to, message);
+            self.send(n, to, &message);
         }
         for work in effects.execute.drain(..) {
             if self.strikes(n) {
@@ -312,7 +312,7 @@ impl<P: Simulated> World<P> {
         }
     }
 
-    fn send(&mut self, from: usize, to: consensus::NodeId, message: P::Message) {
+    fn send(&mut self, from: usize, to: consensus::NodeId, message: &P::Message) {
         let to = to.prev().0 as usize;
         self.stats.messages += 1;
         if to >= self.cast.nodes {
