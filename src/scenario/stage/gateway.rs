@@ -1,4 +1,4 @@
-//! Gateways on the stage, and nodes that are told to lie while the story goes on.
+//! Gateways on the stage.
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -63,11 +63,5 @@ impl Stage {
             version = version.max(written.map_err(|error| failed(error.to_string()))?);
         }
         Ok(version)
-    }
-
-    /// The ways to lie that the cluster's protocol knows.
-    pub async fn ways_to_lie(&mut self) -> Result<Vec<&'static str>, Failure> {
-        let status = self.status().await?;
-        Ok(status.entry().behaviours.iter().map(|behaviour| behaviour.name).collect())
     }
 }
