@@ -35,7 +35,8 @@ fn status(view: u64) -> Message {
 fn corrupt_signatures_are_refused_and_nothing_else_changes() {
     let (checker, digest) = (checker(), Digest([5; 32]));
     let (mut refused, mut passed) = (0, 0);
-    for view in 1..20 {
+    // Not those in which replica 1 is the primary, which does not prepare.
+    for view in (1..26).filter(|view| view % 4 != 0) {
         let mut liar = adversary("corrupt-signature", 4);
         liar.is_at(Time::ZERO, View(view));
         for message in [prepare(1, view, digest), commit(1, view, digest), status(view), reply(view)] {

@@ -15,9 +15,9 @@ fn liar(cast: &Cast) -> Adversary {
 
 /// The VIEW-CHANGE that replica `of` would honestly send: two slots prepared above a stable checkpoint.
 fn view_change(cast: &Cast, of: u64, view: u64) -> Signed<ViewChange> {
-    let (stable, digest) = (cast.stable(Sequence(8), Digest([8; 32])), Digest([9; 32]));
-    let prepared =
-        vec![cast.prepared(View(0), Sequence(9), digest), cast.prepared(View(1), Sequence(10), digest)];
+    let stable = cast.stable(Sequence(8), Digest([8; 32]));
+    let slot = |view, sequence: u64| cast.prepared(View(view), Sequence(sequence), Digest([sequence as u8; 32]));
+    let prepared = vec![slot(0, 9), slot(1, 10)];
     cast.signer(of).sign(ViewChange { view: View(view), stable, prepared, replica: NodeId(of) })
 }
 
@@ -52,11 +52,8 @@ fn its_view_changes_prove_nothing_and_are_refused_or_do_no_harm() {
         }
     }
     assert!(believed > 5, "{believed} believed");
-    let expected = [
-        "forged",
-        "a certificate has not Q - 1 PREPAREs",
-        "a certificate's PREPAREs are not of different members",
-    ];
+    let expected =
+        ["forged", "a proof has not Q CHECKPOINTs", "a proof's CHECKPOINTs are not of different members"];
     assert!(expected.iter().all(|why| refusals.contains(why)), "{refusals:?}");
 }
 
