@@ -176,7 +176,9 @@ impl Replica {
         let differs = |vote: &&Signed<Checkpoint>| Some(vote.body.digest) != digest;
         let votes = self.checkpoints.votes.values().filter_map(|of| of.get(&sequence));
         let others: Vec<NodeId> = votes.filter(differs).map(|vote| vote.body.replica).collect();
-        others.into_iter().for_each(|id| self.suspect(id, Suspect::WrongCheckpoint));
+        for id in others {
+            self.suspect(id, Suspect::WrongCheckpoint);
+        }
         let checkpoints = &mut self.checkpoints;
         checkpoints.previous = checkpoints.stable.sequence();
         checkpoints.stable = stable;

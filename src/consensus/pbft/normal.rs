@@ -256,7 +256,9 @@ impl Replica {
         let differs = |commit: &&Signed<Commit>| slot.is_contradicted_by(&commit.body);
         let ids: Vec<NodeId> =
             slot.commits.values().filter(differs).map(|commit| commit.body.replica).collect();
-        ids.into_iter().for_each(|id| self.suspect(id, Suspect::WrongVote));
+        for id in ids {
+            self.suspect(id, Suspect::WrongVote);
+        }
     }
 
     /// Hands decided slots to the store, in order, up to the next checkpoint.
