@@ -16,7 +16,8 @@ fn liar(cast: &Cast) -> Adversary {
 /// The VIEW-CHANGE that replica `of` would honestly send: two slots prepared above a stable checkpoint.
 fn view_change(cast: &Cast, of: u64, view: u64) -> Signed<ViewChange> {
     let stable = cast.stable(Sequence(8), Digest([8; 32]));
-    let slot = |view, sequence: u64| cast.prepared(View(view), Sequence(sequence), Digest([sequence as u8; 32]));
+    let slot =
+        |view, sequence: u64| cast.prepared(View(view), Sequence(sequence), Digest([sequence as u8; 32]));
     let prepared = vec![slot(0, 9), slot(1, 10)];
     cast.signer(of).sign(ViewChange { view: View(view), stable, prepared, replica: NodeId(of) })
 }
