@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use clap::Parser;
 use serde_json::Value;
 use support::{Lab, Mode, Ran, Running, eventually, signal};
 
@@ -164,4 +165,16 @@ fn ctrl_c_prints_what_there_is_and_leaves_nothing() {
     assert_eq!(results["interrupted"], true);
     assert_sound(&results["measurements"][0]);
     assert_nothing_is_left(temp.path());
+}
+
+/// The document's figures are those that its commands print, so the commands must be ones that there are.
+#[test]
+fn the_documents_commands_make_sense() {
+    let text = fs::read_to_string("docs/raft-vs-pbft.md").unwrap();
+    let commands: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    assert_eq!(commands.len(), 3, "one for each table of figures: {commands:?}");
+    for command in commands {
+        let parsed = consensusctl::cli::Cli::try_parse_from(command.split_whitespace());
+        assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
+    }
 }

@@ -19,6 +19,14 @@ type Drawn<T = ()> = Result<T, Box<dyn std::error::Error>>;
 /// What one panel shows of a summary: the value, with the lowest and the highest of the rounds.
 type Shown = fn(&Summary) -> (f64, f64, f64);
 
+/// Whether a panel explains its lines. One does for both: where throughput grows with the callers, its lower right
+/// corner is free.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Legend {
+    Shown,
+    SameAsBefore,
+}
+
 /// Draws summaries under a title.
 ///
 /// # Errors
@@ -37,11 +45,11 @@ fn draw(text: &mut String, title: &str, summaries: &[Summary]) -> Drawn {
     root.fill(&WHITE)?;
     let root = root.titled(title, (FONT, 18))?;
     let (left, right) = root.split_horizontally(SIZE.0 / 2);
-    panel(&left, "commands in a second", summaries, |summary| {
+    panel(&left, "commands in a second", summaries, Legend::Shown, |summary| {
         let spread = summary.per_second;
         (spread.median, spread.min, spread.max)
     })?;
-    panel(&right, "median latency, ms", summaries, |summary| {
+    panel(&right, "median latency, ms", summaries, Legend::SameAsBefore, |summary| {
         let p50 = summary.latency_ms.p50;
         (p50, p50, p50)
     })?;
@@ -50,7 +58,7 @@ fn draw(text: &mut String, title: &str, summaries: &[Summary]) -> Drawn {
 }
 
 /// Both axes are logarithmic: twice as much is equally far everywhere.
-fn panel(area: &Panel<'_>, what: &str, summaries: &[Summary], shown: Shown) -> Drawn {
+fn panel(area: &Panel<'_>, what: &str, summaries: &[Summary], legend: Legend, shown: Shown) -> Drawn {
     let summaries: Vec<&Summary> = summaries.iter().filter(|summary| summary.commands > 0).collect();
     let callers = summaries.iter().map(|summary| summary.concurrency as f64);
     let ends = summaries.iter().flat_map(|summary| {
@@ -74,9 +82,8 @@ fn panel(area: &Panel<'_>, what: &str, summaries: &[Summary], shown: Shown) -> D
         .draw()?;
     for (name, fault) in lines(&summaries) {
         let colour = colour(&summaries, &name, fault);
-        let line: Vec<&&Summary> =
-            summaries.iter().filter(|one| one.protocol == name && one.fault == fault).collect();
-        let points = line.iter().map(|one| (one.concurrency as f64, shown(one)));
+        let line = summaries.iter().filter(|one| one.protocol == name && one.fault == fault);
+        let points = line.map(|one| (one.concurrency as f64, shown(one)));
         let label = if fault == Fault::None { name.clone() } else { format!("{name}, one node down") };
         chart
             .draw_series(LineSeries::new(points.clone().map(|(x, (y, ..))| (x, y)), colour.stroke_width(2)))?
@@ -86,6 +93,9 @@ fn panel(area: &Panel<'_>, what: &str, summaries: &[Summary], shown: Shown) -> D
         chart.draw_series(
             points.map(|(x, (_, low, high))| PathElement::new([(x, low), (x, high)], colour.stroke_width(1))),
         )?;
+    }
+    if legend == Legend::SameAsBefore {
+        return Ok(());
     }
     chart
         .configure_series_labels()

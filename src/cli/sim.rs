@@ -42,11 +42,11 @@ pub struct SimArgs {
     /// Run this seed alone; with `--seeds`, the first of them.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// How many nodes a cluster has [default: 5 for raft; 4 to 7 for pbft, drawn from the seed].
+    /// How many nodes a cluster has [default: 5 for raft; 4 to 13 for pbft, drawn from the seed].
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=15))]
     pub nodes: Option<u8>,
-    /// Which nodes lie, and how: `ID=BEHAVIOUR`, once for each; `none` for an honest cluster [default: at most one, drawn
-    /// from the seed]. More than the protocol tolerates may well break its promises: all seeds are run then, and those
+    /// Which nodes lie, and how: `ID=BEHAVIOUR`, once for each, `ID=twin` for a node that runs twice with one key; `none` for
+    /// an honest cluster [default: as many as are tolerated at most, drawn from the seed]. More than the protocol tolerates may well break its promises: all seeds are run then, and those
     /// that did are counted.
     #[arg(long, value_name = "ID=BEHAVIOUR", value_parser = parse_liars)]
     pub malicious: Vec<Liar>,

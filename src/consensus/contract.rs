@@ -71,7 +71,7 @@ pub trait Protocol: Sized + Send + 'static {
     }
 
     /// What a piece of evidence proves, or why it proves nothing. Depends on nothing but its arguments.
-    fn judge_evidence(_court: &Court, _piece: Bytes) -> Result<Judgement, String> {
+    fn judge_evidence(_court: &Court, _piece: &Bytes) -> Result<Judgement, String> {
         Err(format!("{} signs nothing, so nothing proves a lie there", Self::NAME))
     }
 

@@ -1,5 +1,7 @@
 //! Proof that a member lied, as the shared code sees it. What proves what is the protocol's business.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 
 use super::{Keys, NodeId};
@@ -51,4 +53,13 @@ pub enum Words {
 }
 
 /// Checks a piece of evidence and puts it into words: from its bytes, which nobody need be trusted for.
-pub type JudgeEvidence = fn(&Court, Bytes) -> Result<Judgement, String>;
+pub type JudgeEvidence = fn(&Court, &Bytes) -> Result<Judgement, String>;
+
+/// Bytes in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}

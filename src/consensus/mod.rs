@@ -44,7 +44,7 @@ pub use client::{ClientOutput, ClientSetup, VotingClient};
 pub use codec::{Decode, DecodeError, Encode, Reader};
 pub(crate) use codec::{put_bytes, put_list};
 pub use contract::*;
-pub use evidence::{Court, JudgeEvidence, Judgement, Statement, Words};
+pub use evidence::{Court, JudgeEvidence, Judgement, Statement, Words, hex};
 pub use keys::{BadKey, KeyUses, Keys, PublicKey, Scheme, SecretKey, Signature, unhex};
 pub use message::*;
 pub use misbehaviour::{Behaviour, Misbehaviour};

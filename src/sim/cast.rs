@@ -1,4 +1,7 @@
 //! Who takes part in a run: how many nodes, and which of them lie.
+//!
+//! Beside the protocol's own behaviours there is one that only a simulator has: **twins**, a node that runs twice, with one
+//! id and one key. Each of the two is honest as far as it knows; what both say together is not (Twins, OPODIS'21).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,6 +13,12 @@ use crate::consensus::{Behaviour, Keys, Misbehaviour, NodeId, Scheme, SecretKey}
 
 /// How often a run that may have an adversary has one, in a thousand.
 const ADVERSARY_PER_MILLE: u64 = 700;
+
+/// How often a run that may have several has more than one, in a thousand.
+const SEVERAL_PER_MILLE: u64 = 400;
+
+/// The behaviour of a node that runs twice.
+pub(super) const TWIN: &str = "twin";
 
 /// The streams of a run's seed that decide who takes part. Apart from the world's own, so that naming an adversary by
 /// hand changes nothing else.
@@ -32,11 +41,12 @@ pub struct Cast {
 }
 
 impl Cast {
-    /// Draws what the options leave open: a size, and at most one adversary of those that the protocol tolerates.
+    /// Draws what the options leave open: a size, and at most as many adversaries as the protocol tolerates.
     pub(super) fn draw<P: Simulated>(options: &RunOptions) -> Self {
         let mut sizes = Dice::new(options.seed, Stream::Nodes as u64);
         let nodes = options.nodes.unwrap_or_else(|| *sizes.pick(P::SIZES));
-        let mut malicious = options.malicious.clone().unwrap_or_else(|| adversary::<P>(options.seed, nodes));
+        let mut malicious =
+            options.malicious.clone().unwrap_or_else(|| adversaries::<P>(options.seed, nodes));
         malicious.sort();
         let outside_the_fault_model = malicious.len() > P::tolerates(nodes);
         Self { nodes, malicious, outside_the_fault_model }
@@ -52,9 +62,15 @@ impl Cast {
         self.malicious.iter().map(|(id, _)| *id).collect()
     }
 
-    /// What a node is told to do wrong, if it is.
+    /// The ids of those that run twice.
+    pub(super) fn twins(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.malicious.iter().filter(|(_, behaviour)| behaviour == TWIN).map(|(id, _)| *id)
+    }
+
+    /// What a node is told to do wrong, if it is. Twins are told nothing.
     pub(super) fn misbehaviour(&self, id: NodeId, seed: u64) -> Option<Misbehaviour> {
-        let (_, behaviour) = self.malicious.iter().find(|(liar, _)| *liar == id)?;
+        let mut told = self.malicious.iter().filter(|(_, behaviour)| behaviour != TWIN);
+        let (_, behaviour) = told.find(|(liar, _)| *liar == id)?;
         Some(Misbehaviour::new(behaviour, seed ^ id.0.rotate_left(32)))
     }
 
@@ -75,14 +91,26 @@ impl fmt::Display for Cast {
     }
 }
 
-fn adversary<P: Simulated>(seed: u64, nodes: usize) -> Vec<(NodeId, String)> {
+fn adversaries<P: Simulated>(seed: u64, nodes: usize) -> Vec<(NodeId, String)> {
     let mut dice = Dice::new(seed, Stream::Liars as u64);
-    if P::LIES.is_empty() || P::tolerates(nodes) == 0 || !dice.chance(ADVERSARY_PER_MILLE) {
+    let tolerated = P::tolerates(nodes) as u64;
+    if P::LIES.is_empty() || tolerated == 0 || !dice.chance(ADVERSARY_PER_MILLE) {
         return Vec::new();
     }
+    let mut ids: Vec<u64> = (1..=nodes as u64).collect();
+    dice.shuffle(&mut ids);
     // The first primary more often than others: it has the most to lie about.
-    let id = if dice.chance(300) { 1 } else { dice.between(1, nodes as u64) };
-    vec![(NodeId(id), (*dice.pick(P::LIES)).to_owned())]
+    if dice.chance(300) {
+        ids.retain(|id| *id != 1);
+        ids.insert(0, 1);
+    }
+    let several = tolerated > 1 && dice.chance(SEVERAL_PER_MILLE);
+    let count = if several { dice.between(2, tolerated) } else { 1 };
+    let lie = |id| {
+        let drawn = dice.below(P::LIES.len() as u64 + 1) as usize;
+        (NodeId(id), P::LIES.get(drawn).copied().unwrap_or(TWIN).to_owned())
+    };
+    ids.into_iter().take(count as usize).map(lie).collect()
 }
 
 /// Reads an adversary as the command line names it: `ID=BEHAVIOUR`. Which ids and behaviours there are is known later.
@@ -100,7 +128,9 @@ pub fn check_liars<P: Simulated>(liars: &[(NodeId, String)], nodes: Option<usize
 
 fn check(liars: &[(NodeId, String)], nodes: usize, behaviours: &[Behaviour]) -> Result<(), String> {
     for (position, (id, behaviour)) in liars.iter().enumerate() {
-        Misbehaviour::new(behaviour, 0).check(behaviours)?;
+        if behaviour != TWIN || behaviours.is_empty() {
+            Misbehaviour::new(behaviour, 0).check(behaviours)?;
+        }
         if id.0 > nodes as u64 {
             return Err(format!("there is no node {id} to be malicious: give --nodes"));
         }
@@ -137,6 +167,9 @@ mod tests {
         let silent = Behaviour::new("silent", "");
         let liar = |id| (NodeId(id), "silent".to_owned());
         assert_eq!(check(&[liar(1), liar(2)], 4, &[silent]), Ok(()));
+        let twin = (NodeId(1), TWIN.to_owned());
+        assert_eq!(check(std::slice::from_ref(&twin), 4, &[silent]), Ok(()));
+        assert!(check(&[twin], 4, &[]).is_err(), "where nobody lies nobody runs twice");
         assert!(check(&[liar(5)], 4, &[silent]).unwrap_err().contains("no node 5"));
         assert!(check(&[liar(1), liar(1)], 4, &[silent]).unwrap_err().contains("twice"));
         assert!(check(&[liar(1)], 4, &[]).unwrap_err().contains("no behaviour `silent`"));

@@ -138,7 +138,7 @@ impl<P: Simulated> World<P> {
         let Some(leader) = self.leader().filter(|leader| self.nodes[*leader].paused == 0) else {
             return Ok(false);
         };
-        let to = NodeId(dice.between(0, self.nodes.len() as u64));
+        let to = NodeId(dice.between(0, self.cast.nodes as u64));
         let to = Some(to).filter(|to| *to != NodeId::ZERO);
         self.core(leader, Event::TransferLeadership(to))?;
         Ok(true)
@@ -167,8 +167,9 @@ impl<P: Simulated> World<P> {
 
     /// How many nodes more may be faulty for good, beside those that are.
     fn spare(&self) -> usize {
-        let faulty = self.nodes.iter().filter(|node| node.is_faulty()).count();
-        P::tolerates(self.nodes.len()).saturating_sub(faulty)
+        let members = self.nodes.iter().take(self.cast.nodes);
+        let faulty = members.filter(|node| node.is_faulty()).count();
+        P::tolerates(self.cast.nodes).saturating_sub(faulty)
     }
 
     /// Flips bits where the disk was durable and the node has to notice: anywhere in the newest snapshot, or in the log

@@ -176,6 +176,12 @@ impl<P: Simulated> Node<P> {
         }
     }
 
+    /// A second replica with the id and key of another one, on a disk of its own: the two know nothing of each other, and
+    /// together they lie.
+    pub(super) fn twin(id: NodeId, shows: u64) -> Self {
+        Self { name: format!("n{id}'"), ..Self::new(id, shows, true) }
+    }
+
     /// Whether it counts among those that the protocol tolerates, for as long as the run lasts.
     pub(super) fn is_faulty(&self) -> bool {
         self.lies || self.is_lost() || self.wrong_state != WrongState::Sound

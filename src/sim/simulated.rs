@@ -35,9 +35,9 @@ pub trait Simulated: Protocol {
     /// tolerates.
     const LIES: &'static [&'static str] = &[];
 
-    /// How large the segments of logs are, in KiB: one of these. Few records fit into the small ones, so that what is
+    /// How large the segments of logs are with so many nodes, in KiB: one of these. Few records fit into the small ones, so that what is
     /// dropped too early, or kept too long, soon shows; the largest record must.
-    const SEGMENTS_KIB: &'static [u64];
+    fn segments_kib(nodes: usize) -> &'static [u64];
 
     /// How long the archive takes at most over a piece of a snapshot where it is slow, in microseconds: so that the log
     /// grows meanwhile, and the archive still gets all its work done.

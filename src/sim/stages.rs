@@ -315,13 +315,15 @@ impl<P: Simulated> World<P> {
     fn send(&mut self, from: usize, to: consensus::NodeId, message: P::Message) {
         let to = to.prev().0 as usize;
         self.stats.messages += 1;
-        if to >= self.nodes.len() {
+        if to >= self.cast.nodes {
             // For a client of its own: there are none here, each node's callers ask its gateway.
             self.stats.messages_lost += 1;
             return;
         }
         self.mix(message.size() as u64 ^ (to as u64) << 32);
-        self.transmit(from, to, message);
+        for place in self.places(from, to) {
+            self.transmit(from, place, message.clone());
+        }
     }
 
     // ---- The log thread ---------------------------------------------------------------------------------------------

@@ -28,6 +28,9 @@ pub(super) const SERVED_BOUND: u64 = 15_000_000;
 /// How often convergence is looked at.
 const CONVERGE_EVERY: u64 = 50_000;
 
+/// For so many microseconds each sender knows the same ones of twins: some request timers.
+const TWINS_STRETCH: u64 = 2_000_000;
+
 /// No run needs more steps for a simulated second: beyond it, something spins.
 const STEPS_PER_SECOND: u64 = 200_000;
 
@@ -43,6 +46,7 @@ enum Stream {
     Settings,
     Clocks,
     Calm,
+    Twins,
     Clients = 1000,
 }
 
@@ -86,8 +90,9 @@ impl<P: Simulated> World<P> {
         let mut settings = stream(Stream::Settings);
         let mut clocks = stream(Stream::Clocks);
         let node = |id: &NodeId| Node::new(*id, clocks.below(1 << 40), liars.contains(id));
-        let nodes = members.iter().map(node).collect();
-        let wal = WalOptions::with_segment_bytes(*settings.pick(P::SEGMENTS_KIB) << 10);
+        let mut nodes: Vec<_> = members.iter().map(node).collect();
+        nodes.extend(cast.twins().map(|id| Node::twin(id, clocks.below(1 << 40))));
+        let wal = WalOptions::with_segment_bytes(*settings.pick(P::segments_kib(cast.nodes)) << 10);
         let clients = (0..options.clients)
             .map(|number| {
                 Client::new(
@@ -108,7 +113,7 @@ impl<P: Simulated> World<P> {
         Self {
             now: 0,
             queue: Queue::new(),
-            network: Network::new(cast.nodes, stream(Stream::Network)),
+            network: Network::new(nodes.len(), stream(Stream::Network)),
             nodes,
             clients,
             schedule,
@@ -245,6 +250,21 @@ impl<P: Simulated> World<P> {
         }
     }
 
+    /// Whom a message to a node reaches: the node, and of twins one or both. For a while each sender knows the same ones,
+    /// so that each of the twins lives among others.
+    pub(super) fn places(&self, from: usize, to: usize) -> Vec<usize> {
+        let id = self.nodes[to].id;
+        let twin = (self.cast.nodes..self.nodes.len()).find(|twin| self.nodes[*twin].id == id);
+        let Some(twin) = twin else { return vec![to] };
+        let stretch = self.now / TWINS_STRETCH;
+        let seed = self.options.seed ^ stretch << 32 ^ (from as u64) << 8 ^ to as u64;
+        match Dice::new(seed, Stream::Twins as u64).below(5) {
+            0 | 1 => vec![to],
+            2 | 3 => vec![twin],
+            _ => vec![to, twin],
+        }
+    }
+
     /// An answer leaves a node for a client.
     pub(super) fn answer(&mut self, node: usize, caller: Caller, answer: Answer) {
         let delay = self.clients[caller.client].delay();
@@ -263,11 +283,14 @@ impl<P: Simulated> World<P> {
         let mut salt = Fingerprint(self.options.seed);
         salt.mix(node.id.0);
         salt.mix(node.life.into());
+        if n >= self.cast.nodes {
+            salt.mix(n as u64); // A twin has other dice.
+        }
         let config = EngineConfig::<P> {
             keys: self.keys[&node.id].clone(),
             id: node.id,
             cluster_id: 1,
-            members: self.nodes.iter().map(|node| node.id).collect(),
+            members: self.cast.members(),
             data_dir: DATA_DIR.into(),
             create: !node.initialised,
             seed: salt.0,

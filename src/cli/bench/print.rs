@@ -91,7 +91,7 @@ impl<'a> Results<'a> {
             self.rounds
         ))?;
         if self.rounds > 1 {
-            out.line("of all rounds the median; of the longest latency the longest")?;
+            out.line("of all rounds the median (latencies in ms; of the longest the longest)")?;
         }
         out.table(SUMMARY, self.summary.iter().map(summary_row).collect())?;
         out.line("\nwhat a command costs all nodes together")?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::ClusterConfig;
-use crate::consensus::{Court, Judgement, Keys, NodeId, Statement, Words};
+use crate::consensus::{Court, Judgement, Keys, NodeId, Statement, Words, hex};
 
 /// Begins every file. The number changes when the form does.
 const FORMAT: &str = "consensusctl evidence 1";
@@ -53,7 +53,7 @@ struct Head {
 impl Proved {
     /// Checks a piece with the keys of a configuration.
     pub fn judge(config: &ClusterConfig, piece: Bytes) -> Result<Self, String> {
-        let judgement = (config.entry().judge_evidence)(&court(config), piece.clone())?;
+        let judgement = (config.entry().judge_evidence)(&court(config), &piece)?;
         Ok(Self { piece, judgement })
     }
 
@@ -135,13 +135,9 @@ impl Serialize for Message<'_> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn unhex(text: &str) -> Option<Bytes> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+    if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).ok();

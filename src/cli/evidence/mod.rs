@@ -248,7 +248,7 @@ fn print(context: &mut Context<'_>, config: &ClusterConfig, proved: &Proved) -> 
             match words {
                 Words::One(value) => context.out.line(&format!("  {name:<10} {value}"))?,
                 Words::List(values) if values.is_empty() => {
-                    context.out.line(&format!("  {name:<10} none"))?
+                    context.out.line(&format!("  {name:<10} none"))?;
                 }
                 Words::List(values) => {
                     for value in values {

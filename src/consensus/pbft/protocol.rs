@@ -101,7 +101,7 @@ impl Protocol for Pbft {
         self.replica.evidence.all().map(Encode::to_bytes).collect()
     }
 
-    fn judge_evidence(court: &Court, piece: Bytes) -> Result<Judgement, String> {
+    fn judge_evidence(court: &Court, piece: &Bytes) -> Result<Judgement, String> {
         judge_bytes(court, piece)
     }
 

@@ -39,12 +39,20 @@ use crate::sim::{Dice, Simulated};
 impl Simulated for Pbft {
     type Watch = PbftWatch;
 
-    const SIZES: &'static [usize] = &[4, 4, 5, 6, 7];
+    // Small ones more often: what a slot costs grows with the square of their number.
+    const SIZES: &'static [usize] =
+        &[4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 6, 6, 7, 7, 7, 7, 8, 9, 10, 11, 12, 13];
 
     const LIES: &'static [&'static str] = TOLERATED;
 
-    // A NEW-VIEW of seven replicas with full windows takes 80 KiB.
-    const SEGMENTS_KIB: &'static [u64] = &[96, 128, 256];
+    // A NEW-VIEW of seven replicas with full windows takes 80 KiB, one of ten 160 KiB, and one of thirteen 270 KiB.
+    fn segments_kib(nodes: usize) -> &'static [u64] {
+        match nodes {
+            0..8 => &[96, 128, 256],
+            8..11 => &[192, 256],
+            _ => &[320, 512],
+        }
+    }
 
     // A checkpoint comes with every few slots here, and each is work for the archive.
     const SLOW_PIECE_US: u64 = 20_000;

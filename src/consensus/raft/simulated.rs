@@ -23,7 +23,9 @@ impl Simulated for Raft {
 
     const SIZES: &'static [usize] = &[5];
 
-    const SEGMENTS_KIB: &'static [u64] = &[4, 8, 16, 24, 64, 128];
+    fn segments_kib(_nodes: usize) -> &'static [u64] {
+        &[4, 8, 16, 24, 64, 128]
+    }
 
     fn tolerates(nodes: usize) -> usize {
         (nodes - 1) / 2

@@ -2,16 +2,20 @@
 
 use super::accomplice::Accomplice;
 use super::any::Any;
-use super::bad_new_view::BadNewView;
+use super::bad_view_change::BadViewChange;
 use super::censor::Censor;
+use super::corrupt_signature::CorruptSignature;
 use super::delay::Delay;
 use super::equivocate::Equivocate;
 use super::flood::Flood;
 use super::lie::Lie;
 use super::lying_state::LyingState;
+use super::mutate::Mutate;
+use super::replay::Replay;
 use super::silent::Silent;
 use super::skip_ahead::SkipAhead;
 use super::wrong_digest::WrongDigest;
+use super::wrong_reply::WrongReply;
 use crate::consensus::{Behaviour, Misbehaviour};
 
 /// All of them, in the order of [`BEHAVIOURS`].
@@ -20,9 +24,13 @@ const MAKERS: [Maker; BEHAVIOURS.len()] = [
     |_| Ok(Box::new(WrongDigest)),
     |_| Ok(Box::new(Equivocate::default())),
     |_| Ok(Box::new(Silent)),
-    |_| Ok(Box::new(BadNewView)),
+    |_| Ok(Box::new(CorruptSignature)),
+    |_| Ok(Box::new(Replay::default())),
+    |_| Ok(Box::new(BadViewChange::default())),
     |_| Ok(Box::new(SkipAhead)),
-    |_| Ok(Box::new(LyingState)),
+    |_| Ok(Box::new(LyingState::default())),
+    |_| Ok(Box::new(WrongReply)),
+    |_| Ok(Box::new(Mutate::default())),
     |_| Ok(Box::new(Delay::default())),
     |aim| Ok(Box::new(Censor::new(aim)?)),
     |_| Ok(Box::new(Flood::default())),
@@ -45,11 +53,21 @@ pub(in super::super) const BEHAVIOURS: &[Behaviour] = &[
     ),
     Behaviour::new("silent", "takes everything and sends nothing"),
     Behaviour::new(
-        "bad-new-view",
-        "as primary begins its views with something else than what prepared before",
+        "corrupt-signature",
+        "signs so that it does not hold: everything, or some kinds of messages",
+    ),
+    Behaviour::new("replay", "sends old messages of anybody again, as they were"),
+    Behaviour::new(
+        "bad-view-change",
+        "tells forged, stale or no certificates, asks for ever later views, and begins its own with something wrong",
     ),
     Behaviour::new("skip-ahead", "as primary leaves sequence numbers out"),
-    Behaviour::new("lying-state", "gives who fetches its state a wrong one"),
+    Behaviour::new("lying-state", "gives who fetches its state a wrong one, an endless one, or none"),
+    Behaviour::new("wrong-reply", "gives clients other results than the right ones"),
+    Behaviour::new(
+        "mutate",
+        "sends messages that are almost right: another view, number, digest or name in them",
+    ),
     Behaviour::new(
         "delay",
         "as primary proposes just before the backups lose their patience; as backup votes as late",
@@ -73,9 +91,13 @@ pub(in super::super) const TOLERATED: &[&str] = &[
     "wrong-digest",
     "equivocate",
     "silent",
-    "bad-new-view",
+    "corrupt-signature",
+    "replay",
+    "bad-view-change",
     "skip-ahead",
     "lying-state",
+    "wrong-reply",
+    "mutate",
     "delay",
     "censor",
     "flood",

@@ -73,6 +73,11 @@ impl Liar {
         self.signer.id()
     }
 
+    /// The members and the thresholds.
+    pub(super) fn quorum(&self) -> &Quorum {
+        &self.quorum
+    }
+
     /// All others.
     pub(super) fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.quorum.members().iter().copied().filter(|id| *id != self.id())

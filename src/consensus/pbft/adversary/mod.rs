@@ -24,9 +24,13 @@
 //! | `wrong-digest` | votes for digests of nothing, PRE-PREPAREs that nobody can prepare | f of them |
 //! | `equivocate` | two batches under one number; votes that differ by receiver | f of them |
 //! | `silent` | nothing | f of them |
-//! | `bad-new-view` | NEW-VIEWs whose O does not follow from their V | f of them |
+//! | `corrupt-signature` | signatures that do not hold, on everything or on some kinds | f of them |
+//! | `replay` | old messages of anybody, verbatim, to anybody | f of them |
+//! | `bad-view-change` | VIEW-CHANGEs with forged, weak, stale or no certificates, or for ever later views; NEW-VIEWs whose V proves nothing or whose O does not follow from it | f of them |
 //! | `skip-ahead` | as primary leaves numbers out, within the window and beyond | f of them |
-//! | `lying-state` | pieces of its state with a bit changed | f of them |
+//! | `lying-state` | pieces of its state with a bit changed, without end, late, or none; other batches than those asked for | f of them |
+//! | `wrong-reply` | REPLYs with other results | f of them |
+//! | `mutate` | small changes to otherwise valid messages | f of them |
 //! | `delay` | PRE-PREPAREs just before the backups' patience ends, votes as late | f of them |
 //! | `censor` | leaves out one client, or some key | f of them |
 //! | `flood` | far too many messages of all kinds | f of them |
@@ -34,20 +38,24 @@
 
 mod accomplice;
 mod any;
-mod bad_new_view;
+mod bad_view_change;
 mod behaviours;
 mod censor;
+mod corrupt_signature;
 mod delay;
 mod equivocate;
 mod flood;
 mod lie;
 mod lying_state;
+mod mutate;
 mod occasion;
+mod replay;
 mod silent;
 mod skip_ahead;
 #[cfg(test)]
 mod tests;
 mod wrong_digest;
+mod wrong_reply;
 
 pub(super) use behaviours::{BEHAVIOURS, TOLERATED};
 use lie::{Liar, Lie};

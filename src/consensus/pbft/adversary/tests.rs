@@ -1,10 +1,13 @@
 //! What leaves a liar, message by message.
 
+mod messages;
+mod view_change;
+
 use std::collections::BTreeMap;
 
 use super::super::message::{
-    Batch, Checkpoint, Commit, Message, NewView, PrePrepare, Prepare, Request, Sequence, Signed, Stable,
-    State, View, ViewChange,
+    Batch, Checkpoint, Commit, Message, NewView, PrePrepare, Prepare, Request, Sequence, Signed, State, View,
+    ViewChange,
 };
 use super::*;
 use crate::consensus::{Digest, Keys, Lsn, Scheme, SecretKey, WallTime};
@@ -155,8 +158,7 @@ fn wrong_digests_are_signed_and_the_same_for_all() {
 #[test]
 fn what_others_said_is_passed_on_as_it_is() {
     let relayed = vec![to(2, commit(3, 1, Digest([5; 32])))];
-    for behaviour in ["wrong-digest", "equivocate", "accomplice", "bad-new-view", "skip-ahead", "lying-state"]
-    {
+    for behaviour in TOLERATED.iter().filter(|name| **name != "silent").chain(&["accomplice"]) {
         assert_eq!(tampered(&mut adversary(behaviour, 4), relayed.clone()), relayed, "{behaviour}");
     }
 }
@@ -236,39 +238,6 @@ fn an_accomplice_tells_each_what_it_wants_to_hear() {
 }
 
 #[test]
-fn a_bad_new_view_is_signed_and_refused() {
-    let quorum = Quorum::new(&[1, 2, 3, 4].map(NodeId));
-    let verifier = super::super::signing::Verifier::new(1, keys(2, 4));
-    for view in [4, 8, 12, 16, 20] {
-        let view = View(view);
-        let of = |id| {
-            signer(id).sign(ViewChange {
-                view,
-                stable: Stable::default(),
-                prepared: vec![],
-                replica: NodeId(id),
-            })
-        };
-        let body = NewView {
-            view,
-            view_changes: (1..=3).map(of).collect(),
-            pre_prepares: vec![],
-            replica: NodeId(1),
-        };
-        assert_eq!(body.check(&quorum, 16), Ok(()));
-        let honest = Message::NewView(signer(1).sign(body));
-        let leaves = tampered(&mut adversary("bad-new-view", 4), vec![to(2, honest.clone()), to(3, honest)]);
-        let [Message::NewView(one), Message::NewView(other)] = [&leaves[0].message, &leaves[1].message]
-        else {
-            panic!("{leaves:?}")
-        };
-        assert_eq!(one, other, "everybody is told the same");
-        assert!(verifier.verify(one));
-        assert!(one.body.check(&quorum, 16).unwrap_err().contains("not what follows from its V"));
-    }
-}
-
-#[test]
 fn who_skips_ahead_tells_all_the_same() {
     let mut liar = adversary("skip-ahead", 4);
     let mut skipped = 0;
@@ -282,17 +251,18 @@ fn who_skips_ahead_tells_all_the_same() {
 }
 
 #[test]
-fn half_of_the_pieces_of_a_lying_state_differ_by_a_bit() {
+fn wrong_pieces_differ_by_a_bit() {
     let piece = bytes::Bytes::from(vec![0; 100]);
-    let state = |number| State { sequence: Sequence(8), pieces: 40, number, data: Some(piece.clone()) };
-    let honest = (0..40).map(|number| to(2, Message::State(state(number)))).collect();
+    let state =
+        |sequence| State { sequence: Sequence(sequence), pieces: 40, number: 7, data: Some(piece.clone()) };
+    let honest = (1..80).map(|sequence| to(2, Message::State(state(sequence)))).collect();
     let leaves = tampered(&mut adversary("lying-state", 4), honest);
     let changed = |outgoing: &Outgoing<Message>| match &outgoing.message {
         Message::State(state) => state.data.iter().flatten().map(|byte| byte.count_ones()).sum::<u32>(),
         other => panic!("{other:?}"),
     };
     let lies = leaves.iter().map(changed).inspect(|bits| assert!(*bits <= 1)).sum::<u32>();
-    assert!((10..30).contains(&lies), "{lies} of 40");
+    assert!((10..40).contains(&lies), "{lies} of 79");
 }
 
 #[test]

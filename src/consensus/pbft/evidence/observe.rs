@@ -161,6 +161,8 @@ impl Replica {
     /// Writes everything anew, behind the end of what the log keeps.
     pub(in super::super) fn write_all_evidence(&mut self, out: &mut Out) {
         let all: Vec<Evidence> = self.evidence.all().cloned().collect();
-        all.iter().for_each(|evidence| self.write_evidence(evidence, out));
+        for evidence in &all {
+            self.write_evidence(evidence, out);
+        }
     }
 }

@@ -202,19 +202,19 @@ fn real() -> (Court, Vec<u8>) {
 #[test]
 fn a_piece_is_refused_after_any_single_bit_is_changed() {
     let (court, piece) = real();
-    let judgement = judge_bytes(&court, Bytes::from(piece.clone())).unwrap();
+    let judgement = judge_bytes(&court, &Bytes::from(piece.clone())).unwrap();
     assert_eq!((judgement.accused, judgement.epoch, judgement.index), (NodeId(LIAR), Some(0), Some(7)));
     assert_eq!(judgement.charge, "two PREPAREs for view 0, sequence 7");
     for bit in 0..piece.len() * 8 {
         let mut changed = piece.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        assert!(judge_bytes(&court, Bytes::from(changed)).is_err(), "bit {bit}");
+        assert!(judge_bytes(&court, &Bytes::from(changed)).is_err(), "bit {bit}");
     }
     for length in 0..piece.len() {
-        assert!(judge_bytes(&court, Bytes::copy_from_slice(&piece[..length])).is_err());
+        assert!(judge_bytes(&court, &Bytes::copy_from_slice(&piece[..length])).is_err());
     }
     let elsewhere = Court { cluster_id: CLUSTER + 1, ..court.clone() };
-    assert!(judge_bytes(&elsewhere, Bytes::from(piece.clone())).is_err(), "another cluster");
+    assert!(judge_bytes(&elsewhere, &Bytes::from(piece.clone())).is_err(), "another cluster");
     let strangers = Court { keys: Keys::default(), ..court };
-    assert!(judge_bytes(&strangers, Bytes::from(piece)).is_err(), "unknown keys");
+    assert!(judge_bytes(&strangers, &Bytes::from(piece)).is_err(), "unknown keys");
 }

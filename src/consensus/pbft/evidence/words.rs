@@ -8,21 +8,21 @@ use super::super::signing::Verifier;
 use super::judge::Charge;
 use super::said::{Evidence, Said, Vote};
 use crate::consensus::{
-    Court, Decode as _, Digest, Encode as _, Judgement, NodeId, Signature, Statement, Words,
+    Court, Decode as _, Digest, Encode as _, Judgement, NodeId, Signature, Statement, Words, hex,
 };
 
 /// The most members of a cluster whose evidence is looked at: those of a court come from a file.
 const MAX_MEMBERS: usize = 1024;
 
 /// Reads, checks and describes a piece.
-pub(in super::super) fn judge_bytes(court: &Court, piece: Bytes) -> Result<Judgement, String> {
+pub(in super::super) fn judge_bytes(court: &Court, piece: &Bytes) -> Result<Judgement, String> {
     let sorted = court.members.is_sorted_by(|a, b| a < b);
     if court.members.is_empty() || court.members.len() > MAX_MEMBERS || !sorted {
         return Err("the cluster's members are not known".to_owned());
     }
     let evidence = Evidence::from_bytes(piece.clone())
         .map_err(|error| format!("it is not a piece of evidence: {error}"))?;
-    if evidence.to_bytes() != piece {
+    if evidence.to_bytes() != *piece {
         return Err("it is not written as evidence is".to_owned());
     }
     let verifier = Verifier::new(court.cluster_id, court.keys.clone());
@@ -59,41 +59,37 @@ fn statement(said: &Said) -> Statement {
 
 type Fields = Vec<(&'static str, Words)>;
 
-fn one(value: impl ToString) -> Words {
+fn one(value: &impl ToString) -> Words {
     Words::One(value.to_string())
-}
-
-fn hex(signature: &Signature) -> Words {
-    Words::One(signature.0.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn vote(said: Vote, signature: &Signature) -> Fields {
     let Vote { view, sequence, digest, replica } = said;
     let mut fields = slot(view, sequence, digest);
-    fields.extend([("replica", one(replica)), ("signature", hex(signature))]);
+    fields.extend([("replica", one(&replica)), ("signature", Words::One(hex(&signature.0)))]);
     fields
 }
 
 fn slot(view: View, sequence: Sequence, digest: Digest) -> Fields {
-    vec![("view", one(view)), ("sequence", one(sequence)), ("digest", one(digest))]
+    vec![("view", one(&view)), ("sequence", one(&sequence)), ("digest", one(&digest))]
 }
 
 fn others(said: &Said) -> Fields {
     match said {
         Said::Checkpoint(Signed { body, signature }) => vec![
-            ("sequence", one(body.sequence)),
-            ("digest", one(body.digest)),
-            ("replica", one(body.replica)),
-            ("signature", hex(signature)),
+            ("sequence", one(&body.sequence)),
+            ("digest", one(&body.digest)),
+            ("replica", one(&body.replica)),
+            ("signature", Words::One(hex(&signature.0))),
         ],
         Said::ViewChange(signed) => {
             let ViewChange { view, stable, prepared, replica } = &signed.body;
             vec![
-                ("view", one(view)),
-                ("stable", one(checkpoint(stable))),
+                ("view", one(&view)),
+                ("stable", one(&checkpoint(stable))),
                 ("prepared", Words::List(prepared.iter().map(certificate).collect())),
-                ("replica", one(replica)),
-                ("signature", hex(&signed.signature)),
+                ("replica", one(&replica)),
+                ("signature", Words::One(hex(&signed.signature.0))),
             ]
         }
         Said::NewView(signed) => {
@@ -102,11 +98,11 @@ fn others(said: &Said) -> Fields {
                 format!("sequence {}: {}", signed.body.sequence, signed.body.digest)
             };
             vec![
-                ("view", one(view)),
+                ("view", one(&view)),
                 ("V", Words::List(view_changes.iter().map(view_change).collect())),
                 ("O", Words::List(pre_prepares.iter().map(again).collect())),
-                ("replica", one(replica)),
-                ("signature", hex(&signed.signature)),
+                ("replica", one(&replica)),
+                ("signature", Words::One(hex(&signed.signature.0))),
             ]
         }
         Said::Certificate(prepared) => {

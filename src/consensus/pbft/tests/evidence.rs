@@ -90,7 +90,9 @@ fn a_view_change_and_a_commit_convict_in_either_order() {
         if !commit_first {
             both.reverse();
         }
-        both.into_iter().for_each(|message| cluster.inject(LIAR, 2, message));
+        for message in both {
+            cluster.inject(LIAR, 2, message);
+        }
         cluster.settle();
         let held = convicted(&cluster, 2);
         assert!(held[0].newest.contains("hides"), "{held:?}");
