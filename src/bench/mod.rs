@@ -7,7 +7,7 @@
 //! a load on a [`Site`] and tells the [`Figures`]; the [`Meter`] reads the nodes' own counters before and after, and the
 //! difference, divided by the commands, is what one command costs all nodes together.
 //!
-//! [`compare`] measures protocols against each other: each on a [cluster of its own](crate::cluster::Temporary), one
+//! [`compare()`] measures protocols against each other: each on a [cluster of its own](crate::cluster::Temporary), one
 //! after the other, several rounds in turn, so that what else the machine does falls on all alike. What it says of two
 //! protocols is the ratio of the two in one round, and how far it spreads over the rounds ([`Ratio`]).
 //!

@@ -309,13 +309,9 @@ impl Replica {
         SnapshotMeta { index: Index(sequence.0), epoch: super::EPOCH, members, digest, pieces }
     }
 
-    /// What there is more of than may be kept, whatever others send; for whoever watches.
-    pub(super) fn overfull(&self) -> Option<&'static str> {
-        // Above the low water mark the window has them; between it and the last checkpoint but one as many more, and as
-        // far below that reaches who could not decide.
-        let slots = self.slots.len() as u64 > 5 * self.options.window;
-        let queues = [(slots, "slots"), (self.pool.is_overfull(&self.options), "requests")];
-        queues.into_iter().find(|(overfull, _)| *overfull).map(|(_, name)| name)
+    /// Whether more requests wait than may, whatever others send; for whoever watches.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.pool.is_overfull(&self.options)
     }
 
     fn assert_invariants(&self) {

@@ -69,9 +69,11 @@ impl Caller {
         Ok(Self { id, node: Some(node.id), client, journal: Arc::clone(journal) })
     }
 
-    /// A client of a gateway, patient as one of the cluster.
+    /// A client of a gateway, patient as one of the cluster. There is nobody else to ask, and the gateway asks again by
+    /// itself.
     pub async fn of_gateway(id: u64, address: &str, journal: &Arc<Journal>) -> Result<Self, Error> {
-        let client = Client::connect(&[address], PATIENT).await?;
+        let options = Options { attempt_timeout: PATIENT.timeout, ..PATIENT };
+        let client = Client::connect(&[address], options).await?;
         Ok(Self { id, node: None, client, journal: Arc::clone(journal) })
     }
 

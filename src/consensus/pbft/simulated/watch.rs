@@ -163,8 +163,8 @@ impl Watch<Pbft> for PbftWatch {
 
 /// Whoever floods or dawdles: queues keep to their limits, and no replica stays with a primary that it knows to be slow.
 fn defences(node: NodeId, replica: &Replica) -> Checked {
-    if let Some(queue) = replica.overfull() {
-        return Err(Violation::new("queues-bounded", format!("node {node} keeps too many {queue}")));
+    if replica.is_overfull() {
+        return Err(Violation::new("queues-bounded", format!("node {node} keeps too many requests")));
     }
     if replica.is_primary_slow() {
         let detail = format!("node {node} stays in a view whose primary it knows to be slow");
