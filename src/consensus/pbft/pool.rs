@@ -363,6 +363,18 @@ impl Pool {
         self.unordered.values().take(count).copied().collect()
     }
 
+    /// Of those that were timed first, the ones that no slot of this view holds although they have waited for so long.
+    pub(super) fn neglected(&self, now: Time, long: Duration, count: usize) -> Vec<Signature> {
+        let oldest = self.timed.values().take(count).copied();
+        let neglected = |name: &Signature| {
+            let waits = |waiting: &Waiting| {
+                self.unordered.contains_key(&waiting.turn) && now.since(waiting.since) >= long
+            };
+            self.waiting.get(name).is_some_and(waits)
+        };
+        oldest.filter(neglected).collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -26,6 +26,9 @@ const REPLY_RESULTS: usize = 4096;
 /// Requests that are passed on to a new primary when its view begins; the clients send the others again themselves.
 const RELAYED_AT_ONCE: usize = 256;
 
+/// So many of the oldest requests are passed on to a primary again in a status interval: those that the timer runs for.
+const NEGLECTED_AT_ONCE: usize = 32;
+
 /// This node's own callers, and the client that acts for them.
 impl Replica {
     /// Callers of this node want commands ordered: its client asks for them.
@@ -128,6 +131,15 @@ impl Replica {
     /// Passes what waits on to a new primary, who may have heard of none of it.
     pub(super) fn relay_all(&mut self, out: &mut Out) {
         for name in self.pool.first_unordered(RELAYED_AT_ONCE) {
+            self.relay(&name, out);
+        }
+    }
+
+    /// Passes on again what has waited for long: a primary whose pool was full, or whom the first word did not reach, has
+    /// to hear of what this replica will leave it for.
+    pub(super) fn relay_neglected(&mut self, out: &mut Out) {
+        let long = self.options.request_timer() / 4;
+        for name in self.pool.neglected(self.now, long, NEGLECTED_AT_ONCE) {
             self.relay(&name, out);
         }
     }

@@ -44,6 +44,7 @@ impl Replica {
         self.take_early(out);
         self.fetch_again(out);
         self.consider_transfer(out);
+        self.relay_neglected(out);
     }
 
     fn tell_status(&self, out: &mut Out) {

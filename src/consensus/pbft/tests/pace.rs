@@ -99,12 +99,12 @@ fn a_primary_that_leaves_a_request_out_is_told_from_one_that_does_nothing() {
     let mut cluster = Cluster::new(4);
     cluster.put(1, "a");
     let censored = cluster.sign(2, "b");
-    for id in 2..=4 {
-        cluster.send(id, &censored);
-        cluster.lose(|envelope| envelope.to == 1 && matches!(envelope.message, Message::Request(_)));
-    }
+    cluster.block_kind("Request", 1);
+    (2..=4).for_each(|id| cluster.send(id, &censored));
     cluster.advance(10);
+    cluster.unblock_kind("Request");
     cluster.put(3, "c");
+    cluster.block_kind("Request", 1);
     cluster.advance(600);
     assert!((2..=4).any(|id| suspected(&cluster, id).contains(&(1, "censors"))));
     cluster.wait_executed(&["a", "c", "b"]);
@@ -121,4 +121,17 @@ fn refused_messages_are_held_against_the_peer_that_sent_them() {
     assert_eq!(cluster.status(1).suspicions[0].times, 5);
     cluster.refuse(1, 1001, 5);
     assert_eq!(suspected(&cluster, 1).len(), 1, "clients are no replicas: {}", NodeId(1001));
+}
+
+/// A primary whose pool was full when its view began, or whom nobody told, hears of what waits in good time.
+#[test]
+fn what_waits_for_long_is_passed_on_again() {
+    let mut cluster = Cluster::new(4);
+    cluster.put(1, "a");
+    let unheard = cluster.sign(2, "b");
+    cluster.send(3, &unheard);
+    cluster.lose(|envelope| envelope.to == 1 && matches!(envelope.message, Message::Request(_)));
+    cluster.advance(400);
+    cluster.wait_executed(&["a", "b"]);
+    assert_eq!(cluster.status(3).epoch, 0, "no view change was needed");
 }
