@@ -22,7 +22,7 @@
 //! | [`config`] | `cluster.toml` | nothing |
 //! | [`cluster`] | the supervisor: nodes as processes or tasks, their state directory, faults on them | node, api, client |
 //! | [`scenario`] | named end-to-end scenarios on a real cluster, judged by the checker | cluster, client, check |
-//! | [`mod@bench`] | load on a cluster, measured; protocols side by side | cluster, client |
+//! | [`bench`](mod@bench) | load on a cluster, measured; protocols side by side | cluster, client |
 //! | [`cli`] | the command line | all |
 //!
 //! # One vocabulary

@@ -197,7 +197,7 @@ impl<M: Message> Inbox<M> {
         one.pop()
     }
 
-    /// Takes what is here already, up to `limit` and [`OF_ONE`] of each sender.
+    /// Takes what is here already, up to `limit` and `OF_ONE` of each sender.
     pub fn take(&mut self, into: &mut Vec<Received<M>>, limit: usize) -> usize {
         let mut state = self.0.lock();
         let State { lines, turns, .. } = &mut *state;

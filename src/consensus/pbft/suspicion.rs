@@ -27,8 +27,8 @@ use crate::consensus::{NodeId, Suspicion, Time};
 const FORGET: Duration = Duration::from_secs(30);
 /// Nothing heard of a peer for so long is silence: it is many STATUS intervals, and longer than a restart.
 const SILENCE: Duration = Duration::from_secs(3);
-/// More messages than that in a status interval may be a flood: several times what a peer sends under full load.
-const FLOOD: u64 = 500;
+/// More messages than that in a status interval may be a flood: a peer sends as many only under full load.
+const FLOOD: u64 = 120;
 /// It is one if it is so many times what the others sent.
 const FLOOD_FACTOR: u64 = 8;
 /// More messages without effect than that in a status interval, and than half of all, may be replayed.

@@ -11,14 +11,14 @@
 //!
 //! | what | why no honest replica signs both | kind |
 //! |---|---|---|
-//! | two of PRE-PREPARE, PREPARE and COMMIT for one view and number, with different digests | it accepts one PRE-PREPARE of a number in a view, on disk before anything leaves (1, 2); its PREPARE repeats that one, and its COMMIT follows from a certificate for that one in the same view | [`Kind::Votes`] |
-//! | two CHECKPOINTs for one number with different digests | it signs one, on disk before it leaves, and remembers it until the checkpoint is stable; up to there it signs none any more (5). That holds also for one whose state was wrong and that repaired itself: for that number it stays with its first word | [`Kind::Checkpoints`] |
-//! | two VIEW-CHANGEs for one view that differ | it leaves a view once (3), and sends its word again byte for byte | [`Kind::ViewChanges`] |
-//! | two NEW-VIEWs for one view that differ | it enters with the one that it made, on disk before it leaves, and makes none for a view that it is in | [`Kind::NewViews`] |
-//! | a COMMIT for a number, and a VIEW-CHANGE for a later view from below that number without a certificate for it of the COMMIT's view or a later one | the COMMIT leaves once the certificate is on disk; every VIEW-CHANGE tells the certificates of the highest views above its stable checkpoint, which never goes back | [`Kind::Hidden`] |
-//! | a VIEW-CHANGE whose proofs prove nothing: too few votes, votes that do not match, a signature that does not hold | it puts in only what it has checked | [`Kind::FalseProofs`] |
-//! | a NEW-VIEW whose O does not follow from its V, or whose V proves nothing | O is computed from V; V holds what it has checked | [`Kind::WrongNewView`] |
-//! | a COMMIT, and a prepared certificate for the same view and number with another digest | its COMMIT needs a certificate of its own, and there are no two with different digests in one view (C) **as long as at most f replicas lie** | [`Kind::Uncertified`] |
+//! | two of PRE-PREPARE, PREPARE and COMMIT for one view and number, with different digests | it accepts one PRE-PREPARE of a number in a view, on disk before anything leaves (1, 2); its PREPARE repeats that one, and its COMMIT follows from a certificate for that one in the same view | `Kind::Votes` |
+//! | two CHECKPOINTs for one number with different digests | it signs one, on disk before it leaves, and remembers it until the checkpoint is stable; up to there it signs none any more (5). That holds also for one whose state was wrong and that repaired itself: for that number it stays with its first word | `Kind::Checkpoints` |
+//! | two VIEW-CHANGEs for one view that differ | it leaves a view once (3), and sends its word again byte for byte | `Kind::ViewChanges` |
+//! | two NEW-VIEWs for one view that differ | it enters with the one that it made, on disk before it leaves, and makes none for a view that it is in | `Kind::NewViews` |
+//! | a COMMIT for a number, and a VIEW-CHANGE for a later view from below that number without a certificate for it of the COMMIT's view or a later one | the COMMIT leaves once the certificate is on disk; every VIEW-CHANGE tells the certificates of the highest views above its stable checkpoint, which never goes back | `Kind::Hidden` |
+//! | a VIEW-CHANGE whose proofs prove nothing: too few votes, votes that do not match, a signature that does not hold | it puts in only what it has checked | `Kind::FalseProofs` |
+//! | a NEW-VIEW whose O does not follow from its V, or whose V proves nothing | O is computed from V; V holds what it has checked | `Kind::WrongNewView` |
+//! | a COMMIT, and a prepared certificate for the same view and number with another digest | its COMMIT needs a certificate of its own, and there are no two with different digests in one view (C) **as long as at most f replicas lie** | `Kind::Uncertified` |
 //!
 //! The last is the only one that rests on the fault model, and whoever verifies it is told so. With more than f liars it
 //! may name an honest replica; but then two certificates can be shown, whose common signers are convicted by their votes

@@ -27,7 +27,7 @@ pub enum Said {
     Certificate(Prepared),
 }
 
-/// One or two things that somebody signed and no honest replica signs: see [the module](super) for which.
+/// One or two things that somebody signed and no honest replica signs: the module says which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     said: Vec<Said>,
