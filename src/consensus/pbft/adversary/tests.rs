@@ -325,7 +325,7 @@ fn who_floods_sends_everybody_as_much_again_and_again_and_not_all_of_it_is_valid
     let mut leaves = Vec::new();
     liar.on_time(&mut leaves);
     let burst = leaves.len();
-    assert!(burst > 100);
+    assert!(burst > 40 && burst.is_multiple_of(3), "{burst}");
     let members = [1, 2, 3, 4].map(NodeId);
     let checker = super::super::Checker::new(1, &members, keys(2, 4), &Options::default());
     let valid = leaves.iter().filter(|sent| checker.check(NodeId(1), sent.message.clone()).is_ok()).count();
