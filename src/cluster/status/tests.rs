@@ -276,7 +276,12 @@ fn what_nodes_hold_against_others_is_put_together_and_a_liars_word_left_out() {
             report.convicted.push(conviction);
             let (why, times) = ("it sends nothing".to_owned(), report.id);
             for why in [why, "it is not heard of".to_owned()] {
-                report.suspicions.push(SuspicionReport { id: accused, what: "silent".to_owned(), why, times });
+                report.suspicions.push(SuspicionReport {
+                    id: accused,
+                    what: "silent".to_owned(),
+                    why,
+                    times,
+                });
             }
         }
     });
