@@ -33,9 +33,12 @@ Examples:
     List(ListArgs),
     /// Shows a piece, message by message
     #[command(after_help = "\
+A file is checked first, as `verify` does, with the same exit codes.
+
 Examples:
   consensusctl evidence show 1
-  consensusctl evidence show 3f9a --out proof.json")]
+  consensusctl evidence show 3f9a --out proof.json
+  consensusctl evidence show proof.json --config cluster.toml")]
     Show(ShowArgs),
     /// Checks a file: needs the public keys, and no cluster
     #[command(after_help = "\
@@ -61,12 +64,15 @@ pub struct ListArgs {
 /// Arguments of `evidence show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// Its number in the list, or its id, or how that begins
-    #[arg(value_name = "N|ID")]
+    /// Its number in the list, or its id, or how that begins; or a file
+    #[arg(value_name = "N|ID|FILE")]
     which: String,
     /// Writes it into this file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Of a file: who the members are, and their public keys [default: those of the chosen cluster]
+    #[arg(long, value_name = "FILE", visible_alias = "keys")]
+    config: Option<PathBuf>,
 }
 
 /// Arguments of `evidence verify`.
@@ -108,7 +114,10 @@ pub(super) async fn run(context: &mut Context<'_>, command: EvidenceCommand) -> 
     match command {
         EvidenceCommand::List(args) => list(context, &args).await,
         EvidenceCommand::Show(args) => show(context, &args).await,
-        EvidenceCommand::Verify(args) => verify(context, &args),
+        EvidenceCommand::Verify(args) => {
+            let (config, proved) = checked(context, &args.file, args.config.as_deref())?;
+            print(context, &config, &proved)
+        }
     }
 }
 
@@ -215,6 +224,19 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CliError {
 }
 
 async fn show(context: &mut Context<'_>, args: &ShowArgs) -> CliResult {
+    let (config, proved) = if Path::new(&args.which).is_file() {
+        checked(context, Path::new(&args.which), args.config.as_deref())?
+    } else {
+        held(context, args).await?
+    };
+    if let Some(path) = &args.out {
+        save(context, path, &config, &proved)?;
+    }
+    print(context, &config, &proved)
+}
+
+/// The piece that nodes hold under this name.
+async fn held(context: &mut Context<'_>, args: &ShowArgs) -> CliResult<(ClusterConfig, Proved)> {
     let cluster = context.cluster().await?;
     let (config, held) = collect(context, &cluster).await?;
     let numbered = args.which.parse::<usize>().ok().filter(|number| (1..=held.len()).contains(number));
@@ -222,14 +244,17 @@ async fn show(context: &mut Context<'_>, args: &ShowArgs) -> CliResult {
         Some(number) => held.get(number - 1),
         None => held.iter().find(|held| held.proved.id().starts_with(&args.which)),
     };
-    let Some(Held { proved, .. }) = found else {
-        let message = format!("there is no evidence {:?} among {} pieces", args.which, held.len());
-        return Err(CliError::failed(message).hint("see all with: consensusctl evidence list"));
-    };
-    if let Some(path) = &args.out {
-        save(context, path, &config, proved)?;
+    match found {
+        Some(Held { proved, .. }) => Ok((config, proved.clone())),
+        None => {
+            let message = format!(
+                "there is no evidence {:?} among {} pieces, and no such file",
+                args.which,
+                held.len()
+            );
+            Err(CliError::failed(message).hint("see all with: consensusctl evidence list"))
+        }
     }
-    print(context, &config, proved)
 }
 
 /// Prints a piece: in JSON the file itself.
@@ -261,16 +286,17 @@ fn print(context: &mut Context<'_>, config: &ClusterConfig, proved: &Proved) -> 
     Ok(())
 }
 
-fn verify(context: &mut Context<'_>, args: &VerifyArgs) -> CliResult {
-    let config = match &args.config {
+/// A file, checked with the keys of a configuration, or of the chosen cluster's.
+fn checked(context: &Context<'_>, file: &Path, config: Option<&Path>) -> CliResult<(ClusterConfig, Proved)> {
+    let config = match config {
         Some(path) => ClusterConfig::load(path, None)?,
         None => own_config(context)?,
     };
-    let text = read(&args.file)?;
+    let text = read(file)?;
     match Proved::read(&config, &text) {
-        Ok(proved) => print(context, &config, &proved),
+        Ok(proved) => Ok((config, proved)),
         Err(why) => {
-            let message = format!("{} proves nothing: {why}", args.file.display());
+            let message = format!("{} proves nothing: {why}", file.display());
             Err(CliError::new(Exit::Violated, message))
         }
     }
