@@ -1,5 +1,6 @@
 //! [`VotingClient`]: the client's side of a protocol whose replicas a client does not believe one by one.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -75,10 +76,12 @@ pub struct ClientOutput<P: Protocol> {
     pub answers: Vec<(RequestId, Bytes)>,
     /// Proposals that are given up.
     pub rejected: Vec<(RequestId, Rejection)>,
+    /// Who answered something else than was accepted. No honest replica does; it proves nothing to others.
+    pub dissenters: BTreeSet<NodeId>,
 }
 
 impl<P: Protocol> Default for ClientOutput<P> {
     fn default() -> Self {
-        Self { messages: Vec::new(), answers: Vec::new(), rejected: Vec::new() }
+        Self { messages: Vec::new(), answers: Vec::new(), rejected: Vec::new(), dissenters: BTreeSet::new() }
     }
 }

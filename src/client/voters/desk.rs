@@ -65,6 +65,8 @@ pub(super) struct Desk<C: VotingClient> {
     waiting: BTreeMap<u64, Bytes>,
     /// When each replica was last heard.
     heard: BTreeMap<NodeId, Time>,
+    /// Who was found to answer otherwise than was accepted.
+    dissenters: BTreeSet<NodeId>,
     out: ClientOutput<C::Protocol>,
 }
 
@@ -78,6 +80,7 @@ impl<C: VotingClient> Desk<C> {
             deadlines: BTreeSet::new(),
             waiting: BTreeMap::new(),
             heard: BTreeMap::new(),
+            dissenters: BTreeSet::new(),
             out: ClientOutput::default(),
         }
     }
@@ -116,6 +119,14 @@ impl<C: VotingClient> Desk<C> {
     ) {
         self.heard.insert(from, now);
         self.client.on_message(now, from, message, &mut self.out);
+        for node in std::mem::take(&mut self.out.dissenters) {
+            if self.dissenters.insert(node) {
+                let votes = self.owner.votes;
+                tracing::warn!(
+                    "node {node} answers otherwise than {votes} others: its answer is not believed"
+                );
+            }
+        }
     }
 
     /// Does what is due while so many replicas are reached, tells callers what there is to tell, and returns what is to

@@ -65,7 +65,7 @@ impl Replica {
     pub(super) fn on_reply(&mut self, from: NodeId, message: Checked<Message>, out: &mut Out) {
         let mut wanted = ClientOutput::default();
         self.client.on_message(self.now, from, message, &mut wanted);
-        for replica in self.client.take_dissenters() {
+        for replica in std::mem::take(&mut wanted.dissenters) {
             self.suspect(replica, Suspect::WrongReply);
         }
         self.carry_out(wanted, out);

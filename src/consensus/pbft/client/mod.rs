@@ -76,8 +76,6 @@ pub struct Client {
     /// When each command, sent or not, is given up.
     deadlines: BTreeSet<(Time, u64)>,
     views: Views,
-    /// Who answered something else than what was accepted, since this was asked last.
-    dissenters: BTreeSet<NodeId>,
     /// When a request was last sent to everybody.
     shown: Option<Time>,
     next_request: u64,
@@ -154,7 +152,6 @@ impl Client {
             retries: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             views: Views::default(),
-            dissenters: BTreeSet::new(),
             shown: None,
             next_request: 0,
             newest: 0,
@@ -168,11 +165,6 @@ impl Client {
 
     fn confirmed_view(&self) -> Option<View> {
         self.views.confirmed(self.quorum.weak())
-    }
-
-    /// Who answered something else than f + 1 did, since this was asked last. No honest replica does.
-    pub(super) fn take_dissenters(&mut self) -> BTreeSet<NodeId> {
-        std::mem::take(&mut self.dissenters)
     }
 
     fn on_propose(&mut self, now: Time, proposals: Vec<Proposal>, out: &mut Sends) {
@@ -260,7 +252,7 @@ impl Client {
         for (counter, result) in reply.results {
             let Some(command) = self.commands.get_mut(&counter) else { continue };
             if command.votes.insert(reply.replica, result.as_ref()) >= weak {
-                self.dissenters.extend(command.votes.dissenters(result.as_ref()));
+                out.dissenters.extend(command.votes.dissenters(result.as_ref()));
                 self.forget(counter);
                 self.accept(counter, result, out);
             }
