@@ -153,6 +153,11 @@ pub static PROTOCOLS: &[Entry] = &[
 ];
 
 impl Entry {
+    /// A way to lie by its name, or the default.
+    pub fn behaviour(&self, name: Option<&str>) -> Option<&'static Behaviour> {
+        self.behaviours.iter().find(|behaviour| name.is_none_or(|name| behaviour.name == name))
+    }
+
     /// The size of the smallest cluster that tolerates so many faults.
     pub const fn nodes_for(&self, faults: u64) -> u64 {
         self.nodes_per_fault * faults + 1

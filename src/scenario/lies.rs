@@ -1,10 +1,11 @@
-//! The suite `byzantine`: every way to lie that there is, told by the table of the behaviours and not by their names.
+//! The suite `byzantine`: every way to lie that there is, told by the table of the behaviours and not by their names, with the
+//! evidence that the table says is due, and none that it says cannot be.
 
 use std::collections::BTreeSet;
 
 use super::Scenario;
 use super::stories::byzantine;
-use crate::consensus::Behaviour;
+use crate::consensus::{Behaviour, Proof};
 use crate::registry::PROTOCOLS;
 
 /// The suite's name.
@@ -27,7 +28,12 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 /// One way to lie, first of the first primary and then of a backup. The words are made once and live as long as the
 /// program.
 fn one_of_each(behaviour: &Behaviour) -> Scenario {
-    let shows = format!("in vain, as the first primary and as a backup: {}", behaviour.summary);
+    let result = match behaviour.proof {
+        Proof::Due => "in vain, and convicted",
+        Proof::Possible => "in vain",
+        Proof::Never => "in vain, and without proof",
+    };
+    let shows = format!("{result}, as the first primary and as a backup: {}", behaviour.summary);
     Scenario {
         suite: SUITE,
         name: behaviour.name,

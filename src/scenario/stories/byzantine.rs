@@ -139,23 +139,26 @@ pub(in crate::scenario) async fn two_clients_one_key(stage: &mut Stage) -> Told 
     stage.acknowledged(60).await
 }
 
-/// By the cast, the first primary lies.
+/// By the cast, the first primary lies. The evidence that it leaves comes while it lies and clients go on to ask: as
+/// primary, or as the backup that it is after the view change.
 pub(in crate::scenario) async fn one_way_to_lie(stage: &mut Stage) -> Told {
+    let Some((_, how)) = stage.cast().first().copied() else { return Ok(()) };
     stage.liars_are_named().await?;
     stage.acknowledged(60).await?;
     let honest = stage.honest();
     stage.caught_up(&honest).await?;
+    stage.liars_are_convicted(how).await?;
     stage.all_honest().await?;
     stage.caught_up(&stage.nodes()).await?;
 
     let primary = stage.leader().await?;
     let backup = stage.others(&[primary, 1])[0];
-    let how = stage.cast().first().map(|(_, behaviour)| (*behaviour).to_owned());
-    stage.lie(&[backup], Lie::always(how)).await?;
+    stage.lie(&[backup], Lie::always(Some(how.to_owned()))).await?;
     stage.liars_are_named().await?;
     stage.acknowledged(60).await?;
     let honest = stage.honest();
     stage.caught_up(&honest).await?;
+    stage.liars_are_convicted(how).await?;
     stage.all_honest().await?;
     stage.acknowledged(20).await
 }
