@@ -257,12 +257,12 @@ impl Stage {
         self.until("the status names those who lie, and nobody else", named).await.map(drop)
     }
 
-    /// Waits until the honest nodes hold evidence against each liar whose way to lie convicts it sooner or later.
-    pub async fn liars_are_convicted(&mut self, how: &str) -> Told {
+    /// Waits until some honest node holds evidence against each of those who lied in this way, if that convicts them
+    /// sooner or later.
+    pub async fn convicted(&mut self, liars: &[u64], how: &str) -> Told {
         if self.protocol.behaviour(Some(how)).is_none_or(|how| how.proof != Proof::Due) {
             return Ok(());
         }
-        let liars = self.liars();
         let what = format!("an honest node holds evidence against each of {liars:?}");
         let convicted = |status: &ClusterStatus, id: &u64| status.convicted.iter().any(|one| one.id == *id);
         let all = |status: &ClusterStatus| liars.iter().all(|id| convicted(status, id));
