@@ -21,7 +21,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     if behaviours.clone().any(byzantine::is_aimed_at_keys) {
         scenarios.push(NEGLECTED);
     }
-    scenarios.extend([COMES_AND_GOES, TOO_MANY]);
+    scenarios.extend([COMES_AND_GOES, FAULTY_CLIENTS, TOO_MANY]);
     scenarios
 }
 
@@ -66,6 +66,17 @@ const COMES_AND_GOES: Scenario = Scenario {
     settings: &[],
     liars: Some(&[]),
     story: |stage| Box::pin(byzantine::comes_and_goes(stage)),
+};
+
+const FAULTY_CLIENTS: Scenario = Scenario {
+    suite: SUITE,
+    name: "faulty-clients",
+    shows: "clients that ask for two things under one name, forge another's signature or are not known cost others nothing",
+    faults: 1,
+    spare_nodes: 0,
+    settings: &[],
+    liars: Some(&[]),
+    story: |stage| Box::pin(byzantine::faulty_clients(stage)),
 };
 
 const TOO_MANY: Scenario = Scenario {

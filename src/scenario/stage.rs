@@ -1,5 +1,6 @@
 //! The stage of a story: a cluster, clients at work on it, and the words in which stories speak.
 
+mod faulty;
 mod gateway;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -203,6 +203,22 @@ pub(in crate::scenario) async fn comes_and_goes(stage: &mut Stage) -> Told {
     Ok(())
 }
 
+/// Replicas are honest, and some clients are not: nobody is convicted of what a client did.
+pub(in crate::scenario) async fn faulty_clients(stage: &mut Stage) -> Told {
+    const TIMES: u64 = 30;
+    stage.acknowledged(20).await?;
+    let impostors = stage.impostors()?;
+    let version = stage.toss("coin", TIMES).await?;
+    let once = format!("of each of the {TIMES} pairs of writes under one name one is executed, once");
+    stage.expect(version == TIMES as i64, &once, format!("the key has version {version}"))?;
+    stage.acknowledged(60).await?;
+    stage.were_ignored(impostors).await?;
+    stage.healthy().await?;
+    let nodes = stage.nodes();
+    stage.caught_up(&nodes).await?;
+    stage.acknowledged(20).await
+}
+
 /// How long clients try where nothing is promised.
 const IN_VAIN: Duration = Duration::from_secs(3);
 
