@@ -35,7 +35,7 @@ impl Stage {
     /// A client with a key of its own that writes a key so many times, and asks half of the nodes each time for something
     /// else than the others, under the same name. In the history each time there are two calls, of which one was never
     /// executed: the one whose value was not found by the other. Says how often the key was written in the end.
-    pub async fn toss(&mut self, key: &'static str, times: u64) -> Result<i64, Failure> {
+    pub async fn toss(&mut self, key: &'static str, times: i64) -> Result<i64, Failure> {
         self.note(&format!("a client asks {times} times for two things under one name"));
         let failed = |why: String| Failure::new("a client that asks for two things gets one", why);
         let two_faced = self.two_faced_door().map_err(|error| failed(error.to_string()))?;
@@ -55,7 +55,7 @@ impl Stage {
     }
 
     /// To the history it is two clients, each with a call of its own at the same time.
-    async fn toss_once(&self, client: &Client, id: u64, (key, time): (&str, u64)) -> Result<(), Error> {
+    async fn toss_once(&self, client: &Client, id: u64, (key, time): (&str, i64)) -> Result<(), Error> {
         let side = |id, word| {
             let op = Op::Txn(written(key, &format!("{word} {time}")));
             let call = Call { client: id, session: None, op, consistency: Consistency::Linearizable };
