@@ -15,7 +15,7 @@
 //! 4. Compactions must have forbidden what they forbid (`compaction`).
 //! 5. All writes are replayed in the order of revisions, and every reply must be the model's to the byte. What is
 //!    left to search for is who made the revisions that nobody was told of (`search`): what replies prove about them
-//!    comes first (`knowledge`).
+//!    comes first (`knowledge`), then what a witness says (`witness`).
 //!
 //! Histories without revisions are judged key by key, as registers (`register`).
 //!
@@ -59,11 +59,13 @@ mod search;
 #[cfg(test)]
 mod tests;
 mod window;
+mod witness;
 
 pub use explain::{Explanation, Rule, Summary, Verdict};
 pub use format::{FORMAT_VERSION, FormatError, HistoryWriter};
 pub use history::{Consistency, Fact, Header, History, Operation, Outcome};
 pub use record::{Call, Recorder, Ticket};
+pub use witness::Witness;
 
 use crate::kv::Response;
 use run::Run;
@@ -92,6 +94,11 @@ impl std::fmt::Debug for Limits<'_> {
 
 /// Judges a history.
 pub fn check(history: &History, limits: &Limits<'_>) -> Verdict {
+    check_with(history, &Witness::default(), limits)
+}
+
+/// Judges a history; where the search has a choice, it tries first what the witness says.
+pub fn check_with(history: &History, witness: &Witness, limits: &Limits<'_>) -> Verdict {
     let mut revisions =
         history.operations.iter().filter_map(Operation::response).map(Response::revision).peekable();
     if revisions.peek().is_some() && revisions.all(|revision| revision == 0) {
@@ -100,7 +107,7 @@ pub fn check(history: &History, limits: &Limits<'_>) -> Verdict {
     let judged = Run::new(history).and_then(|run| {
         order::check(&run)?;
         compaction::check(&run)?;
-        Ok(search::replay(&run, limits))
+        Ok(search::replay(&run, witness, limits))
     });
     judged.unwrap_or_else(|verdict| verdict)
 }

@@ -22,6 +22,7 @@ use super::knowledge::Knowledge;
 use super::mismatch::{Failure, concerned, get};
 use super::run::Run;
 use super::window::{Window, windows};
+use super::witness::Witness;
 use super::{Limits, Summary};
 use crate::kv::{Op, Response, Store};
 
@@ -59,6 +60,7 @@ struct Search<'a> {
     choices: Vec<Choice>,
     /// Which candidate is in which gap.
     used: BTreeMap<usize, i64>,
+    /// What to try first in a gap.
     preferred: BTreeMap<i64, usize>,
     windows: Vec<Window>,
     /// By window: the revision at which the error was explained.
@@ -70,8 +72,9 @@ struct Search<'a> {
 }
 
 /// Replays the run.
-pub(super) fn replay(run: &Run<'_>, limits: &Limits<'_>) -> Verdict {
+pub(super) fn replay(run: &Run<'_>, witness: &Witness, limits: &Limits<'_>) -> Verdict {
     let knowledge = Knowledge::new(run);
+    let preferred = witness.preferred(run, &knowledge);
     let windows = windows(run);
     let mut search = Search {
         run,
@@ -80,7 +83,7 @@ pub(super) fn replay(run: &Run<'_>, limits: &Limits<'_>) -> Verdict {
         model: Store::new(),
         choices: Vec::new(),
         used: BTreeMap::new(),
-        preferred: BTreeMap::new(),
+        preferred,
         explained: vec![None; windows.len()],
         windows,
         deepest: None,

@@ -2,10 +2,10 @@
 
 mod generate;
 
-use generate::{Bug, Plan, generate};
+use generate::{Bug, Generated, Plan, generate};
 use proptest::prelude::*;
 
-use super::{Header, History, Limits, Recorder, Rule, Verdict, check};
+use super::{Header, History, Limits, Recorder, Rule, Verdict, check, check_with};
 
 const STEPS: u64 = 5_000_000;
 
@@ -28,6 +28,16 @@ proptest! {
         let history = generate(&plan).history;
         let verdict = verdict(&history);
         prop_assert!(matches!(verdict, Verdict::Passed(_)), "{plan:?}: {verdict:?}");
+    }
+
+    #[test]
+    fn a_true_witness_saves_the_search(seed: u64, clients in 1_u64..20, unknown_percent in 0_u64..90) {
+        let plan = Plan { seed, operations: 600, clients, keys: 10, unknown_percent, bug: None };
+        let Generated { history, witness, .. } = generate(&plan);
+        match check_with(&history, &witness, &Limits::steps(STEPS)) {
+            Verdict::Passed(summary) => prop_assert_eq!(summary.backtracks, 0, "{:?}", plan),
+            other => prop_assert!(false, "{plan:?}: {other:?}"),
+        }
     }
 
     #[test]
@@ -92,6 +102,29 @@ fn two_writes_with_swapped_revisions_are_caught() {
 #[test]
 fn a_refused_write_that_is_executed_is_caught() {
     is_caught(Bug::RefusedButDone, 0);
+}
+
+#[test]
+fn a_witness_changes_no_verdict() {
+    let (mut passed, mut violated) = (0, 0);
+    for seed in 0..30 {
+        for bug in [None, Some(Bug::StaleRead), Some(Bug::WrongValue)] {
+            let plan = Plan { seed, operations: 200, unknown_percent: 5, bug, ..Plan::default() };
+            let own = generate(&plan);
+            let foreign = generate(&Plan { seed: seed + 1_000, ..plan });
+            let without = check(&own.history, &Limits::steps(STEPS));
+            for witness in [&own.witness, &foreign.witness] {
+                let with = check_with(&own.history, witness, &Limits::steps(STEPS));
+                let both = (&without, &with);
+                match both {
+                    (Verdict::Passed(_), Verdict::Passed(_)) => passed += 1,
+                    (Verdict::Violated(_), Verdict::Violated(_)) => violated += 1,
+                    _ => panic!("{plan:?}: {both:?}"),
+                }
+            }
+        }
+    }
+    assert!(passed >= 60 && violated >= 40, "{passed} passed, {violated} were violated: too few to tell");
 }
 
 #[test]

@@ -1,15 +1,21 @@
 //! The invariants that hold whatever the protocol: of the order, of the stores, of record numbers.
+//!
+//! What was agreed on is also the witness of the order in which the clients' writes were executed.
 
 use std::collections::BTreeMap;
 
 use super::simulated::{Checked, Violation};
-use crate::consensus::{Committed, Digest, Epoch, Index, NodeId, Proposal};
+use crate::check::Witness;
+use crate::consensus::{Committed, Decode, Digest, Epoch, Index, NodeId, Proposal};
+use crate::kv::{Answered, Command, Retention, Store};
 
 /// What all nodes have agreed on so far, as the first of them said.
 #[derive(Debug, Default)]
 pub(super) struct Agreement {
     /// By index, from 1.
     slots: Vec<(Epoch, u64, NodeId)>,
+    /// The slots themselves.
+    order: Vec<Committed>,
     /// The store's revision after each slot, zero where nobody looked.
     revisions: Vec<(i64, NodeId)>,
     digests: BTreeMap<Index, (Digest, NodeId)>,
@@ -33,6 +39,7 @@ impl Agreement {
             )),
             None if position == self.slots.len() => {
                 self.slots.push((found.0, found.1, node));
+                self.order.push(slot.clone());
                 Ok(())
             }
             None => Err(Violation::new(
@@ -49,6 +56,23 @@ impl Agreement {
     /// The last index that any node has executed or is about to.
     pub(super) fn last(&self) -> Index {
         Index(self.slots.len() as u64)
+    }
+
+    /// Who made which revision: the agreed slots, executed once more.
+    pub(super) fn witness(&self, retention: Retention) -> Witness {
+        let mut witness = Witness::default();
+        let mut store = Store::keeping(retention);
+        for slot in &self.order {
+            let answers = store.apply(slot);
+            for (proposal, (_, answered)) in slot.proposals.iter().zip(answers) {
+                if let (Answered::Now { reply: Ok(response), .. }, Ok(command)) =
+                    (answered, Command::from_bytes(proposal.command.clone()))
+                {
+                    witness.executed(command.op, &response);
+                }
+            }
+        }
+        witness
     }
 
     /// A read sees all that was committed when it was asked for: its point is not below that.

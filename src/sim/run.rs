@@ -11,8 +11,9 @@ use super::simulated::{Checked, Simulated, Violation};
 use super::stats::Stats;
 use super::trace::{Trace, Tracing};
 use super::world::World;
-use crate::check::{Header, History, Limits, Verdict};
+use crate::check::{Header, History, Limits, Verdict, Witness};
 use crate::consensus::{NodeId, Scheme};
+use crate::kv::Retention;
 
 /// How much may be spent on the verdict on a history: steps, so that the verdict is the same on any machine.
 const CHECK_STEPS: u64 = 3_000_000;
@@ -155,7 +156,7 @@ pub fn run<P: Simulated>(options: &RunOptions) -> Report {
         at: world.now,
     });
     let stats = world.stats();
-    let World { trace: mut told, schedule, recorder, digest, now, cast, .. } = world;
+    let World { trace: mut told, schedule, recorder, digest, now, cast, agreement, .. } = world;
     let mut report = Report {
         seed: options.seed,
         cast,
@@ -168,14 +169,14 @@ pub fn run<P: Simulated>(options: &RunOptions) -> Report {
         history: recorder.finish(),
     };
     if report.failure.is_none() {
-        judge(&mut report, now);
+        judge(&mut report, &agreement.witness(Retention::from(P::ANSWERS)), now);
     }
     report
 }
 
-/// The checker's verdict on what the clients saw.
-fn judge(report: &mut Report, now: u64) {
-    match crate::check::check(&report.history, &Limits::steps(CHECK_STEPS)) {
+/// The checker's verdict on what the clients saw. The order that the nodes agreed on only guides it.
+fn judge(report: &mut Report, witness: &Witness, now: u64) {
+    match crate::check::check_with(&report.history, witness, &Limits::steps(CHECK_STEPS)) {
         Verdict::Passed { .. } => {}
         Verdict::Violated(explanation) => {
             let (invariant, detail) = ("linearizability", explanation.to_string());

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::check::{Consistency, Header, History, Operation, Outcome};
+use crate::check::{Consistency, Header, History, Operation, Outcome, Witness};
 use crate::kv::{
     CompactionRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest,
     RangeRequest, Response, Store, TxnOp, TxnRequest,
@@ -48,6 +48,8 @@ impl Default for Plan {
 pub(super) struct Generated {
     pub(super) history: History,
     pub(super) harmed: bool,
+    /// Who really made which revision.
+    pub(super) witness: Witness,
 }
 
 struct World {
@@ -62,6 +64,7 @@ struct World {
     free_at: BTreeSet<(u64, u64)>,
     armed: bool,
     harmed: bool,
+    witness: Witness,
 }
 
 /// Runs a plan.
@@ -76,6 +79,7 @@ pub(super) fn generate(plan: &Plan) -> Generated {
         free_at: (1..=plan.clients).map(|client| (client, client)).collect(),
         armed: plan.bug.is_some(),
         harmed: false,
+        witness: Witness::default(),
     };
     while world.operations.len() < plan.operations {
         let (now, client) = world.free_at.pop_first().expect("clients never end");
@@ -90,7 +94,8 @@ pub(super) fn generate(plan: &Plan) -> Generated {
     if world.harmed && plan.bug == Some(Bug::SwappedWrites) {
         world.harmed = swap_two_writes(&mut operations);
     }
-    Generated { history: History { header, operations, facts: Vec::new() }, harmed: world.harmed }
+    let history = History { header, operations, facts: Vec::new() };
+    Generated { history, harmed: world.harmed, witness: world.witness }
 }
 
 impl World {
@@ -199,6 +204,9 @@ impl World {
                 _ => Outcome::of(self.store.execute(&operation.op)),
             }
         });
+        if let Outcome::Ok(response) = &reply {
+            self.witness.executed(operation.op.clone(), response);
+        }
         if self.store.revision() > before.revision() {
             self.past.push((at, before));
         }

@@ -66,7 +66,10 @@ pub(super) fn suspected(nodes: &[NodeStatus]) -> Vec<Suspected> {
             by: Vec::new(),
         });
         entry.times = entry.times.max(*times);
-        entry.by.push(holder);
+        // A node may suspect it of the same for several reasons.
+        if entry.by.last() != Some(&holder) {
+            entry.by.push(holder);
+        }
     }
     all.into_values().collect()
 }

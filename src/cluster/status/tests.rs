@@ -275,7 +275,14 @@ fn what_nodes_hold_against_others_is_put_together_and_a_liars_word_left_out() {
             let conviction = ConvictionReport { id: accused, pieces: report.id, newest: what.to_owned() };
             report.convicted.push(conviction);
             let (why, times) = ("it sends nothing".to_owned(), report.id);
-            report.suspicions.push(SuspicionReport { id: accused, what: "silent".to_owned(), why, times });
+            for why in [why, "it is not heard of".to_owned()] {
+                report.suspicions.push(SuspicionReport {
+                    id: accused,
+                    what: "silent".to_owned(),
+                    why,
+                    times,
+                });
+            }
         }
     });
     let [convicted] = &status.convicted[..] else { panic!("{:?}", status.convicted) };

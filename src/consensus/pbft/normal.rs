@@ -9,7 +9,7 @@
 use super::message::{Batch, Commit, Message, PrePrepare, Prepare, Sequence, Signed, View};
 use super::record::Record;
 use super::replica::{Out, Replica, Vote};
-use super::slot::Accepted;
+use super::slot::{Accepted, Slot};
 use super::suspicion::Suspect;
 use crate::consensus::{Committed, Digest, Event, Index, NodeId, Pressure, Proposal, RequestId};
 
@@ -126,11 +126,12 @@ impl Replica {
             let waited = self.pool.note_ordered(&batch, said.sequence);
             self.note_pace(said.sequence, waited);
         }
-        self.votes.push_back((lsn, Vote::PrePrepare(said.view, said.sequence)));
         if said.replica == self.id {
+            self.votes.push_back((lsn, Vote::PrePrepare(said.sequence)));
             self.broadcast(&Message::PrePrepare { pre_prepare, batch }, lsn, out);
         } else {
             let prepare = self.own_prepare(&said);
+            self.votes.push_back((lsn, Vote::Prepare(prepare)));
             self.broadcast(&Message::Prepare(prepare), lsn, out);
         }
     }
@@ -146,14 +147,12 @@ impl Replica {
         self.signer.sign(Commit { view, sequence, digest, replica: self.id })
     }
 
-    /// The own PRE-PREPARE or PREPARE is durable.
-    pub(super) fn count_own_pre_prepare(&mut self, view: View, sequence: Sequence, out: &mut Out) {
-        let accepted = self.slots.get(&sequence).and_then(|slot| slot.accepted_in(view));
-        let Some(said) = accepted.map(|accepted| accepted.pre_prepare.body) else { return };
-        if said.replica != self.id {
-            let prepare = self.own_prepare(&said);
-            self.slots.entry(sequence).or_default().keep_prepare(&prepare);
-        }
+    /// The own PREPARE is durable.
+    pub(super) fn count_own_prepare(&mut self, prepare: &Signed<Prepare>, out: &mut Out) {
+        let Prepare { view, sequence, .. } = prepare.body;
+        let accepted = |slot: &&mut Slot| slot.accepted_in(view).is_some();
+        let Some(slot) = self.slots.get_mut(&sequence).filter(accepted) else { return };
+        slot.keep_prepare(prepare);
         self.try_prepare(sequence, out);
     }
 
@@ -188,17 +187,15 @@ impl Replica {
         (slot.prepared, slot.prepared_lsn) = (Some(prepared), lsn);
         let commit = self.own_commit(self.view, sequence, digest);
         self.broadcast(&Message::Commit(commit), lsn, out);
-        self.votes.push_back((lsn, Vote::Prepared(self.view, sequence)));
+        self.votes.push_back((lsn, Vote::Commit(commit)));
     }
 
     /// The own COMMIT's certificate is durable.
-    pub(super) fn count_own_commit(&mut self, view: View, sequence: Sequence, out: &mut Out) {
-        let Some(slot) = self.slots.get(&sequence) else { return };
-        let Some(prepared) = slot.prepared.as_ref().filter(|prepared| prepared.view() == view) else {
-            return;
-        };
-        let commit = self.own_commit(view, sequence, prepared.digest());
-        self.slots.entry(sequence).or_default().keep_commit(&commit);
+    pub(super) fn count_own_commit(&mut self, commit: &Signed<Commit>, out: &mut Out) {
+        let Commit { view, sequence, .. } = commit.body;
+        let prepared = |slot: &&mut Slot| slot.is_prepared_in(view);
+        let Some(slot) = self.slots.get_mut(&sequence).filter(prepared) else { return };
+        slot.keep_commit(commit);
         self.try_decide(sequence, out);
     }
 

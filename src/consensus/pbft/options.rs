@@ -62,7 +62,8 @@ impl Default for Options {
             status_interval_ms: 100,
             max_batch_requests: 1024,
             max_batch_bytes: MIB,
-            max_in_flight: 8,
+            // One is agreed on while the next fills: more make small batches, and none faster.
+            max_in_flight: 2,
             // The store's limit of 1.5 MiB for a request, and what its encoding adds.
             max_request_bytes: 1536 * KIB + 64 * KIB,
             max_pending_requests: 16_384,

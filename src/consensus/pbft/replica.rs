@@ -8,7 +8,7 @@ use super::client::Client;
 use super::disk::Disk;
 use super::evidence::{Book, Memory};
 use super::fetch::Fetches;
-use super::message::{Message, NewView, Sequence, Signed, Status, View, ViewChange};
+use super::message::{Commit, Message, NewView, Prepare, Sequence, Signed, Status, View, ViewChange};
 use super::options::Options;
 use super::pace::Pace;
 use super::pool::Pool;
@@ -85,10 +85,12 @@ pub struct Replica {
 /// An own vote whose record is on its way to the disk.
 #[derive(Clone, Debug)]
 pub(super) enum Vote {
-    /// A PRE-PREPARE was accepted: a backup's PREPARE, or the primary's word.
-    PrePrepare(View, Sequence),
-    /// A certificate: the COMMIT.
-    Prepared(View, Sequence),
+    /// The primary's word for a slot.
+    PrePrepare(Sequence),
+    /// A backup's, for a PRE-PREPARE that it accepted.
+    Prepare(Signed<Prepare>),
+    /// For a certificate.
+    Commit(Signed<Commit>),
     /// A CHECKPOINT.
     Checkpoint(Sequence),
     /// A VIEW-CHANGE.
@@ -178,8 +180,9 @@ impl Replica {
         self.disk.on_durable(lsn);
         while let Some((_, vote)) = self.votes.pop_front_if(|(needed, _)| *needed <= lsn) {
             match vote {
-                Vote::PrePrepare(view, sequence) => self.count_own_pre_prepare(view, sequence, out),
-                Vote::Prepared(view, sequence) => self.count_own_commit(view, sequence, out),
+                Vote::PrePrepare(sequence) => self.try_prepare(sequence, out),
+                Vote::Prepare(prepare) => self.count_own_prepare(&prepare, out),
+                Vote::Commit(commit) => self.count_own_commit(&commit, out),
                 Vote::Checkpoint(sequence) => self.count_own_checkpoint(sequence, out),
                 Vote::ViewChange(view) => self.count_own_view_change(view, out),
             }

@@ -15,6 +15,8 @@ const SLOTS_AT_ONCE: usize = 64;
 const BYTES_AT_ONCE: usize = 1 << 20;
 /// For how many intervals a replica counts as heard.
 const HEARD_INTERVALS: u32 = 5;
+/// So many slots are executed under full load while a STATUS is on its way: who is behind by no more lacks nothing.
+const BEHIND: u64 = 8;
 
 impl Replica {
     /// Whether messages of a quorum, this replica's own included, arrive here.
@@ -83,10 +85,10 @@ impl Replica {
     }
 
     /// Whether a replica does not get on by itself: since its last STATUS it has committed nothing, or it is behind by more
-    /// than what is under way anyway. Else everybody would send everything twice.
+    /// than what is under way anyway, or was executed meanwhile. Else everybody would send everything twice.
     fn is_stuck(&self, before: Option<Status>, status: &Status) -> bool {
         before.is_none_or(|before| before.committed == status.committed)
-            || status.committed.0 + self.options.max_in_flight < self.executed.0
+            || status.committed.0 + self.options.max_in_flight.max(BEHIND) < self.executed.0
     }
 
     fn help_with_view(&self, from: NodeId, status: &Status, out: &mut Out) {

@@ -10,9 +10,9 @@ use crate::consensus::{Digest, NodeId, Outgoing, Signature, Time, WallTime};
 
 /// So many bursts in a status interval.
 const BURSTS: u32 = 10;
-/// A burst has so many messages for each slot that a primary may have under way: by default 1,600 messages a second to
-/// each, many times what a cluster needs, and little enough for two cores that run all replicas and this one.
-const FOR_EACH_SLOT: u64 = 2;
+/// A burst has so many messages: by default 1,600 a second to each, many times what a cluster needs, and little enough for
+/// two cores that run all replicas and this one.
+const MESSAGES: u64 = 16;
 /// Words by which choices differ, see [`Liar::choose`].
 const WHERE: u64 = 1;
 /// The life in which it signs requests: its replica's own client must not be mistaken for it.
@@ -39,7 +39,7 @@ impl Lie for Flood {
 
     fn on_time(&mut self, me: &Liar, leaves: &mut Vec<Outgoing<Message>>) {
         self.next = Some(me.now + me.options().status_interval() / BURSTS);
-        for _ in 0..me.options().max_in_flight * FOR_EACH_SLOT {
+        for _ in 0..MESSAGES {
             self.sent += 1;
             let message = self.message(me);
             leaves.extend(me.peers().map(|peer: NodeId| at_once(peer, message.clone())));
