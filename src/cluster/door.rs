@@ -82,7 +82,7 @@ impl Door {
     #[must_use]
     pub fn in_the_name_of(mut self, id: u64, secret: SecretKey) -> Self {
         if let Some((_, VoterConfig { id: name, keys, .. })) = &mut self.voters {
-            let public = keys.ids().filter_map(|id| Some((id, keys.public(id)?.clone()))).collect();
+            let public = keys.ids().filter_map(|id| Some((id, *keys.public(id)?))).collect();
             (*name, *keys) = (NodeId(id), Keys::new(secret, public));
         }
         self
