@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::client::{self, Client, VoterConfig};
+use crate::client::{self, Client, TwoFaced, VoterConfig};
 use crate::consensus::pbft::{self, Pbft};
 use crate::consensus::raft::Raft;
 use crate::consensus::{Answers, Behaviour, Decode, JudgeEvidence, Misbehaviour, NodeId, Protocol, Role};
@@ -37,6 +37,8 @@ pub struct Entry {
     pub check_misbehaviour: fn(&Misbehaviour) -> Result<(), String>,
     /// Makes a client that signs what it asks and counts votes; `None` where any node is believed.
     pub connect: Option<Connect>,
+    /// Makes one that asks half of the nodes for something else under the same name, for scenarios; see [`TwoFaced`].
+    pub connect_two_faced: Option<Connect>,
     /// Starts a node. Must be called within a tokio runtime.
     pub start: fn(NodeConfig) -> Result<Node, StartError>,
     /// Checks the protocol's section of the configuration.
@@ -111,6 +113,7 @@ struct Line {
     default_port: u16,
     words: Words,
     connect: Option<Connect>,
+    connect_two_faced: Option<Connect>,
 }
 
 /// All protocols.
@@ -129,6 +132,7 @@ pub static PROTOCOLS: &[Entry] = &[
             details: &[],
         },
         connect: None,
+        connect_two_faced: None,
     }),
     entry::<Pbft>(Line {
         tolerates: "lies and crashes of less than a third",
@@ -149,10 +153,16 @@ pub static PROTOCOLS: &[Entry] = &[
             ],
         },
         connect: Some(Client::connect_as::<pbft::Client>),
+        connect_two_faced: Some(Client::connect_as::<TwoFaced<pbft::Client>>),
     }),
 ];
 
 impl Entry {
+    /// A way to lie by its name, or the default.
+    pub fn behaviour(&self, name: Option<&str>) -> Option<&'static Behaviour> {
+        self.behaviours.iter().find(|behaviour| name.is_none_or(|name| behaviour.name == name))
+    }
+
     /// The size of the smallest cluster that tolerates so many faults.
     pub const fn nodes_for(&self, faults: u64) -> u64 {
         self.nodes_per_fault * faults + 1
@@ -210,6 +220,7 @@ const fn entry<P: Wire + Simulated>(line: Line) -> Entry {
         behaviours: P::BEHAVIOURS,
         check_misbehaviour: P::check_misbehaviour,
         connect: line.connect,
+        connect_two_faced: line.connect_two_faced,
         start: Node::start::<P>,
         check_options: check_options::<P>,
         default_options: default_options::<P>,

@@ -36,6 +36,10 @@ fn the_list_names_every_behaviour_and_needs_no_cluster() {
     let known: Vec<&str> = lying().behaviours.iter().map(|behaviour| behaviour.name).collect();
     assert_eq!(names, known);
     assert!(known.iter().all(|name| table.contains(name)), "{table}");
+    let proofs: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|one| one["proof"].as_str().unwrap()).collect();
+    let known = lying().behaviours.iter().map(|behaviour| behaviour.proof.name());
+    assert_eq!(proofs, known.collect::<Vec<_>>());
     lab.run(&["byzantine", "list", "--protocol", "raft"]).fails(2, &["raft tolerates crashes only"]);
     lab.run(&["byzantine", "list", "--protocol", "paxos"]).fails(2, &["unknown protocol paxos", "raft"]);
 }

@@ -7,6 +7,7 @@ use super::fault::{TargetArgs, targets};
 use super::{CliError, CliResult, Context, status};
 use crate::cluster::lie::per_mille;
 use crate::cluster::{Lie, NodeStatus, Target};
+use crate::consensus::Proof;
 use crate::registry::{self, Entry, PROTOCOLS};
 
 const SET_EXAMPLES: &str = "\
@@ -21,7 +22,7 @@ was told before is replaced. The node must run.";
 /// Subcommands of `byzantine`.
 #[derive(Debug, Subcommand)]
 pub enum ByzantineCommand {
-    /// Lists the ways in which nodes can be made to lie; needs no cluster
+    /// Lists the ways in which nodes can be made to lie, and whether each convicts itself; needs no cluster
     List(ListArgs),
     /// Makes running nodes lie to the others
     #[command(after_help = SET_EXAMPLES)]
@@ -84,6 +85,7 @@ struct Listed {
     protocol: &'static str,
     behaviour: &'static str,
     default: bool,
+    proof: Proof,
     summary: &'static str,
     aim: Option<&'static str>,
 }
@@ -98,6 +100,7 @@ fn list(context: &mut Context<'_>, protocol: Option<&str>) -> CliResult {
             protocol: entry.name,
             behaviour: behaviour.name,
             default: position == 0,
+            proof: behaviour.proof,
             summary: behaviour.summary,
             aim: behaviour.aim,
         })
@@ -111,11 +114,12 @@ fn list(context: &mut Context<'_>, protocol: Option<&str>) -> CliResult {
         vec![
             one.protocol.to_owned(),
             format!("{}{default}", one.behaviour),
+            one.proof.name().to_owned(),
             one.aim.unwrap_or("-").to_owned(),
             one.summary.to_owned(),
         ]
     };
-    let header = ["protocol", "behaviour", "aim", "what it does"];
+    let header = ["protocol", "behaviour", "proof", "aim", "what it does"];
     context.out.table(&header, listed.into_iter().map(row).collect())
 }
 

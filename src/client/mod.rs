@@ -58,4 +58,4 @@ pub use control::{
 pub use error::Error;
 pub use node::NodeClient;
 pub use store::{Client, Consistency, Options};
-pub use voters::{DEFAULT_RETRY, VoterConfig};
+pub use voters::{DEFAULT_RETRY, HEADS, TAILS, TwoFaced, VoterConfig};

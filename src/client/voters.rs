@@ -29,6 +29,7 @@ mod links;
 mod scripted;
 #[cfg(test)]
 mod tests;
+mod two_faced;
 
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ use crate::kv::{Command, Limits, Op, Reply, validate};
 use crate::transport::{ClientLinkSetup, ClientLinks, Inbox, Wire, inbox};
 
 pub(super) use self::answer::Answer;
+pub use self::two_faced::{HEADS, TAILS, TwoFaced};
 
 /// The largest command, as at a node's own API.
 const MAX_COMMAND_BYTES: usize = 3 << 19;

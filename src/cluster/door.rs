@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{ClusterDir, Result, keys};
 use crate::client::{Client, DEFAULT_RETRY, Error as ClientError, Options, VoterConfig};
 use crate::config::{ClusterConfig, FIRST_CLIENT};
-use crate::consensus::NodeId;
+use crate::consensus::{Keys, NodeId, SecretKey};
 use crate::node::Member;
 use crate::registry::Connect;
 
@@ -66,6 +66,26 @@ impl Door {
             retry: retry_of(config),
         };
         Ok(Self { addresses, known, voters: Some((connect, voters)) })
+    }
+
+    /// The same, through which clients of another kind get in. Without effect where clients do not count votes.
+    #[must_use]
+    pub fn with(mut self, kind: Connect) -> Self {
+        if let Some((connect, _)) = &mut self.voters {
+            *connect = kind;
+        }
+        self
+    }
+
+    /// The same, for one who calls himself `id` and signs with this key, which may be another one's. Without effect where
+    /// clients do not sign.
+    #[must_use]
+    pub fn in_the_name_of(mut self, id: u64, secret: SecretKey) -> Self {
+        if let Some((_, VoterConfig { id: name, keys, .. })) = &mut self.voters {
+            let public = keys.ids().filter_map(|id| Some((id, *keys.public(id)?))).collect();
+            (*name, *keys) = (NodeId(id), Keys::new(secret, public));
+        }
+        self
     }
 
     /// Where the nodes listen.

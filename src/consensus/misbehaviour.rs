@@ -4,11 +4,39 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// What proof of itself a way to lie leaves with the honest replicas, while it lies on every occasion, clients ask for
+/// something, and what it says arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// It cannot go on for long without signing what contradicts what was signed before, towards one who notices: as
+    /// leader or, at the latest, as follower. So an honest replica comes to hold evidence against it.
+    Due,
+    /// It may come to contradict itself, by chance or by what others do, or it may not.
+    Possible,
+    /// It signs only what an honest replica might sign as well, or nothing that counts. There is suspicion at most, and
+    /// evidence would be a mistake of whoever believes it.
+    Never,
+}
+
+impl Proof {
+    /// In a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Possible => "possible",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// A way to lie that a protocol's replicas know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behaviour {
     /// Its name on the command line, as `equivocate`.
     pub name: &'static str,
+    /// Whether it convicts itself.
+    pub proof: Proof,
     /// What it does, for people: one line.
     pub summary: &'static str,
     /// What it can be aimed at, as `client=ID or key=PREFIX`, for people; `None` of one that takes no aim.
@@ -17,8 +45,8 @@ pub struct Behaviour {
 
 impl Behaviour {
     /// One that takes no aim.
-    pub const fn new(name: &'static str, summary: &'static str) -> Self {
-        Self { name, summary, aim: None }
+    pub const fn new(name: &'static str, proof: Proof, summary: &'static str) -> Self {
+        Self { name, proof, summary, aim: None }
     }
 
     /// The same, which can be aimed at something.
@@ -112,8 +140,10 @@ impl fmt::Display for Misbehaviour {
 mod tests {
     use super::*;
 
-    const KNOWN: [Behaviour; 2] =
-        [Behaviour::new("silent", "says nothing"), Behaviour::new("censor", "ignores").aimed_at("client=ID")];
+    const KNOWN: [Behaviour; 2] = [
+        Behaviour::new("silent", Proof::Never, "says nothing"),
+        Behaviour::new("censor", Proof::Never, "ignores").aimed_at("client=ID"),
+    ];
 
     #[test]
     fn it_is_told_to_people_with_what_is_not_as_usual() {

@@ -47,6 +47,6 @@ pub use contract::*;
 pub use evidence::{Court, JudgeEvidence, Judgement, Statement, Words, hex};
 pub use keys::{BadKey, KeyUses, Keys, PublicKey, Scheme, SecretKey, Signature, unhex};
 pub use message::*;
-pub use misbehaviour::{Behaviour, Misbehaviour};
+pub use misbehaviour::{Behaviour, Misbehaviour, Proof};
 pub use status::{Conviction, Event, PeerStatus, Role, Status, Suspicion};
 pub use types::*;

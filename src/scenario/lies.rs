@@ -1,10 +1,11 @@
-//! The suite `byzantine`: every way to lie that there is, told by the table of the behaviours and not by their names.
+//! The suite `byzantine`: every way to lie that there is, told by the table of the behaviours and not by their names, with the
+//! evidence that the table says is due, and none that it says cannot be.
 
 use std::collections::BTreeSet;
 
 use super::Scenario;
 use super::stories::byzantine;
-use crate::consensus::Behaviour;
+use crate::consensus::{Behaviour, Proof};
 use crate::registry::PROTOCOLS;
 
 /// The suite's name.
@@ -20,14 +21,19 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     if behaviours.clone().any(byzantine::is_aimed_at_keys) {
         scenarios.push(NEGLECTED);
     }
-    scenarios.extend([COMES_AND_GOES, TOO_MANY]);
+    scenarios.extend([COMES_AND_GOES, FAULTY_CLIENTS, TOO_MANY]);
     scenarios
 }
 
 /// One way to lie, first of the first primary and then of a backup. The words are made once and live as long as the
 /// program.
 fn one_of_each(behaviour: &Behaviour) -> Scenario {
-    let shows = format!("in vain, as the first primary and as a backup: {}", behaviour.summary);
+    let result = match behaviour.proof {
+        Proof::Due => "in vain, and convicted",
+        Proof::Possible => "in vain",
+        Proof::Never => "in vain, and without proof",
+    };
+    let shows = format!("{result}, as the first primary and as a backup: {}", behaviour.summary);
     Scenario {
         suite: SUITE,
         name: behaviour.name,
@@ -60,6 +66,17 @@ const COMES_AND_GOES: Scenario = Scenario {
     settings: &[],
     liars: Some(&[]),
     story: |stage| Box::pin(byzantine::comes_and_goes(stage)),
+};
+
+const FAULTY_CLIENTS: Scenario = Scenario {
+    suite: SUITE,
+    name: "faulty-clients",
+    shows: "clients that ask for two things under one name, forge another's signature or are not known cost others nothing",
+    faults: 1,
+    spare_nodes: 0,
+    settings: &[],
+    liars: Some(&[]),
+    story: |stage| Box::pin(byzantine::faulty_clients(stage)),
 };
 
 const TOO_MANY: Scenario = Scenario {

@@ -18,7 +18,8 @@
 //!    and [`PATIENCE`] bounds each wait at some ten times of what a loaded small machine needs.
 //! 2. Nothing that a correct cluster may do fails a scenario: not an election more, not a refused write under a fault.
 //! 3. In all that is ever seen, one epoch has one leader.
-//! 4. In all that is ever seen, nobody is convicted who was not made to lie.
+//! 4. In all that is ever seen, nobody is convicted who was not made to lie, and also then nobody whose way to lie leaves
+//!    no proof.
 //! 5. A scenario that is done leaves no process and no socket, and of its directory only what a failure needs to be
 //!    understood.
 //! 6. The verdict of a history outranks the story: a violated one is reported as that, whatever else went wrong. Only
@@ -105,7 +106,7 @@ impl Scenario {
     /// Whether the protocol has all that the story needs.
     pub fn applies_to(&self, protocol: &Entry) -> bool {
         let known = (protocol.default_options)();
-        let lies = |name: &str| protocol.behaviours.iter().any(|behaviour| behaviour.name == name);
+        let lies = |name: &str| protocol.behaviour(Some(name)).is_some();
         let castable = self.liars.is_none_or(|liars| {
             !protocol.behaviours.is_empty() && liars.iter().all(|(_, behaviour)| lies(behaviour))
         });

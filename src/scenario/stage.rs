@@ -1,5 +1,6 @@
 //! The stage of a story: a cluster, clients at work on it, and the words in which stories speak.
 
+mod faulty;
 mod gateway;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use crate::client::{Consistency, ControlClient, Error as ClientError};
 use crate::cluster::{
     Cluster, ClusterStatus, Condition, DiskFault, Door, KillSignal, Lie, NodeState, NodeStatus, Partition,
 };
+use crate::consensus::Proof;
 use crate::kv::{PutRequest, RangeRequest};
 use crate::registry::Entry;
 
@@ -38,8 +40,8 @@ pub struct Stage {
     cast: &'static [(u64, &'static str)],
     /// Who lies now.
     liars: Vec<u64>,
-    /// Who has ever lied.
-    accused: BTreeSet<u64>,
+    /// Who has ever lied in a way that may convict.
+    culprits: BTreeSet<u64>,
     /// Whether anything is promised of this cluster.
     promised: bool,
     journal: Arc<Journal>,
@@ -69,14 +71,16 @@ impl Stage {
         let honest: Vec<Address> = nodes.iter().filter(|node| !liars.contains(&node.id)).cloned().collect();
         let load =
             Load::start(&journal, &door, &honest, seed).await.map_err(|error| whole(error.to_string()))?;
+        let cast = scenario.liars.unwrap_or_default();
+        let culprits = cast.iter().filter(|(_, how)| may_convict(protocol, Some(*how)));
         Ok(Self {
             cluster,
             nodes,
             door,
             protocol,
             faults: scenario.faults(protocol),
-            cast: scenario.liars.unwrap_or_default(),
-            accused: liars.iter().copied().collect(),
+            cast,
+            culprits: culprits.map(|(id, _)| *id).collect(),
             liars,
             promised: scenario.outside_the_fault_model(protocol).is_none(),
             journal,
@@ -254,6 +258,18 @@ impl Stage {
         self.until("the status names those who lie, and nobody else", named).await.map(drop)
     }
 
+    /// Waits until some honest node holds evidence against each of those who lied in this way, if that convicts them
+    /// sooner or later.
+    pub async fn convicted(&mut self, liars: &[u64], how: &str) -> Told {
+        if self.protocol.behaviour(Some(how)).is_none_or(|how| how.proof != Proof::Due) {
+            return Ok(());
+        }
+        let what = format!("an honest node holds evidence against each of {liars:?}");
+        let convicted = |status: &ClusterStatus, id: &u64| status.convicted.iter().any(|one| one.id == *id);
+        let all = |status: &ClusterStatus| liars.iter().all(|id| convicted(status, id));
+        self.until(&what, all).await.map(drop)
+    }
+
     /// Several clients at once, each of which writes a key of its own so many times. Says how often each key was written
     /// in the end.
     pub async fn write_alone(&mut self, names: &[&'static str], times: u64) -> Result<Vec<i64>, Failure> {
@@ -314,8 +330,8 @@ impl Stage {
         if !self.promised {
             return Ok(());
         }
-        if let Some(wronged) = status.convicted.iter().find(|one| !self.accused.contains(&one.id)) {
-            return Err(Failure::new("nobody is convicted who never lied", wronged.to_string()));
+        if let Some(wronged) = status.convicted.iter().find(|one| !self.culprits.contains(&one.id)) {
+            return Err(Failure::new("nobody is convicted who signed nothing wrong", wronged.to_string()));
         }
         let claims = status.nodes.iter().filter(|node| node.role.as_deref() == Some("leader"));
         for (epoch, id) in claims.filter_map(|node| Some((node.epoch?, node.id))) {
@@ -415,7 +431,9 @@ impl Stage {
     pub async fn lie(&mut self, ids: &[u64], lie: Lie) -> Told {
         let behaviour = lie.behaviour.as_deref().unwrap_or("the default");
         let what = self.note(&format!("nodes {ids:?} lie: {behaviour}"));
-        self.accused.extend(ids);
+        if may_convict(self.protocol, lie.behaviour.as_deref()) {
+            self.culprits.extend(ids);
+        }
         let done = insist(async || self.cluster.lie(set(ids), Some(lie.clone())).await).await;
         self.liars.retain(|id| !ids.contains(id));
         self.liars.extend(ids);
@@ -493,6 +511,11 @@ async fn write_times(caller: Caller, key: &'static str, times: u64) -> Result<i6
 fn everything() -> RangeRequest {
     let zero = bytes::Bytes::from_static(b"\0");
     RangeRequest { key: zero.clone(), range_end: zero, ..RangeRequest::default() }
+}
+
+/// Whether evidence against one who lies so can be right.
+fn may_convict(protocol: &Entry, how: Option<&str>) -> bool {
+    protocol.behaviour(how).is_some_and(|behaviour| behaviour.proof != Proof::Never)
 }
 
 fn set(ids: &[u64]) -> BTreeSet<u64> {

@@ -164,7 +164,7 @@ mod tests {
     fn liars_are_read_and_checked() {
         assert_eq!(parse_liar("2=silent"), Ok((NodeId(2), "silent".to_owned())));
         assert!(parse_liar("silent").is_err() && parse_liar("0=silent").is_err());
-        let silent = Behaviour::new("silent", "");
+        let silent = Behaviour::new("silent", crate::consensus::Proof::Never, "");
         let liar = |id| (NodeId(id), "silent".to_owned());
         assert_eq!(check(&[liar(1), liar(2)], 4, &[silent]), Ok(()));
         let twin = (NodeId(1), TWIN.to_owned());

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{NoRecord, Toy, ToyMessage};
 use crate::consensus::{
     Answers, Behaviour, Checked, Committed, Epoch, Index, Input, InstallProgress, Misbehaviour, NodeId,
-    Outcome, Output, Protocol, Recall, RecoverError, Recovered, Refused, RejectReason, Rejection, RequestId,
-    Setup, Status, Time,
+    Outcome, Output, Proof, Protocol, Recall, RecoverError, Recovered, Refused, RejectReason, Rejection,
+    RequestId, Setup, Status, Time,
 };
 
 /// It has no settings.
@@ -33,7 +33,7 @@ impl Protocol for Alone {
     const NAME: &'static str = "alone";
     const ANSWERS: Answers = Answers::ByVote;
     const BEHAVIOURS: &'static [Behaviour] =
-        &[Behaviour::new("babble", "answers with bytes that are no reply")];
+        &[Behaviour::new("babble", Proof::Never, "answers with bytes that are no reply")];
 
     fn recover(_setup: Setup<Self>, _recovered: Recovered<NoRecord>) -> Result<Self, RecoverError> {
         Ok(Self { committed: Index::ZERO, recalled: Vec::new(), babbles: false })

@@ -139,23 +139,32 @@ pub(in crate::scenario) async fn two_clients_one_key(stage: &mut Stage) -> Told 
     stage.acknowledged(60).await
 }
 
-/// By the cast, the first primary lies.
+/// By the cast, the first primary lies. The evidence that it leaves comes while it lies and clients go on to ask: as
+/// primary, or as the backup that it is after the view change.
 pub(in crate::scenario) async fn one_way_to_lie(stage: &mut Stage) -> Told {
+    let Some((_, how)) = stage.cast().first().copied() else { return Ok(()) };
     stage.liars_are_named().await?;
     stage.acknowledged(60).await?;
     let honest = stage.honest();
     stage.caught_up(&honest).await?;
+    stage.convicted(&stage.liars(), how).await?;
     stage.all_honest().await?;
-    stage.caught_up(&stage.nodes()).await?;
+    let nodes = stage.nodes();
+    stage.caught_up(&nodes).await?;
+    // What the first liar said still counts: with what the next one says there would be two of them. A restart forgets
+    // it, except for what it proves.
+    stage.restart(&nodes).await?;
+    stage.acknowledged(20).await?;
+    stage.convicted(&[1], how).await?;
 
     let primary = stage.leader().await?;
     let backup = stage.others(&[primary, 1])[0];
-    let how = stage.cast().first().map(|(_, behaviour)| (*behaviour).to_owned());
-    stage.lie(&[backup], Lie::always(how)).await?;
+    stage.lie(&[backup], Lie::always(Some(how.to_owned()))).await?;
     stage.liars_are_named().await?;
     stage.acknowledged(60).await?;
     let honest = stage.honest();
     stage.caught_up(&honest).await?;
+    stage.convicted(&[backup], how).await?;
     stage.all_honest().await?;
     stage.acknowledged(20).await
 }
@@ -192,6 +201,29 @@ pub(in crate::scenario) async fn comes_and_goes(stage: &mut Stage) -> Told {
         stage.caught_up(&[liar]).await?;
     }
     Ok(())
+}
+
+/// Replicas are honest, and some clients are not: nobody is convicted of what a client did. What is asked of a primary goes
+/// before what is asked of others; with the next primary it is the other half of the replicas that is served.
+pub(in crate::scenario) async fn faulty_clients(stage: &mut Stage) -> Told {
+    const TIMES: i64 = 15;
+    stage.acknowledged(20).await?;
+    let impostors = stage.impostors()?;
+    let once = "of two writes under one name one is executed, once";
+    let version = stage.toss("coin", TIMES).await?;
+    stage.expect(version == TIMES, once, format!("the key has version {version} after {TIMES} pairs"))?;
+    stage.acknowledged(40).await?;
+    let primary = stage.leader().await?;
+    stage.kill(&[primary]).await?;
+    stage.other_leader(primary).await?;
+    let version = stage.toss("coin", TIMES).await?;
+    stage.expect(version == 2 * TIMES, once, format!("the key has version {version} after as many more"))?;
+    stage.restart(&[primary]).await?;
+    stage.acknowledged(40).await?;
+    stage.were_ignored(impostors).await?;
+    let nodes = stage.nodes();
+    stage.caught_up(&nodes).await?;
+    stage.acknowledged(20).await
 }
 
 /// How long clients try where nothing is promised.
