@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -72,12 +73,28 @@ pub struct SimArgs {
     /// Tell everything that happens in the run of `--seed`.
     #[arg(long, requires = "seed")]
     pub trace: bool,
-    /// Of the run of `--seed`, only these faults, by number: as a failure's report names them.
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "seed")]
-    pub keep: Option<Vec<usize>>,
+    /// Of the run of `--seed`, only these faults, by number, or `none`: as a failure's report names them.
+    #[arg(long, value_name = "NUMBERS", requires = "seed")]
+    pub keep: Option<Keep>,
     /// Write the clients' history of the run of `--seed` to this file, for `consensusctl check`.
     #[arg(long, value_name = "FILE", requires = "seed")]
     pub history: Option<PathBuf>,
+}
+
+/// Which faults of a run are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep(Vec<usize>);
+
+impl FromStr for Keep {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let number = |part: &str| part.trim().parse().map_err(|_| format!("`{part}` is no number"));
+        text.split(',').map(number).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// A node and its behaviour, or nobody.
@@ -218,7 +235,7 @@ fn options(args: &SimArgs) -> RunOptions {
         rate: args.rate,
         time_us: args.time.as_micros() as u64,
         faults: args.faults.clone(),
-        keep: args.keep.clone(),
+        keep: args.keep.clone().map(|keep| keep.0),
         tracing: if args.trace { Tracing::All } else { Tracing::Off },
     }
 }

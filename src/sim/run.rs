@@ -100,7 +100,8 @@ impl RunOptions {
         };
         let keep = self.keep.as_ref().map_or_else(String::new, |keep| {
             let list: Vec<_> = keep.iter().map(ToString::to_string).collect();
-            format!(" --keep={}", list.join(","))
+            let list = if list.is_empty() { "none".to_owned() } else { list.join(",") };
+            format!(" --keep={list}")
         });
         format!(
             "consensusctl sim --protocol {protocol} --seed {}{nodes}{malicious}{signatures} --clients {} --rate {} --time {}ms{faults}{keep}",
