@@ -244,17 +244,12 @@ async fn held(context: &mut Context<'_>, args: &ShowArgs) -> CliResult<(ClusterC
         Some(number) => held.get(number - 1),
         None => held.iter().find(|held| held.proved.id().starts_with(&args.which)),
     };
-    match found {
-        Some(Held { proved, .. }) => Ok((config, proved.clone())),
-        None => {
-            let message = format!(
-                "there is no evidence {:?} among {} pieces, and no such file",
-                args.which,
-                held.len()
-            );
-            Err(CliError::failed(message).hint("see all with: consensusctl evidence list"))
-        }
+    if let Some(Held { proved, .. }) = found {
+        return Ok((config, proved.clone()));
     }
+    let message =
+        format!("there is no evidence {:?} among {} pieces, and no such file", args.which, held.len());
+    Err(CliError::failed(message).hint("see all with: consensusctl evidence list"))
 }
 
 /// Prints a piece: in JSON the file itself.
