@@ -187,12 +187,13 @@ impl Replica {
 
 /// Patience.
 impl Replica {
-    /// A replica that hears no quorum, or is behind the others, cannot know whether the primary does its work: alone it
-    /// would leave the view for nothing, and its requests may be executed already. Its patience begins when it can judge.
+    /// A replica that hears no quorum, or is being brought up to date, cannot know whether the primary does its work:
+    /// alone it would leave the view for nothing, and its requests may be executed already. Its patience begins when it
+    /// can judge. One that is merely behind does judge: what it lacks may be what a lying primary keeps from it, and the
+    /// view change needs its voice.
     pub(super) fn judge_or_not(&mut self) {
         let can = self.active
             && self.hears_a_quorum()
-            && !self.is_behind()
             && self.transfer.is_none()
             && self.checkpoints.diverged().is_none();
         self.judges_since = can.then(|| self.judges_since.unwrap_or(self.now));

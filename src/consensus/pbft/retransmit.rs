@@ -35,14 +35,6 @@ impl Replica {
                 .is_some_and(|peer| peer.status.is_some() && self.now.since(peer.heard) < lately)
     }
 
-    /// Whether f + 1 others, so an honest one, have executed more than this replica and than what is under way.
-    pub(super) fn is_behind(&self) -> bool {
-        let far = self.executed.0 + self.options.max_in_flight.max(BEHIND);
-        let ahead = |status: &Status| status.committed.0 > far;
-        let ahead = self.peers.values().filter(|peer| peer.status.as_ref().is_some_and(ahead)).count();
-        ahead >= self.quorum.weak()
-    }
-
     pub(super) fn on_status_timer(&mut self, out: &mut Out) {
         if self.status_due > self.now {
             return;

@@ -136,26 +136,20 @@ fn a_reply_names_the_last_installed_view() {
     assert_eq!(kept, Some(0), "replica 3 is in no other view yet");
 }
 
-/// What it waits for may be executed by all others, as after a restart under load: it would be alone in the next view.
+/// Of four, one is silent and one ahead of the others: these must be able to leave a primary that keeps from them what they
+/// lack, or nobody is ever served.
 #[test]
-fn a_replica_that_is_behind_does_not_judge_the_primary() {
+fn a_replica_that_is_behind_judges_the_primary_all_the_same() {
     let mut cluster =
         Cluster::with_options(4, |options| (options.checkpoint_interval, options.window) = (64, 128));
     for kind in ["PrePrepare", "Prepare", "Commit"] {
         cluster.block_kind(kind, 4);
     }
-    let words: Vec<String> = (1..=20).map(|number| format!("word {number}")).collect();
-    for (word, counter) in words.iter().zip(1..) {
-        let request = cluster.sign(counter, word);
+    for counter in 1..=20 {
+        let request = cluster.sign(counter, "word");
         cluster.send_to_all(&request);
         cluster.settle();
     }
     assert_eq!((cluster.applied(1), cluster.applied(4)), (20, 0));
-    cluster.advance(2000);
-    assert!(cluster.is_active(4) && cluster.view(4) == 0, "it waits, and stays");
-    for kind in ["PrePrepare", "Prepare", "Commit"] {
-        cluster.unblock_kind(kind);
-    }
-    cluster.wait_executed(&words.iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(cluster.view(4), 0);
+    cluster.wait_until("replica 4 leaves the view", |cluster| !cluster.is_active(4));
 }
