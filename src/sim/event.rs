@@ -56,8 +56,8 @@ pub(super) enum What<P: Simulated> {
 pub(super) enum Step<P: Simulated> {
     /// The core takes one event.
     Core(engine::Event<P>),
-    /// The core's timer rings.
-    Timer,
+    /// The core's timer rings that was set for this time.
+    Timer(u64),
     /// The core takes the requests that wait.
     Wake,
     /// The log thread writes what waits.

@@ -213,7 +213,7 @@ pub(super) struct Replica<P: Simulated> {
     pub(super) done: Executed,
 
     pub(super) last_lsn: Lsn,
-    /// When the earliest timer event of this life is due.
+    /// For when this life's timer is set.
     pub(super) timer_at: Option<u64>,
     /// When the last report to the core that took a moment arrives.
     pub(super) reports_at: u64,

@@ -95,9 +95,14 @@ impl<P: Simulated> World<P> {
         Ok(())
     }
 
-    pub(super) fn ring(&mut self, n: usize) -> Checked {
+    /// The timer that was set for `at` rings. One that was set before it counts no more: were it to set another, timers
+    /// would become more and more.
+    pub(super) fn ring(&mut self, n: usize, at: u64) -> Checked {
         let (clock, now) = (self.nodes[n].clock, self.now);
         let replica = self.replica(n);
+        if replica.timer_at != Some(at) {
+            return Ok(());
+        }
         replica.timer_at = None;
         if replica.sequencer.deadline().is_some_and(|deadline| deadline <= clock.at(now)) {
             return self.core(n, Event::Timeout);
@@ -114,7 +119,7 @@ impl<P: Simulated> World<P> {
         let at = node.clock.when(self.now, deadline);
         if replica.timer_at.is_none_or(|timer| timer > at) {
             replica.timer_at = Some(at);
-            self.queue.at(at, What::Node { node: n, life: node.life, step: Step::Timer });
+            self.queue.at(at, What::Node { node: n, life: node.life, step: Step::Timer(at) });
         }
     }
 

@@ -24,7 +24,7 @@ impl<P: Simulated> World<P> {
     pub(super) fn step(&mut self, n: usize, step: Step<P>) -> Checked {
         match step {
             Step::Core(event) => self.core(n, event),
-            Step::Timer => self.ring(n),
+            Step::Timer(at) => self.ring(n, at),
             Step::Wake => self.wake(n),
             Step::LogWrite => self.log_write(n),
             Step::LogSynced => self.log_synced(n),
