@@ -326,6 +326,11 @@ impl Pool {
         self.waiting.get(self.timed.values().next()?).map(|waiting| waiting.since)
     }
 
+    /// The number of that request among all that were timed.
+    pub(super) fn oldest_ticket(&self) -> Option<u64> {
+        self.timed.keys().next().copied()
+    }
+
     /// Whether more waits than may, in all or of one client. A single request may have more bytes.
     pub(super) fn is_overfull(&self, options: &Options) -> bool {
         let of_one = self.clients.values().any(|(count, _)| *count > options.max_client_requests);

@@ -206,6 +206,13 @@ impl Replica {
         Some(since + self.patience_with_primary())
     }
 
+    /// The request that waits for longest, by its ticket, and for how long it may, if this replica judges the primary; for
+    /// whoever watches.
+    pub(super) fn timed_request(&self) -> Option<(u64, Duration)> {
+        self.judges_since.filter(|_| self.active && !self.is_primary())?;
+        Some((self.pool.oldest_ticket()?, self.patience_with_primary()))
+    }
+
     fn patience_with_primary(&self) -> Duration {
         self.view_changes.request_timeout(&self.options)
     }

@@ -12,16 +12,22 @@
 //! | `one-certificate` | no two prepared certificates for one view and sequence number with different digests | `certificates` |
 //! | `quorums-are-real` | prepared and committed rest on enough different replicas, and the honest ones among them have what they said on disk | `certificates` |
 //! | `committed-survives` | what prepared at a quorum is told in every VIEW-CHANGE and kept by every NEW-VIEW | `certificates` |
+//! | `newest-prepared-kept` | of certificates for one sequence number, a NEW-VIEW keeps that of the highest view | `certificates` |
+//! | `wrong-state-unused` | who knows that its state is not that of a stable checkpoint executes nothing on it | `promises` |
 //! | `stable-is-backed` | a stable checkpoint rests on a quorum, and the honest ones among it did say so | `certificates` |
 //! | `promises-kept` | nothing that leaves contradicts what left before, also after a restart, and the disk backs it | `promises` |
 //! | `no-honest-accused` | nobody holds evidence against an honest replica, also not against one whose memory was struck | `accusations` |
 //! | `contradictions-convict` | who hears two votes of one replica contradict each other holds evidence against it from then on, also after a restart | `accusations` |
+//! | `queues-bounded` | no replica keeps more requests than may wait, in all or of one client | `defences` |
+//! | `slow-primaries-left` | nobody stays with a primary that it knows to be slower than it has to be | `defences` |
+//! | `requests-time-out` | who can judge leaves a primary that leaves out one request for as long as the timer, whatever else is executed meanwhile | `defences` |
 //! | `views-monotonic` | views never go back, also after a restart | `promises` |
 //!
 //! With more liars than f only agreement, validity and what clients see are looked at: the rest rests on the fault model.
 
 mod accusations;
 mod certificates;
+mod defences;
 mod execution;
 mod promises;
 mod watch;

@@ -201,17 +201,35 @@ impl Certificates {
         ))
     }
 
-    /// An honest replica enters a view: it keeps everything that may have been committed before.
+    /// An honest replica enters a view: of what prepared it keeps the newest, and so everything that may have been
+    /// committed before.
     pub(super) fn new_view(&mut self, node: NodeId, said: &NewView, promises: &Promises) -> Checked {
-        for view_change in &said.view_changes {
-            for prepared in &view_change.body.prepared {
-                self.certificate(node, prepared, promises)?;
-            }
-        }
-        let stable = said.view_changes.iter().map(|signed| signed.body.stable.sequence()).max();
-        let stable = stable.unwrap_or_default();
         let again: BTreeMap<Sequence, Digest> =
             said.pre_prepares.iter().map(|signed| (signed.body.sequence, signed.body.digest)).collect();
+        let stable = said.view_changes.iter().map(|signed| signed.body.stable.sequence()).max();
+        let stable = stable.unwrap_or_default();
+        let mut newest: BTreeMap<Sequence, &Prepared> = BTreeMap::new();
+        for prepared in said.view_changes.iter().flat_map(|signed| &signed.body.prepared) {
+            self.certificate(node, prepared, promises)?;
+            let of_slot = newest.entry(prepared.sequence()).or_insert(prepared);
+            if of_slot.view() < prepared.view() {
+                *of_slot = prepared;
+            }
+        }
+        let mut above = newest.range(stable.next()..).map(|(_, prepared)| *prepared);
+        if let Some(old) = above.find(|prepared| again.get(&prepared.sequence()) != Some(&prepared.digest())) {
+            return Err(Violation::new(
+                "newest-prepared-kept",
+                format!(
+                    "node {node} enters view {} with {:?} at {}, where {} prepared in view {}",
+                    said.view,
+                    again.get(&old.sequence()),
+                    old.sequence(),
+                    old.digest().short(),
+                    old.view()
+                ),
+            ));
+        }
         let mut locked = self.locked.range(stable.next()..).filter(|(_, (view, _))| *view < said.view);
         let lost = locked.find(|(sequence, (_, digest))| again.get(sequence) != Some(digest));
         let Some((sequence, (view, digest))) = lost else { return Ok(()) };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::message::{Message, PrePrepare, Sequence, Statement, View};
 use super::super::record::Record;
-use crate::consensus::{Digest, Lsn, NodeId};
+use crate::consensus::{Digest, Index, Lsn, NodeId};
 use crate::sim::{Checked, Fingerprint, Violation};
 
 /// What a record makes true for ever, once it is durable.
@@ -112,6 +112,8 @@ struct Known {
     view: View,
     /// The newest snapshot on its disk.
     snapshot: Sequence,
+    /// The checkpoint at which it knows its state in memory to be another one than that of the others.
+    damaged: Option<Sequence>,
 }
 
 /// What all honest replicas promise.
@@ -145,7 +147,19 @@ impl Promises {
             return Err(kept(node, &format!("writes {fact:?} after {earlier:?}")));
         }
         known.go_on(node, fact)?;
+        known.compare_states(fact);
         Ok(true)
+    }
+
+    /// A slot is handed to the store: not on top of a state that is known to be wrong.
+    pub(super) fn executes(&self, node: NodeId, index: Index) -> Checked {
+        match self.known.get(&node).and_then(|known| known.damaged) {
+            None => Ok(()),
+            Some(at) => Err(Violation::new(
+                "wrong-state-unused",
+                format!("node {node} executes {index} on a state that it knows to be wrong since {at}"),
+            )),
+        }
     }
 
     /// The disk holds everything up to there. Returns what that makes true.
@@ -163,6 +177,7 @@ impl Promises {
     pub(super) fn snapshot(&mut self, node: NodeId, at: Sequence) {
         let known = self.known.entry(node).or_default();
         known.snapshot = known.snapshot.max(at);
+        known.damaged = known.damaged.filter(|damaged| *damaged > at);
     }
 
     /// The replica starts again: what had not reached the disk was never written.
@@ -171,6 +186,7 @@ impl Promises {
         known.pending.clear();
         known.written = known.durable.iter().map(|fact| (fact.matter(), *fact)).collect();
         known.view = known.durable_view();
+        known.damaged = None;
     }
 
     /// Whether the replica's disk holds it.
@@ -232,6 +248,18 @@ impl Known {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the state of which the replica wrote is that of the others.
+    fn compare_states(&mut self, fact: Fact) {
+        let (Fact::Checkpoint(at, _) | Fact::Stable(at, _)) = fact else { return };
+        let own = self.written.get(&Fact::Checkpoint(at, Digest([0; 32])).matter());
+        let stable = self.written.get(&Fact::Stable(at, Digest([0; 32])).matter());
+        if let (Some(Fact::Checkpoint(_, own)), Some(Fact::Stable(_, stable))) = (own, stable)
+            && own != stable
+        {
+            self.damaged = Some(at);
         }
     }
 

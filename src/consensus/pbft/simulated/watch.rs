@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::Pbft;
 use super::super::message::{Message, View};
 use super::super::record::Record;
-use super::super::replica::Replica;
 use super::accusations::Accusations;
 use super::certificates::{Certificates, Thresholds};
+use super::defences::Defences;
 use super::execution::Execution;
 use super::promises::{Fact, Promises};
 use crate::consensus::{Committed, Lsn, NodeId, Outcome, Proposal, RequestId, SnapshotMeta};
@@ -23,6 +23,7 @@ pub struct PbftWatch {
     certificates: Certificates,
     execution: Execution,
     accusations: Accusations,
+    defences: Defences,
     /// The view of each replica as it was after the last step.
     views: BTreeMap<NodeId, View>,
     /// All views that an honest replica entered.
@@ -56,6 +57,7 @@ impl Watch<Pbft> for PbftWatch {
             certificates: Certificates::new(members, liars),
             execution: Execution::default(),
             accusations: Accusations::new(liars),
+            defences: Defences::default(),
             views: BTreeMap::new(),
             entered: BTreeSet::new(),
         }
@@ -101,6 +103,9 @@ impl Watch<Pbft> for PbftWatch {
 
     fn committed(&mut self, node: NodeId, slot: &Committed) -> Checked {
         self.execution.agreement(node, slot)?;
+        if !self.outside {
+            self.promises.executes(node, slot.index)?;
+        }
         self.execution.validity(node, slot, |origin| !self.liars.contains(&origin))
     }
 
@@ -124,7 +129,7 @@ impl Watch<Pbft> for PbftWatch {
         if !self.outside {
             self.accusations.stepped(node, replica.replica())?;
         }
-        defences(node, replica.replica())?;
+        self.defences.stepped(node, replica.replica())?;
         let view = replica.view();
         let before = self.views.insert(node, view).unwrap_or_default();
         if view >= before {
@@ -143,6 +148,7 @@ impl Watch<Pbft> for PbftWatch {
             self.snapshot(node, meta);
         }
         self.promises.restarted(node);
+        self.defences.restarted(node);
         let (known, view) = (self.promises.view(node), replica.view());
         self.views.insert(node, view);
         if self.outside {
@@ -159,16 +165,4 @@ impl Watch<Pbft> for PbftWatch {
     fn elections(&self) -> u64 {
         self.entered.len() as u64
     }
-}
-
-/// Whoever floods or dawdles: queues keep to their limits, and no replica stays with a primary that it knows to be slow.
-fn defences(node: NodeId, replica: &Replica) -> Checked {
-    if replica.is_overfull() {
-        return Err(Violation::new("queues-bounded", format!("node {node} keeps too many requests")));
-    }
-    if replica.is_primary_slow() {
-        let detail = format!("node {node} stays in a view whose primary it knows to be slow");
-        return Err(Violation::new("slow-primaries-left", detail));
-    }
-    Ok(())
 }
