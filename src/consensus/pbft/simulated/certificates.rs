@@ -217,7 +217,8 @@ impl Certificates {
             }
         }
         let mut above = newest.range(stable.next()..).map(|(_, prepared)| *prepared);
-        if let Some(old) = above.find(|prepared| again.get(&prepared.sequence()) != Some(&prepared.digest())) {
+        if let Some(old) = above.find(|prepared| again.get(&prepared.sequence()) != Some(&prepared.digest()))
+        {
             return Err(Violation::new(
                 "newest-prepared-kept",
                 format!(

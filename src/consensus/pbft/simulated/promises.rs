@@ -112,7 +112,9 @@ struct Known {
     view: View,
     /// The newest snapshot on its disk.
     snapshot: Sequence,
-    /// The checkpoint at which it knows its state in memory to be another one than that of the others.
+    /// What it found its state to be in this life, by checkpoint: after a restart it may be right again.
+    states: BTreeMap<Sequence, Digest>,
+    /// The checkpoint at which it knows its state to be another one than that of the others.
     damaged: Option<Sequence>,
 }
 
@@ -186,6 +188,7 @@ impl Promises {
         known.pending.clear();
         known.written = known.durable.iter().map(|fact| (fact.matter(), *fact)).collect();
         known.view = known.durable_view();
+        known.states.clear();
         known.damaged = None;
     }
 
@@ -251,15 +254,14 @@ impl Known {
         }
     }
 
-    /// Whether the state of which the replica wrote is that of the others.
+    /// The replica learns what its own state is, or what it should be.
     fn compare_states(&mut self, fact: Fact) {
-        let (Fact::Checkpoint(at, _) | Fact::Stable(at, _)) = fact else { return };
-        let own = self.written.get(&Fact::Checkpoint(at, Digest([0; 32])).matter());
-        let stable = self.written.get(&Fact::Stable(at, Digest([0; 32])).matter());
-        if let (Some(Fact::Checkpoint(_, own)), Some(Fact::Stable(_, stable))) = (own, stable)
-            && own != stable
-        {
-            self.damaged = Some(at);
+        match fact {
+            Fact::Checkpoint(at, own) => drop(self.states.insert(at, own)),
+            Fact::Stable(at, stable) if self.states.get(&at).is_some_and(|own| *own != stable) => {
+                self.damaged = Some(at);
+            }
+            _ => {}
         }
     }
 
