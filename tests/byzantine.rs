@@ -123,3 +123,19 @@ fn a_protocol_that_tolerates_crashes_only_has_no_liars() {
         lab.run(&[&["byzantine"], args].concat()).fails(2, &["raft tolerates crashes only", lying().name]);
     }
 }
+
+#[test]
+fn a_client_names_a_replica_whose_answers_it_does_not_believe() {
+    let lab = lab(Mode::Processes);
+    lab.run(&["byzantine", "set", "4", "wrong-reply"]).ok();
+    let named = "node 4 answers otherwise than 2 others: its answer is not believed";
+    // It is told only if the wrong answer comes before the second right one: about every other time.
+    for _ in 0..1000 {
+        let put = lab.run(&["kv", "put", "a", "1"]).ok();
+        assert!(put.stderr.is_empty() || put.stderr.contains(named), "{put:#?}");
+        if put.stderr.contains(named) {
+            return;
+        }
+    }
+    panic!("no answer of node 4 ever came in time");
+}

@@ -1,6 +1,7 @@
 //! Logs: `tracing` events as lines with a timestamp, on standard error or in a file.
 
 use std::env;
+use std::fmt::Display;
 use std::fs::File;
 use std::io;
 
@@ -26,14 +27,29 @@ fn parse(filter: &str) -> CliResult<EnvFilter> {
 /// A thread of its own writes the lines, so that a disk that stalls under the log file does not stall the protocol. The
 /// lines that are left are written when what is returned is dropped.
 pub(super) fn start(flag: Option<&str>, default: &str, file: Option<File>) -> CliResult<WorkerGuard> {
-    let environment = env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
-    let filter = parse(flag.or(environment.as_deref()).unwrap_or(default))?;
+    let filter = filter(flag, default)?;
     let (writer, guard) = match file {
         Some(file) => NonBlocking::new(file),
         None => NonBlocking::new(io::stderr()),
     };
     let builder = tracing_subscriber::fmt().compact().with_ansi(false).with_env_filter(filter);
-    let started = builder.with_writer(writer).try_init();
+    begun(builder.with_writer(writer).try_init(), guard)
+}
+
+/// Begins to log as [`start`] does, for somebody who reads it at once: lines on standard error, without time and place.
+pub(super) fn start_plain(flag: Option<&str>, default: &str) -> CliResult<WorkerGuard> {
+    let filter = filter(flag, default)?;
+    let (writer, guard) = NonBlocking::new(io::stderr());
+    let builder = tracing_subscriber::fmt().compact().with_ansi(false).with_env_filter(filter);
+    begun(builder.without_time().with_target(false).with_writer(writer).try_init(), guard)
+}
+
+fn filter(flag: Option<&str>, default: &str) -> CliResult<EnvFilter> {
+    let environment = env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    parse(flag.or(environment.as_deref()).unwrap_or(default))
+}
+
+fn begun<E: Display>(started: Result<(), E>, guard: WorkerGuard) -> CliResult<WorkerGuard> {
     started.map_err(|error| CliError::failed(format!("cannot log: {error}")))?;
     Ok(guard)
 }

@@ -83,6 +83,8 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Supervisor(args) => supervisor::run(&mut context, args).await,
         Command::Keys(command) => keys::run(&mut context, &command),
         Command::Kv(args) => {
+            // Says it when a replica answers otherwise than is believed.
+            let _log = logging::start_plain(context.log.as_deref(), "consensusctl=warn")?;
             let door = args.door(&mut context).await?;
             args.run(&door, context.out).await
         }
