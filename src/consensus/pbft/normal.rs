@@ -218,7 +218,7 @@ impl Replica {
             self.suspect(said.replica, Suspect::WrongVote);
         }
         if late {
-            self.suspect(said.replica, Suspect::LateVotes);
+            self.suspect_late(said.replica);
         }
         self.try_decide(said.sequence, out);
     }

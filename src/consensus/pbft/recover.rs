@@ -230,7 +230,8 @@ impl Replica {
 
 fn peers(members: &[NodeId], id: NodeId, setup: &Setup<Pbft>) -> BTreeMap<NodeId, Peer> {
     let others = members.iter().copied().filter(|member| *member != id);
-    let peer = Peer { status: None, heard: setup.now, helped: None, batches: 0, pieces: 0 };
+    let (heard, returned) = (setup.now, Some(setup.now));
+    let peer = Peer { status: None, heard, returned, helped: None, batches: 0, pieces: 0 };
     others.map(|member| (member, peer.clone())).collect()
 }
 

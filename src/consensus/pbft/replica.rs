@@ -104,6 +104,8 @@ pub(super) struct Peer {
     pub(super) status: Option<Status>,
     /// When anything was last heard of it.
     pub(super) heard: Time,
+    /// When it was heard again after it had been away.
+    pub(super) returned: Option<Time>,
     /// When it was last sent what it lacks.
     pub(super) helped: Option<Time>,
     /// How many batches it was given in this status interval.
@@ -150,9 +152,7 @@ impl Replica {
     }
 
     fn on_message(&mut self, from: NodeId, message: Checked<Message>, out: &mut Out) {
-        if let Some(peer) = self.peers.get_mut(&from) {
-            peer.heard = self.now;
-        }
+        self.note_heard(from);
         self.observe(from, message.get(), out);
         if matches!(message.get(), Message::Reply(_)) {
             return self.on_reply(from, message, out);

@@ -14,10 +14,11 @@
 //! # What it cannot tell
 //!
 //! An honest replica that is down, cut off, slow, or whose links lose messages looks faulty, and is named with what was
-//! seen: `not heard of for 3 s`. A liar that tells only others lies is seen by those others. Whoever can reach a port can
+//! seen: `not heard of for 3 s`. One that was away and is back is given [`CATCHING_UP`]: until then it may send much, and
+//! vote late. A liar that tells only others lies is seen by those others. Whoever can reach a port can
 //! send rubbish in another's name, as links are not authenticated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::replica::Replica;
@@ -27,6 +28,10 @@ use crate::consensus::{NodeId, Suspicion, Time};
 const FORGET: Duration = Duration::from_secs(30);
 /// Nothing heard of a peer for so long is silence: it is many STATUS intervals, and longer than a restart.
 const SILENCE: Duration = Duration::from_secs(3);
+/// Status intervals without a word after which a peer was away.
+const AWAY_INTERVALS: u32 = 3;
+/// For so long a peer that was away may be catching up.
+const CATCHING_UP: Duration = Duration::from_secs(3);
 /// More messages than that in a status interval may be a flood: a peer sends as many only under full load.
 const FLOOD: u64 = 120;
 /// It is one if it is so many times what the others sent.
@@ -136,10 +141,10 @@ impl Suspicions {
         (mark.last, mark.times) = (now, mark.times.saturating_add(times));
     }
 
-    /// A status interval is over: who sent far more than the others?
-    fn judge_traffic(&mut self, now: Time) {
+    /// A status interval is over: who sent far more than the others? Not who is excused.
+    fn judge_traffic(&mut self, now: Time, excused: &BTreeSet<NodeId>) {
         let traffic = std::mem::take(&mut self.traffic);
-        for (id, of) in &traffic {
+        for (id, of) in traffic.iter().filter(|(id, _)| !excused.contains(id)) {
             let others = || traffic.iter().filter(|(other, _)| *other != id).map(|(_, of)| *of);
             let most = |of: fn(Traffic) -> u64| others().map(of).max().unwrap_or_default();
             if of.messages > FLOOD && of.messages > FLOOD_FACTOR * most(|of| of.messages) {
@@ -160,6 +165,13 @@ impl Replica {
         self.suspect_often(id, what, 1);
     }
 
+    /// A peer's votes came long after the others had decided.
+    pub(super) fn suspect_late(&mut self, id: NodeId) {
+        if !self.is_catching_up(id) {
+            self.suspect(id, Suspect::LateVotes);
+        }
+    }
+
     fn suspect_often(&mut self, id: NodeId, what: Suspect, times: u64) {
         if self.peers.contains_key(&id) {
             self.suspicions.mark(id, what, times, self.now);
@@ -170,6 +182,22 @@ impl Replica {
     pub(super) fn note_refused(&mut self, now: Time, from: NodeId, times: u64) {
         self.now = self.now.max(now);
         self.suspect_often(from, Suspect::Invalid, times);
+    }
+
+    /// Something of a peer has arrived.
+    pub(super) fn note_heard(&mut self, from: NodeId) {
+        let away = self.options.status_interval() * AWAY_INTERVALS;
+        if let Some(peer) = self.peers.get_mut(&from) {
+            if self.now.since(peer.heard) >= away {
+                peer.returned = Some(self.now);
+            }
+            peer.heard = self.now;
+        }
+    }
+
+    fn is_catching_up(&self, id: NodeId) -> bool {
+        let returned = self.peers.get(&id).and_then(|peer| peer.returned);
+        returned.is_some_and(|returned| self.now.since(returned) < CATCHING_UP)
     }
 
     /// A message of a peer was handled.
@@ -183,7 +211,8 @@ impl Replica {
 
     /// A status interval is over.
     pub(super) fn judge_traffic(&mut self) {
-        self.suspicions.judge_traffic(self.now);
+        let excused = self.peers.keys().copied().filter(|id| self.is_catching_up(*id)).collect();
+        self.suspicions.judge_traffic(self.now, &excused);
     }
 
     /// For `status`.

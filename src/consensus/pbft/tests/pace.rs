@@ -1,7 +1,7 @@
 //! Slow primaries, slow clusters, and what is suspected (Aardvark §4.3, Prime §V).
 
-use super::cluster::Cluster;
-use crate::consensus::pbft::{Message, Options};
+use super::cluster::{Cluster, sequence, view};
+use crate::consensus::pbft::{Commit, Message, Options};
 use crate::consensus::{NodeId, Signature};
 
 /// A request that everybody knows of gets its slot `late` milliseconds later, and is agreed on `then` milliseconds after
@@ -92,6 +92,32 @@ fn who_is_silent_is_suspected_until_it_is_heard_again() {
     cluster.restart(3);
     cluster.advance(200);
     assert_eq!(suspected(&cluster, 1), []);
+}
+
+/// Node 3 was away while slots were decided. It is back, says something so many times, and then votes for them.
+fn vote_late(words: u64) -> Vec<(u64, &'static str)> {
+    let roomy = |options: &mut Options| (options.checkpoint_interval, options.window) = (64, 128);
+    let mut cluster = Cluster::with_options(4, roomy);
+    cluster.crash(3);
+    (1..=12).for_each(|counter| cluster.put(counter, "a"));
+    cluster.advance(1000);
+    let word = cluster.sign(1, "a");
+    for _ in 0..words {
+        cluster.inject(3, 1, Message::Request(word.clone()));
+        cluster.advance(200);
+    }
+    for number in 1..=12 {
+        let digest = cluster.replica(1).slots[&sequence(number)].decided.expect("it is decided");
+        let body = Commit { view: view(0), sequence: sequence(number), digest, replica: NodeId(3) };
+        cluster.inject(3, 1, Message::Commit(cluster.cast.signer(3).sign(body)));
+    }
+    suspected(&cluster, 1)
+}
+
+#[test]
+fn whose_votes_come_late_is_suspected_unless_it_was_away_and_catches_up() {
+    assert_eq!(vote_late(1), []);
+    assert_eq!(vote_late(20), [(3, "slow")]);
 }
 
 #[test]
