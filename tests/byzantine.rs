@@ -6,7 +6,7 @@ mod support;
 
 use consensusctl::registry::{Entry, PROTOCOLS};
 use serde_json::Value;
-use support::{Lab, Mode};
+use support::{Lab, Mode, eventually};
 
 /// The protocol whose nodes may lie.
 fn lying() -> &'static Entry {
@@ -134,8 +134,23 @@ fn a_client_names_a_replica_whose_answers_it_does_not_believe() {
         let put = lab.run(&["kv", "put", "a", "1"]).ok();
         assert!(put.stderr.is_empty() || put.stderr.contains(named), "{put:#?}");
         if put.stderr.contains(named) {
-            return;
+            // What it heard it has shown to the replicas, which had no way to know.
+            return eventually("the others suspect it", || {
+                let suspicions = lab.status()["suspicions"].as_array()?.clone();
+                suspicions.iter().any(|one| one["id"] == 4 && one["what"] == "wrong replies").then_some(())
+            });
         }
     }
     panic!("no answer of node 4 ever came in time");
+}
+
+#[test]
+fn evidence_list_names_who_is_told_to_lie_and_had_no_occasion() {
+    let lab = lab(Mode::InProcess);
+    lab.run(&["byzantine", "set", "4", "lying-state"]).ok();
+    let listed = lab.run(&["evidence", "list"]).ok().stdout;
+    assert_eq!(listed, "nobody is convicted\n\nTold to lie, and not seen at it so far:\nnode 4: lying-state\n");
+    let json = lab.run(&["evidence", "list", "--output", "json"]).ok().json();
+    assert_eq!(json["unseen"][0]["id"], 4);
+    assert_eq!(json["unseen"][0]["misbehaviour"]["behaviour"], "lying-state");
 }

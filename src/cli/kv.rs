@@ -10,7 +10,7 @@ mod txn_text;
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -115,56 +115,61 @@ impl KvArgs {
     async fn attempt(self, door: &Door, out: &mut Output) -> CliResult {
         match self.command {
             KvCommand::Put { key, value } => {
-                let client = connect(door, self.timeout).await?;
                 let put = PutRequest { key: bytes(key), value: bytes(value), ..Default::default() };
-                print::put(out, &client.put(put).await.map_err(explain)?)
+                let answer = once(door, self.timeout, async |client| client.put(put).await).await?;
+                print::put(out, &answer.map_err(explain)?)
             }
             KvCommand::Get { key, prefix, serializable, revision } => {
-                let client = connect(door, self.timeout).await?;
                 let consistency =
                     if serializable { Consistency::Serializable } else { Consistency::Linearizable };
-                if serializable && door.counts_votes() {
-                    out.note(ONE_REPLICAS_WORD);
+                let name = String::from_utf8_lossy(key.as_bytes()).into_owned();
+                let (key, range_end) = span(bytes(key), prefix);
+                let revision = revision.unwrap_or(0);
+                let range = RangeRequest { key, range_end, revision, ..Default::default() };
+                let get = async |client: &Client| {
+                    if serializable && door.counts_votes() {
+                        out.note(ONE_REPLICAS_WORD);
+                    }
+                    client.get(range, consistency).await
+                };
+                let found = once(door, self.timeout, get).await?.map_err(|error| match error {
+                    // A read that got no answer has changed nothing: it was just not served.
+                    Error::Unknown { message } => explain(Error::Unreachable { message }),
+                    other => explain(other),
+                })?;
+                if prefix {
+                    return print::many(out, &found);
                 }
-                get(&client, bytes(key), prefix, revision, consistency, out).await
+                let kv = found.kvs.first();
+                let kv = kv.ok_or_else(|| CliError::failed(format!("key not found: {name:?}")))?;
+                print::one(out, kv, found.revision)
             }
             KvCommand::Del { key, prefix } => {
-                let client = connect(door, self.timeout).await?;
                 let (key, range_end) = span(bytes(key), prefix);
                 let delete = DeleteRangeRequest { key, range_end, prev_kv: false };
-                print::deleted(out, &client.delete(delete).await.map_err(explain)?)
+                let answer = once(door, self.timeout, async |client| client.delete(delete).await).await?;
+                print::deleted(out, &answer.map_err(explain)?)
             }
             KvCommand::Txn => {
                 // Read and understood before anyone is asked: a mistake must not depend on the cluster.
                 let txn = txn_text::parse(&standard_input()?)?;
-                let client = connect(door, self.timeout).await?;
-                print::txn(out, &client.txn(txn).await.map_err(explain)?)
+                let answer = once(door, self.timeout, async |client| client.txn(txn).await).await?;
+                print::txn(out, &answer.map_err(explain)?)
             }
         }
     }
 }
 
-async fn get(
-    client: &Client,
-    key: Bytes,
-    prefix: bool,
-    revision: Option<i64>,
-    consistency: Consistency,
-    out: &mut Output,
-) -> CliResult {
-    let name = String::from_utf8_lossy(&key).into_owned();
-    let (key, range_end) = span(key, prefix);
-    let range = RangeRequest { key, range_end, revision: revision.unwrap_or(0), ..Default::default() };
-    let found = client.get(range, consistency).await.map_err(|error| match error {
-        // A read that got no answer has changed nothing: it was just not served.
-        Error::Unknown { message } => explain(Error::Unreachable { message }),
-        other => explain(other),
-    })?;
-    if prefix {
-        return print::many(out, &found);
-    }
-    let kv = found.kvs.first().ok_or_else(|| CliError::failed(format!("key not found: {name:?}")))?;
-    print::one(out, kv, found.revision)
+/// What the cluster says to one call.
+async fn once<T>(
+    door: &Door,
+    timeout: Duration,
+    call: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+) -> CliResult<Result<T, Error>> {
+    let client = connect(door, timeout).await?;
+    let answer = call(&client).await;
+    client.close().await;
+    Ok(answer)
 }
 
 async fn connect(door: &Door, timeout: Duration) -> CliResult<Client> {

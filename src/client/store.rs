@@ -123,6 +123,15 @@ impl Client {
         }
     }
 
+    /// Ends a client of a process that is about to end. One that counts votes takes a moment, if it must, to tell the
+    /// replicas of one that answered otherwise than they did; dropping a client leaves that to chance. With clones left,
+    /// this is one of them dropped.
+    pub async fn close(self) {
+        if let Ok(Backend::Voters(voters)) = Arc::try_unwrap(self.0) {
+            voters.close().await;
+        }
+    }
+
     /// Has a command carried out on behalf of somebody else, and answers what the store says, which may be no. A read is
     /// linearizable. A command that brings a session keeps it, and is then repeated under its name; one without gets what
     /// every write of this client has.

@@ -34,6 +34,7 @@ mod two_faced;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use self::desk::{Desk, HERE, Owner, TOO_MANY};
@@ -118,6 +119,7 @@ type Replies<P> = Inbox<<P as Protocol>::Message>;
 #[derive(Debug)]
 pub(super) struct Voters {
     orders: mpsc::Sender<Order>,
+    driver: JoinHandle<()>,
     timeout: Duration,
     /// For reads that are content with one replica's word.
     one: AnyNode,
@@ -156,8 +158,17 @@ impl Voters {
         let addresses: Vec<&str> = config.members.iter().map(|(_, address)| address.as_str()).collect();
         let one = AnyNode::new(&addresses, options)?;
         let (orders, taken) = mpsc::channel(MAX_CALLS);
-        tokio::spawn(drive(Desk::new(owner, client), replicas, Inboxes { orders: taken, replies }));
-        Ok(Self { orders, timeout: timeout_of(options), one })
+        let inboxes = Inboxes { orders: taken, replies };
+        let driver = tokio::spawn(drive(Desk::new(owner, client), replicas, inboxes));
+        Ok(Self { orders, driver, timeout: timeout_of(options), one })
+    }
+
+    /// Ends the client, after a moment in which it tells the replicas of one that answered otherwise than the others.
+    pub(super) async fn close(self) {
+        drop(self.orders);
+        if let Err(error) = self.driver.await {
+            tracing::error!(%error, "the client's driver failed");
+        }
     }
 
     /// Answers of one replica, of which nothing but its own word is known.

@@ -83,6 +83,12 @@ impl<P: Wire> ClientLinks<P> {
         self.replicas.iter().filter(|(_, replica)| replica.is_connected()).map(|(id, _)| *id).collect()
     }
 
+    /// Whether a replica that is connected has not been sent everything yet. What it has been sent is on its way, at most
+    /// a few steps of the runtime later.
+    pub fn is_sending(&self) -> bool {
+        self.replicas.values().any(|replica| replica.is_sending())
+    }
+
     /// What went over these links so far.
     pub fn counters(&self) -> LinkCounters {
         self.counters.read()

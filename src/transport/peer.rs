@@ -69,6 +69,11 @@ impl<P: Wire> Peer<P> {
         self.queue(P::lane(&message)).push(message);
     }
 
+    /// Whether something waits to leave on a stream that is up.
+    pub(super) fn is_sending(&self) -> bool {
+        self.is_connected() && self.requests.iter().any(|queue| !queue.is_empty())
+    }
+
     /// Opens the leaving half of a stream; it lasts as long as the [`Hold`], and ends an older one.
     pub(super) fn open(&self, lane: Lane) -> (Leaving<P::Message>, Hold<P::Message>) {
         let (drain, hold) = self.queue(lane).open();

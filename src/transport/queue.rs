@@ -93,6 +93,11 @@ impl<M: Message> Queue<M> {
         }
     }
 
+    /// Whether nothing waits to leave.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().messages.is_empty()
+    }
+
     /// Opens the queue for a new stream, which ends the older one. The stream lasts as long as its [`Hold`].
     pub(super) fn open(&self) -> (Drain<M>, Hold<M>) {
         let mut inner = self.lock();

@@ -14,7 +14,7 @@ use super::{CliError, CliResult, Context, Exit, render_table};
 use crate::client::{ControlClient, Error};
 use crate::cluster::{Cluster, NodeState, Suspected};
 use crate::config::ClusterConfig;
-use crate::consensus::Words;
+use crate::consensus::{Misbehaviour, Words};
 use file::MAX_FILE_BYTES;
 
 pub use file::Proved;
@@ -108,6 +108,14 @@ struct Line<'a> {
 struct List<'a> {
     convictions: Vec<Line<'a>>,
     suspicions: &'a [Suspected],
+    unseen: Vec<Unseen<'a>>,
+}
+
+/// A node that is told to lie, of which nothing was seen: perhaps it has had no occasion.
+#[derive(Serialize)]
+struct Unseen<'a> {
+    id: u64,
+    misbehaviour: &'a Misbehaviour,
 }
 
 pub(super) async fn run(context: &mut Context<'_>, command: EvidenceCommand) -> CliResult {
@@ -162,13 +170,21 @@ async fn evidence_of(address: &str) -> Result<Vec<Bytes>, Error> {
 async fn list(context: &mut Context<'_>, args: &ListArgs) -> CliResult {
     let mut cluster = context.cluster().await?;
     let (config, held) = collect(context, &cluster).await?;
-    let suspicions = cluster.status(false).await?.suspicions;
+    let status = cluster.status(false).await?;
+    let suspicions = &status.suspicions;
+    let seen = |id| {
+        held.iter().any(|held| held.proved.judgement.accused.0 == id) || suspicions.iter().any(|one| one.id == id)
+    };
+    let unseen = status.nodes.iter().filter(|node| !seen(node.id)).filter_map(|node| {
+        node.misbehaviour.as_ref().map(|misbehaviour| Unseen { id: node.id, misbehaviour })
+    });
+    let unseen: Vec<Unseen<'_>> = unseen.collect();
     if let Some(dir) = &args.save {
         save_all(context, dir, &config, &held)?;
     }
     if context.out.is_json() {
         let convictions = held.iter().map(line).collect();
-        return context.out.document(&List { convictions, suspicions: &suspicions });
+        return context.out.document(&List { convictions, suspicions, unseen });
     }
     if held.is_empty() {
         context.out.line("nobody is convicted")?;
@@ -183,6 +199,11 @@ async fn list(context: &mut Context<'_>, args: &ListArgs) -> CliResult {
     if !suspicions.is_empty() {
         let lines: Vec<String> = suspicions.iter().map(ToString::to_string).collect();
         context.out.line(&format!("\nWithout proof:\n{}", lines.join("\n")))?;
+    }
+    if !unseen.is_empty() {
+        let lines = unseen.iter().map(|one| format!("node {}: {}", one.id, one.misbehaviour));
+        let lines: Vec<String> = lines.collect();
+        context.out.line(&format!("\nTold to lie, and not seen at it so far:\n{}", lines.join("\n")))?;
     }
     Ok(())
 }

@@ -95,6 +95,11 @@ impl<C: VotingClient> Desk<C> {
         !self.waiting.is_empty()
     }
 
+    /// Whether a replica was found to answer otherwise than was accepted.
+    pub(super) fn has_dissenters(&self) -> bool {
+        !self.dissenters.is_empty()
+    }
+
     /// When there is something to do if nothing happens first.
     pub(super) fn deadline(&self) -> Option<Time> {
         let first = self.deadlines.first().map(|(deadline, _)| *deadline);

@@ -1,8 +1,10 @@
 //! The task that carries calls to the replicas, and answers back.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::desk::{Call, Desk, Verdict};
 use crate::consensus::{NodeId, Protocol, Time, VotingClient};
@@ -34,6 +36,9 @@ pub(super) trait Replicas<P: Protocol>: Send + Sync + 'static {
 
     /// Waits until other replicas are connected than when this was last waited for.
     fn changed(&self) -> impl Future<Output = ()> + Send;
+
+    /// Waits until what was sent is on its way to all that are connected.
+    fn drained(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// Where a driver's work comes from.
@@ -43,6 +48,9 @@ pub(super) struct Inboxes<M> {
     /// From replicas.
     pub(super) replies: Inbox<M>,
 }
+
+/// For so long a driver that ends waits until what it had to say of a liar has left.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Works until nobody can order any more.
 pub(super) async fn drive<C, R>(
@@ -69,6 +77,10 @@ pub(super) async fn drive<C, R>(
             () = until(due) => true,
         };
         if !left {
+            if desk.has_dissenters() {
+                // A connection may be stuck; and nobody's answer hangs on it.
+                let _ = timeout(LAST_WORDS, replicas.drained()).await;
+            }
             return;
         }
         let now = time(Instant::now());

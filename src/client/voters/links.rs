@@ -24,4 +24,12 @@ impl<P: Wire> Replicas<P> for ClientLinks<P> {
     async fn changed(&self) {
         sleep(LOOK).await;
     }
+
+    async fn drained(&self) {
+        // Once more at the end, for what the streams have taken to be written.
+        while self.is_sending() {
+            sleep(LOOK).await;
+        }
+        sleep(LOOK).await;
+    }
 }

@@ -133,4 +133,7 @@ impl Replicas<Toy> for Played {
         let before = *reached.borrow_and_update();
         let _ = reached.wait_for(|now| *now != before).await;
     }
+
+    /// At once: the test takes what is sent.
+    async fn drained(&self) {}
 }

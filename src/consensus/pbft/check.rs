@@ -78,7 +78,8 @@ impl Checker {
             Message::Request(request) => {
                 require(request.body.client == from, "a client sends its own requests alone")
             }
-            _ => Err("a client sends requests alone"),
+            Message::Disputed(_) => Ok(()),
+            _ => Err("a client sends requests alone, and replies that it disputes"),
         }
     }
 
@@ -89,6 +90,10 @@ impl Checker {
             Message::Prepare(prepare) => self.check_prepare(prepare),
             Message::Commit(commit) => self.check_commit(commit),
             Message::Reply(reply) => self.check_reply(reply),
+            Message::Disputed(reply) => {
+                require(reply.body.client == from, "a client disputes what was said to it alone")?;
+                self.check_reply(reply)
+            }
             Message::Checkpoint(checkpoint) => {
                 self.check_member(checkpoint.body.replica)?;
                 check_slot(checkpoint.body.sequence)?;

@@ -34,7 +34,25 @@ fn a_client_sends_its_own_requests_alone() {
     let foreign = Message::Request(of_member);
     assert_eq!(verdict(CLIENT, foreign), Err("a client sends its own requests alone"));
     let prepare = Message::Prepare(cast.prepare(2, View(0), Sequence(1), digest()));
-    assert_eq!(verdict(CLIENT, prepare), Err("a client sends requests alone"));
+    assert_eq!(verdict(CLIENT, prepare), Err("a client sends requests alone, and replies that it disputes"));
+}
+
+#[test]
+fn a_client_disputes_what_was_said_to_it_alone() {
+    let cast = Cast::new(4);
+    let reply = |client| {
+        let results = vec![(1, Some(Bytes::from_static(b"a")))];
+        let (view, client, replica) = (View(0), NodeId(client), NodeId(3));
+        cast.signer(3).sign(Reply { view, client, incarnation: 1, results, replica })
+    };
+    assert_eq!(verdict(CLIENT, Message::Disputed(reply(CLIENT))), Ok(()));
+    assert_eq!(verdict(2, Message::Disputed(reply(2))), Ok(()), "a replica for its own callers");
+    let foreign = "a client disputes what was said to it alone";
+    assert_eq!(verdict(CLIENT, Message::Disputed(reply(2))), Err(foreign));
+    assert_eq!(verdict(2, Message::Disputed(reply(CLIENT))), Err(foreign));
+    let mut made_up = reply(CLIENT);
+    made_up.body.results[0].0 = 2;
+    assert_eq!(verdict(CLIENT, Message::Disputed(made_up)), Err(FORGED));
 }
 
 #[test]

@@ -180,6 +180,7 @@ const BATCH: u8 = 12;
 const FETCH_STATE: u8 = 13;
 const STATE: u8 = 14;
 const EVIDENCE: u8 = 15;
+const DISPUTED: u8 = 16;
 
 fn put_tagged(buf: &mut BytesMut, tag: u8, content: &impl Encode) {
     buf.put_u8(tag);
@@ -197,6 +198,7 @@ impl Encode for Message {
             Self::Prepare(prepare) => put_tagged(buf, PREPARE, prepare),
             Self::Commit(commit) => put_tagged(buf, COMMIT, commit),
             Self::Reply(reply) => put_tagged(buf, REPLY, reply),
+            Self::Disputed(reply) => put_tagged(buf, DISPUTED, reply),
             Self::Checkpoint(checkpoint) => put_tagged(buf, CHECKPOINT, checkpoint),
             Self::Stable(stable) => put_tagged(buf, STABLE, stable),
             Self::ViewChange(view_change) => put_tagged(buf, VIEW_CHANGE, view_change),
@@ -224,6 +226,7 @@ impl Decode for Message {
             PREPARE => Self::Prepare(Signed::decode(reader)?),
             COMMIT => Self::Commit(Signed::decode(reader)?),
             REPLY => Self::Reply(Signed::decode(reader)?),
+            DISPUTED => Self::Disputed(Signed::decode(reader)?),
             CHECKPOINT => Self::Checkpoint(Signed::decode(reader)?),
             STABLE => Self::Stable(Stable::decode(reader)?),
             VIEW_CHANGE => Self::ViewChange(Signed::decode(reader)?),

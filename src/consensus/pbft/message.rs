@@ -237,6 +237,8 @@ pub enum Message {
     Commit(Signed<Commit>),
     /// To a client.
     Reply(Signed<Reply>),
+    /// Of a client: another replica's REPLY to it, which f + 1 others contradict.
+    Disputed(Signed<Reply>),
     /// See [`Checkpoint`].
     Checkpoint(Signed<Checkpoint>),
     /// A stable checkpoint's whole proof, for who missed it.

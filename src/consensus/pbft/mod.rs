@@ -132,6 +132,7 @@ mod checkpoint;
 mod client;
 mod codec;
 mod disk;
+mod dispute;
 mod evidence;
 mod fetch;
 mod message;

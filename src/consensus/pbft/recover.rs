@@ -6,6 +6,7 @@ use super::Pbft;
 use super::checkpoint::Checkpoints;
 use super::client::Client;
 use super::disk::Disk;
+use super::dispute::Disputes;
 use super::evidence::{Book, Evidence, Memory, Said};
 use super::fetch::Fetches;
 use super::message::{Sequence, Signed, Stable, View, ViewChange};
@@ -161,6 +162,7 @@ pub(super) fn recover(setup: &Setup<Pbft>, recovered: Recovered<Record>) -> Resu
         pool: Pool::default(),
         pace: Pace::default(),
         suspicions: Suspicions::default(),
+        disputes: Disputes::default(),
         judges_since: None,
         keys: setup.keys.clone(),
         client: client(setup),

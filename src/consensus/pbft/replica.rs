@@ -6,6 +6,7 @@ use super::Pbft;
 use super::checkpoint::Checkpoints;
 use super::client::Client;
 use super::disk::Disk;
+use super::dispute::Disputes;
 use super::evidence::{Book, Memory};
 use super::fetch::Fetches;
 use super::message::{Commit, Message, NewView, Prepare, Sequence, Signed, Status, View, ViewChange};
@@ -66,6 +67,7 @@ pub struct Replica {
     pub(super) pool: Pool,
     pub(super) pace: Pace,
     pub(super) suspicions: Suspicions,
+    pub(super) disputes: Disputes,
     /// Since when this replica can judge the primary: it hears a quorum, and is not far behind.
     pub(super) judges_since: Option<Time>,
     pub(super) keys: Keys,
@@ -171,6 +173,7 @@ impl Replica {
             Message::Batch { sequence, batch } => self.on_batch(from, sequence, batch, out),
             Message::FetchState(fetch) => self.on_fetch_state(from, fetch, out),
             Message::State(state) => self.on_state(from, state, out),
+            Message::Disputed(reply) => self.on_disputed(from, &reply, out),
             Message::Reply(_) | Message::Evidence(_) => {}
         }
     }

@@ -78,6 +78,7 @@ impl Replica {
         for (to, message) in wanted.messages {
             match message {
                 Message::Request(request) if to == self.id => self.on_request(self.id, request, out),
+                Message::Disputed(_) if to == self.id => {} // It knows.
                 message => self.send(to, message, Lsn::ZERO, out),
             }
         }
@@ -108,6 +109,7 @@ impl Replica {
                 Recall::NotExecuted => None,
                 Recall::Executed(outcome) => Some(result(outcome)),
             };
+            self.settle_disputes(id, executed.as_ref().and_then(Option::as_ref));
             for settled in self.pool.on_recalled(id, executed.as_ref(), self.now) {
                 let Settled { name, client, incarnation, results, waits } = settled;
                 self.reply(client, incarnation, results, out);

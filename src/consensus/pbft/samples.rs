@@ -152,6 +152,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         signed(prepare()).prop_map(Message::Prepare),
         signed(commit()).prop_map(Message::Commit),
         signed(reply()).prop_map(Message::Reply),
+        signed(reply()).prop_map(Message::Disputed),
         signed(checkpoint()).prop_map(Message::Checkpoint),
         stable().prop_map(Message::Stable),
         signed(view_change()).prop_map(Message::ViewChange),

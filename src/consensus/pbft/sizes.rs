@@ -62,7 +62,8 @@ pub(super) fn said_size(said: &Said) -> usize {
     }
 }
 
-fn reply_size(reply: &Reply) -> usize {
+/// About how many bytes a REPLY takes, in memory or on the network.
+pub(super) fn reply_size(reply: &Reply) -> usize {
     let result = |result: &Option<bytes::Bytes>| result.as_ref().map_or(0, bytes::Bytes::len);
     reply.results.iter().map(|(_, bytes)| COMMAND_BYTES + result(bytes)).sum()
 }
@@ -75,6 +76,7 @@ impl crate::consensus::Message for Message {
             Self::Prepare(_) => "Prepare",
             Self::Commit(_) => "Commit",
             Self::Reply(_) => "Reply",
+            Self::Disputed(_) => "Disputed",
             Self::Checkpoint(_) => "Checkpoint",
             Self::Stable(_) => "Stable",
             Self::ViewChange(_) => "ViewChange",
@@ -93,7 +95,7 @@ impl crate::consensus::Message for Message {
             + match self {
                 Self::Request(request) => request.size(),
                 Self::PrePrepare { batch, .. } | Self::Batch { batch, .. } => batch.size(),
-                Self::Reply(reply) => reply_size(&reply.body),
+                Self::Reply(reply) | Self::Disputed(reply) => reply_size(&reply.body),
                 Self::Stable(stable) => stable_size(stable),
                 Self::ViewChange(signed) => view_change_size(&signed.body),
                 Self::NewView(signed) => new_view_size(&signed.body),

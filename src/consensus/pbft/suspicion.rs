@@ -60,7 +60,7 @@ pub(super) enum Suspect {
     WrongCheckpoint,
     /// What it sent of its state does not fit the certificate.
     WrongState,
-    /// Its REPLY differs from what f + 1 others answered.
+    /// Its REPLY differs from what f + 1 others answered, or from what was executed here.
     WrongReply,
     /// It sends far more than others.
     Floods,
@@ -93,7 +93,7 @@ impl Suspect {
             Self::WrongVote => "it voted for something else than what was decided",
             Self::WrongCheckpoint => "its CHECKPOINT is of another state than the stable one",
             Self::WrongState => "a state that it sent does not fit the certificate",
-            Self::WrongReply => "its answers to this node's callers differ from what f + 1 others say",
+            Self::WrongReply => "its answers to clients differ from what was executed",
             Self::Floods => "it sends far more than the others do",
             Self::Replays => "most of what it sends was said before",
         }

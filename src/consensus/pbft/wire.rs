@@ -62,6 +62,7 @@ impl Wire for Pbft {
             Message::Prepare(_) => Lane::Request(PREPARE),
             Message::Commit(_) => Lane::Request(COMMIT),
             Message::Reply(_) => Lane::Response(REPLY),
+            Message::Disputed(_) => Lane::Request(REPLY),
             Message::Checkpoint(_) => Lane::Request(CHECKPOINT),
             Message::Stable(_) => Lane::Response(CHECKPOINT),
             Message::ViewChange(_) => Lane::Request(VIEW_CHANGE),
@@ -82,6 +83,7 @@ impl Wire for Pbft {
             Message::Prepare(prepare) => pack::prepare(&prepare).encode(buf),
             Message::Commit(commit) => pack::commit(&commit).encode(buf),
             Message::Reply(reply) => pack::reply(reply).encode(buf),
+            Message::Disputed(reply) => pack::disputed(reply).encode(buf),
             Message::Checkpoint(checkpoint) => pack::checkpoint(&checkpoint).encode(buf),
             Message::Stable(stable) => pack::stable(&stable).encode(buf),
             Message::ViewChange(view_change) => pack::view_change(&view_change).encode(buf),
@@ -102,6 +104,7 @@ impl Wire for Pbft {
             Lane::Request(PRE_PREPARE) => unpack::proposal(pb::PrePrepareRequest::decode(buf)?)?,
             Lane::Request(PREPARE) => Message::Prepare(unpack::prepare(&pb::SignedPrepare::decode(buf)?)?),
             Lane::Request(COMMIT) => Message::Commit(unpack::commit(&pb::SignedCommit::decode(buf)?)?),
+            Lane::Request(REPLY) => unpack::disputed(pb::ReplyRequest::decode(buf)?)?,
             Lane::Response(REPLY) => Message::Reply(unpack::reply(pb::SignedReply::decode(buf)?)?),
             Lane::Request(CHECKPOINT) => {
                 Message::Checkpoint(unpack::checkpoint(&pb::SignedCheckpoint::decode(buf)?)?)

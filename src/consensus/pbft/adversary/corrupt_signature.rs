@@ -49,7 +49,8 @@ fn own_signature(of: NodeId, message: &mut Message) -> Option<(u8, &mut Signatur
         Message::ViewChange(signed) => own(of, signed),
         Message::NewView(signed) => own(of, signed),
         Message::Status(signed) => own(of, signed),
-        Message::Stable(_)
+        Message::Disputed(_)
+        | Message::Stable(_)
         | Message::FetchBatch(_)
         | Message::Batch { .. }
         | Message::FetchState(_)

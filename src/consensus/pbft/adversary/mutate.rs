@@ -91,7 +91,10 @@ impl Change {
             Message::State(state) => {
                 Message::State(State { sequence: self.sequence(state.sequence), ..state })
             }
-            message @ (Message::Request(_) | Message::Stable(_) | Message::Evidence(_)) => message,
+            message @ (Message::Request(_)
+            | Message::Disputed(_)
+            | Message::Stable(_)
+            | Message::Evidence(_)) => message,
         }
     }
 

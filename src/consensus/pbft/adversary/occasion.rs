@@ -40,7 +40,7 @@ fn about(message: &Message) -> [u64; 4] {
             let first = body.commands.first().map_or(0, |(counter, _)| *counter);
             [REQUEST, body.client.0, body.incarnation, first]
         }
-        Message::Reply(Signed { body, .. }) => {
+        Message::Reply(Signed { body, .. }) | Message::Disputed(Signed { body, .. }) => {
             let first = body.results.first().map_or(0, |(counter, _)| *counter);
             [REQUEST, body.client.0, body.incarnation, first]
         }

@@ -18,12 +18,14 @@
 //!   and replies are compared command by command: replicas may answer in other portions.
 //! - The client broadcasts at first while it knows of no view, and one request in a while, by which the backups judge the
 //!   primary; not because a request is large (TOCS §5.1.5).
+//! - An answer that f + 1 others contradict is shown to the replicas, which else would not know of it (see `dispute`).
 //! - Reads are ordered like writes (no §5.1.3): a Byzantine primary could block the larger quorum of the others for ever.
 
 mod queue;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,6 +54,9 @@ pub const REQUEST_SPAN: u64 = 1024;
 /// `pace`): often enough to judge it within seconds, and at no cost where there are many.
 const SHOW_PAUSE: Duration = Duration::from_millis(250);
 
+/// Of one replica no more than one wrong answer in so long is shown to the others: one is as good as many.
+const DISPUTE_PAUSE: Duration = Duration::from_secs(1);
+
 /// The pause before a request is sent again doubles up to so many times: eightfold.
 const MAX_DOUBLINGS: u32 = 3;
 
@@ -78,6 +83,8 @@ pub struct Client {
     views: Views,
     /// When a request was last sent to everybody.
     shown: Option<Time>,
+    /// When each replica's answer was last shown to the others.
+    disputed: BTreeMap<NodeId, Time>,
     next_request: u64,
     /// The highest counter that was ever sent.
     newest: u64,
@@ -121,7 +128,7 @@ impl VotingClient for Client {
 
     fn on_message(&mut self, now: Time, _: NodeId, message: Checked<Message>, out: &mut Sends) {
         if let Message::Reply(reply) = message.into_inner() {
-            self.on_reply(now, reply.body, out);
+            self.on_reply(now, reply, out);
         }
     }
 
@@ -153,6 +160,7 @@ impl Client {
             deadlines: BTreeSet::new(),
             views: Views::default(),
             shown: None,
+            disputed: BTreeMap::new(),
             next_request: 0,
             newest: 0,
         }
@@ -243,21 +251,34 @@ impl Client {
         self.requests.insert(number, Sent { request, open: taken.len(), retry_at, doublings: 0 });
     }
 
-    fn on_reply(&mut self, now: Time, reply: Reply, out: &mut Sends) {
-        if (reply.client, reply.incarnation) != (self.id, self.incarnation) {
+    fn on_reply(&mut self, now: Time, reply: Signed<Reply>, out: &mut Sends) {
+        let reply = Arc::new(reply);
+        let Reply { view, client, incarnation, ref results, replica } = reply.body;
+        if (client, incarnation) != (self.id, self.incarnation) {
             return;
         }
-        self.views.insert(reply.replica, reply.view);
-        let weak = self.quorum.weak();
-        for (counter, result) in reply.results {
-            let Some(command) = self.commands.get_mut(&counter) else { continue };
-            if command.votes.insert(reply.replica, result.as_ref()) >= weak {
-                out.dissenters.extend(command.votes.dissenters(result.as_ref()));
-                self.forget(counter);
-                self.accept(counter, result, out);
+        self.views.insert(replica, view);
+        for (counter, result) in results {
+            let Some(command) = self.commands.get_mut(counter) else { continue };
+            if command.votes.insert(&reply, result.as_ref()) >= self.quorum.weak() {
+                let command = self.forget(*counter).expect("a command that was just counted");
+                self.dispute(now, &command.votes, result.as_ref(), out);
+                self.accept(*counter, result.clone(), out);
             }
         }
         self.send_queued(now, out);
+    }
+
+    /// Names who answered something else than is accepted, and shows the others what it said, though not each time.
+    fn dispute(&mut self, now: Time, votes: &Votes, accepted: Option<&Bytes>, out: &mut Sends) {
+        for (dissenter, said) in votes.dissenters(accepted) {
+            out.dissenters.insert(dissenter);
+            let lately = self.disputed.get(&dissenter).is_some_and(|at| now.since(*at) < DISPUTE_PAUSE);
+            let Some(said) = said.filter(|_| !lately) else { continue };
+            self.disputed.insert(dissenter, now);
+            let others = self.quorum.members().iter().filter(|id| **id != dissenter);
+            out.messages.extend(others.map(|id| (*id, Message::Disputed(said.clone()))));
+        }
     }
 
     /// f + 1 replicas gave this result, so an honest one did.
@@ -292,12 +313,12 @@ impl Client {
         self.send_to_all(&request, out);
     }
 
-    /// Nobody waits for this command any more.
-    fn forget(&mut self, counter: u64) {
+    /// Nobody waits for this command any more. Returns it if it was sent.
+    fn forget(&mut self, counter: u64) -> Option<Command> {
         let Some(command) = self.commands.remove(&counter) else {
             let deadline = self.queue.remove(counter).expect("what is given up was sent or waits");
             self.deadlines.remove(&(deadline, counter));
-            return;
+            return None;
         };
         self.deadlines.remove(&(command.deadline, counter));
         let sent = self.requests.get_mut(&command.request).expect("a command's request is kept with it");
@@ -306,6 +327,7 @@ impl Client {
             self.retries.remove(&(sent.retry_at, command.request));
             self.requests.remove(&command.request);
         }
+        Some(command)
     }
 
     fn reject(&self, counter: u64, reason: RejectReason, never_executed: bool, out: &mut Sends) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::consensus::pbft::testing::{CLIENT, CLUSTER, Cast};
-use crate::consensus::{Digest, WallTime};
+use crate::consensus::{Signature, WallTime};
 
 const RETRY: Duration = Duration::from_millis(100);
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -16,6 +16,8 @@ struct Stage {
     answers: Vec<(u64, Bytes)>,
     rejected: Vec<(u64, Rejection)>,
     dissenters: Vec<NodeId>,
+    /// What was shown to whom.
+    disputed: Vec<(u64, Signed<Reply>)>,
 }
 
 impl Stage {
@@ -52,6 +54,7 @@ impl Stage {
             answers: Vec::new(),
             rejected: Vec::new(),
             dissenters: Vec::new(),
+            disputed: Vec::new(),
         }
     }
 
@@ -59,9 +62,14 @@ impl Stage {
         let mut out = Sends::default();
         act(&mut self.client, self.now, &mut out);
         for (to, message) in out.messages {
-            let Message::Request(request) = message else { panic!("a client sends requests alone") };
-            assert!(self.cast.verifier().verify(&request));
-            self.sent.push((to.0, request));
+            match message {
+                Message::Request(request) => {
+                    assert!(self.cast.verifier().verify(&request));
+                    self.sent.push((to.0, request));
+                }
+                Message::Disputed(reply) => self.disputed.push((to.0, reply)),
+                other => panic!("a client sends {other:?}"),
+            }
         }
         self.answers.extend(out.answers.into_iter().map(|(id, answer)| (id.counter, answer)));
         self.dissenters.extend(out.dissenters);
@@ -94,7 +102,7 @@ impl Stage {
         let message = Message::Reply(self.cast.signer(replica).sign(body));
         let checked = self.client.checker.check(NodeId(replica), message).unwrap();
         let Message::Reply(reply) = checked.into_inner() else { panic!("a reply stays one") };
-        self.step(|client, now, out| client.on_reply(now, reply.body, out));
+        self.step(|client, now, out| client.on_reply(now, reply, out));
     }
 
     fn replies(&mut self, replicas: impl IntoIterator<Item = u64>, counter: u64, result: &'static str) {
@@ -210,6 +218,7 @@ fn replies_to_another_life_do_not_count() {
             results,
             replica: NodeId(replica),
         };
+        let reply = stage.cast.signer(replica).sign(reply);
         stage.step(|client, now, out| client.on_reply(now, reply, out));
     }
     assert!(stage.answers.is_empty());
@@ -328,11 +337,17 @@ fn what_is_given_up_was_never_executed_only_if_it_was_never_sent() {
 #[test]
 fn a_liars_large_results_take_no_room() {
     let mut votes = Votes::default();
-    let large = Bytes::from(vec![1; 1 << 20]);
-    assert_eq!(votes.insert(NodeId(1), Some(&large)), 1);
-    assert_eq!(votes.insert(NodeId(2), Some(&large)), 2);
-    assert_eq!(votes.insert(NodeId(3), None), 1);
-    assert!(size_of::<Option<Digest>>() < 40);
+    let mut say = |replica, result: Option<Bytes>| {
+        let results = vec![(1, result.clone())];
+        let (view, client, replica) = (View::ZERO, NodeId(CLIENT), NodeId(replica));
+        let body = Reply { view, client, incarnation: 1, results, replica };
+        let reply = Arc::new(Signed { body, signature: Signature([0; 64]) });
+        (votes.insert(&reply, result.as_ref()), Arc::strong_count(&reply))
+    };
+    let large = Some(Bytes::from(vec![1; 1 << 20]));
+    assert_eq!(say(1, large.clone()), (1, 1), "it is counted, and not kept");
+    assert_eq!(say(2, large), (2, 1));
+    assert_eq!(say(3, None), (1, 2), "a short one is kept, for others to see");
 }
 
 #[test]
@@ -356,4 +371,24 @@ fn who_answers_something_else_than_what_is_accepted_is_named() {
     stage.replies([2, 3], 1, "yes");
     stage.replies([2, 3], 2, "yes");
     assert_eq!(stage.dissenters, [NodeId(4)], "who has forgotten a result gave none");
+}
+
+#[test]
+fn an_answer_that_others_contradict_is_shown_to_them_once_in_a_while() {
+    let mut stage = Stage::new(4);
+    let mut shown = |pause, counter| {
+        stage.wait(pause);
+        stage.propose([counter]);
+        stage.reply(4, 0, &[(counter, Some("lie"))]);
+        stage.replies([2, 3], counter, "yes");
+        stage.disputed.drain(..).map(|(to, reply)| (to, reply.body.replica.0)).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(Duration::ZERO, 1), [(1, 4), (2, 4), (3, 4)], "not to the liar itself");
+    assert_eq!(shown(DISPUTE_PAUSE / 2, 2), []);
+    assert_eq!(shown(DISPUTE_PAUSE / 2, 3).len(), 3);
+    stage.wait(DISPUTE_PAUSE);
+    stage.propose([4]);
+    stage.reply(4, 0, &[(4, None)]);
+    stage.replies([2, 3], 4, "yes");
+    assert_eq!(stage.disputed, [], "who has forgotten says nothing wrong");
 }

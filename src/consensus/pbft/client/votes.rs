@@ -1,35 +1,50 @@
 //! What replicas say, counted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 
-use super::super::message::View;
+use super::super::dispute::result_digest;
+use super::super::message::{Reply, Signed, View};
+use super::super::sizes::reply_size;
 use crate::consensus::{Digest, NodeId};
 
-/// The results of one command, by replica. Only their digests, so that a liar's long ones take no room.
+/// Up to so many bytes a REPLY is kept whole until its commands are answered.
+const KEPT_BYTES: usize = 16 * 1024;
+
+/// The results of one command, by replica. Only their digests, and short REPLYs, so that a liar's long ones take no room.
 #[derive(Debug, Default)]
-pub(super) struct Votes(BTreeMap<NodeId, Option<Digest>>);
+pub(super) struct Votes(BTreeMap<NodeId, Vote>);
+
+/// What one replica says.
+#[derive(Debug)]
+struct Vote {
+    /// None: it has forgotten.
+    result: Option<Digest>,
+    /// The REPLY, unless it is long.
+    said: Option<Arc<Signed<Reply>>>,
+}
 
 impl Votes {
     /// Counts a replica's result in place of what it said before, and returns how many replicas say the same.
-    pub(super) fn insert(&mut self, replica: NodeId, result: Option<&Bytes>) -> usize {
-        let vote = result.map(digest);
-        self.0.insert(replica, vote);
-        self.0.values().filter(|other| **other == vote).count()
+    pub(super) fn insert(&mut self, reply: &Arc<Signed<Reply>>, result: Option<&Bytes>) -> usize {
+        let result = result.map(result_digest);
+        let said = (reply_size(&reply.body) <= KEPT_BYTES).then(|| Arc::clone(reply));
+        self.0.insert(reply.body.replica, Vote { result, said });
+        self.0.values().filter(|other| other.result == result).count()
     }
 
-    /// Who gave another result. Who has forgotten it gave none.
-    pub(super) fn dissenters(&self, result: Option<&Bytes>) -> impl Iterator<Item = NodeId> + '_ {
-        let accepted = result.map(digest);
+    /// Who gave another result, and the REPLY in which it did, if that is kept. Who has forgotten it gave none.
+    pub(super) fn dissenters(
+        &self,
+        result: Option<&Bytes>,
+    ) -> impl Iterator<Item = (NodeId, Option<&Signed<Reply>>)> {
+        let accepted = result.map(result_digest);
         let differs = move |vote: Digest| accepted.is_some_and(|accepted| accepted != vote);
-        self.0.iter().filter(move |(_, vote)| vote.is_some_and(differs)).map(|(replica, _)| *replica)
+        let dissenting = self.0.iter().filter(move |(_, vote)| vote.result.is_some_and(differs));
+        dissenting.map(|(replica, vote)| (*replica, vote.said.as_deref()))
     }
-}
-
-fn digest(result: &Bytes) -> Digest {
-    Digest(Sha256::digest(result).into())
 }
 
 /// The highest view that each replica claimed to be in.

@@ -23,6 +23,7 @@ impl Replica {
             Message::Evidence(evidence) => self.hold(from, evidence, out),
             Message::Request(_)
             | Message::Reply(_)
+            | Message::Disputed(_)
             | Message::Status(_)
             | Message::FetchBatch(_)
             | Message::Batch { .. }

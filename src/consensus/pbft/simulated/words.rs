@@ -1,7 +1,7 @@
 //! PBFT's messages and records in words, for traces.
 
 use super::super::evidence::Said;
-use super::super::message::{Batch, Message, Prepared, Sequence, ViewChange};
+use super::super::message::{Batch, Message, Prepared, Reply, Sequence, ViewChange};
 use super::super::record::Record;
 use crate::consensus::{Digest, RequestId};
 
@@ -22,12 +22,8 @@ pub(super) fn message(message: &Message) -> String {
             let said = signed.body;
             format!("Commit {} of n{}", slot(said.view.0, said.sequence, said.digest), said.replica)
         }
-        Message::Reply(signed) => {
-            let said = &signed.body;
-            let counters: Vec<_> = said.results.iter().map(|(counter, _)| counter.to_string()).collect();
-            let counters = counters.join(" ");
-            format!("Reply of view {} to {}.{}: {counters}", said.view, said.client, said.incarnation)
-        }
+        Message::Reply(signed) => format!("Reply {}", reply(&signed.body)),
+        Message::Disputed(signed) => format!("Disputed: {} of n{}", reply(&signed.body), signed.body.replica),
         Message::Checkpoint(signed) => {
             let said = signed.body;
             format!("Checkpoint {} ({}) of n{}", said.sequence, said.digest.short(), said.replica)
@@ -68,6 +64,11 @@ pub(super) fn message(message: &Message) -> String {
             format!("Evidence: {}", said.join(", "))
         }
     }
+}
+
+fn reply(said: &Reply) -> String {
+    let counters: Vec<_> = said.results.iter().map(|(counter, _)| counter.to_string()).collect();
+    format!("of view {} to {}.{}: {}", said.view, said.client, said.incarnation, counters.join(" "))
 }
 
 /// A record in words.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::cluster::Cluster;
 use crate::consensus::pbft::testing::CLIENT;
-use crate::consensus::pbft::{Message, Request};
-use crate::consensus::{NodeId, WallTime};
+use crate::consensus::pbft::{Message, Reply, Request, View};
+use crate::consensus::{NodeId, RequestId, WallTime};
 
 #[test]
 fn a_request_that_comes_again_is_answered_as_before_and_not_executed_again() {
@@ -120,6 +120,29 @@ fn a_primary_that_ignores_one_client_is_replaced_although_others_are_served() {
         }
     }
     panic!("the client is ignored for ever: {:?}", cluster.status(2));
+}
+
+#[test]
+fn a_reply_that_its_client_disputes_is_compared_with_what_was_executed() {
+    let mut cluster = Cluster::new(4);
+    cluster.put(1, "a");
+    let id = RequestId { origin: NodeId(CLIENT), incarnation: 1, counter: 1 };
+    let right = Some(cluster.replies[&id][&3].clone());
+    let mut dispute = |to, counter, result| {
+        let (view, client, replica) = (View::ZERO, NodeId(CLIENT), NodeId(4));
+        let body = Reply { view, client, incarnation: 1, results: vec![(counter, result)], replica };
+        let reply = cluster.cast.signer(4).sign(body);
+        cluster.inject(CLIENT, to, Message::Disputed(reply));
+        cluster.settle();
+        let named = cluster.status(to).suspicions;
+        named.iter().map(|suspicion| (suspicion.id, suspicion.what)).collect::<Vec<_>>()
+    };
+    let lie = Some(Bytes::from_static(b"lie"));
+    assert_eq!(dispute(2, 1, right), [], "what is right accuses nobody, whatever the client thinks");
+    assert_eq!(dispute(2, 1, None), [], "nor what was forgotten");
+    assert_eq!(dispute(2, 9, lie.clone()), [], "nor what is not executed here");
+    assert_eq!(dispute(4, 1, lie.clone()), [], "nobody suspects itself");
+    assert_eq!(dispute(2, 1, lie), [(4, "wrong replies")]);
 }
 
 #[test]

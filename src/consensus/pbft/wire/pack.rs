@@ -81,6 +81,10 @@ pub(super) fn reply(signed: Signed<Reply>) -> pb::SignedReply {
     }
 }
 
+pub(super) fn disputed(signed: Signed<Reply>) -> pb::ReplyRequest {
+    pb::ReplyRequest { disputed: Some(reply(signed)) }
+}
+
 pub(super) fn checkpoint(signed: &Signed<Checkpoint>) -> pb::SignedCheckpoint {
     pb::SignedCheckpoint {
         sequence: signed.body.sequence.0,

@@ -92,6 +92,11 @@ pub(super) fn reply(message: pb::SignedReply) -> Result<Signed<Reply>, Malformed
     signed(body, &message.signature)
 }
 
+pub(super) fn disputed(request: pb::ReplyRequest) -> Result<Message, Malformed> {
+    let missing = Malformed::Value { field: "disputed", why: "is missing" };
+    request.disputed.ok_or(missing).and_then(reply).map(Message::Disputed)
+}
+
 pub(super) fn checkpoint(message: &pb::SignedCheckpoint) -> Result<Signed<Checkpoint>, Malformed> {
     let body = Checkpoint {
         sequence: Sequence(message.sequence),
