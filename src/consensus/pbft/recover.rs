@@ -15,6 +15,7 @@ use super::pool::Pool;
 use super::quorum::Quorum;
 use super::record::Record;
 use super::replica::{Peer, Replica};
+use super::retransmit::Portion;
 use super::signing::{Signer, Verifier};
 use super::slot::{Accepted, Slot};
 use super::suspicion::Suspicions;
@@ -233,7 +234,8 @@ impl Replica {
 fn peers(members: &[NodeId], id: NodeId, setup: &Setup<Pbft>) -> BTreeMap<NodeId, Peer> {
     let others = members.iter().copied().filter(|member| *member != id);
     let (heard, returned) = (setup.now, Some(setup.now));
-    let peer = Peer { status: None, heard, returned, helped: None, batches: 0, pieces: 0 };
+    let (portion, helped) = (Portion::default(), None);
+    let peer = Peer { status: None, heard, returned, helped, portion, batches: 0, pieces: 0 };
     others.map(|member| (member, peer.clone())).collect()
 }
 

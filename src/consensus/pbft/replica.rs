@@ -15,6 +15,7 @@ use super::pace::Pace;
 use super::pool::Pool;
 use super::quorum::Quorum;
 use super::record::Record;
+use super::retransmit::Portion;
 use super::signing::Signer;
 use super::slot::Slot;
 use super::suspicion::Suspicions;
@@ -110,6 +111,8 @@ pub(super) struct Peer {
     pub(super) returned: Option<Time>,
     /// When it was last sent what it lacks.
     pub(super) helped: Option<Time>,
+    /// How many slots it is then helped with.
+    pub(super) portion: Portion,
     /// How many batches it was given in this status interval.
     pub(super) batches: usize,
     /// How many pieces of a state are being read for it.

@@ -4,19 +4,46 @@
 //! may thus be lost without harm, and nobody has to remember who received what. It is also by these that a replica
 //! knows whom it can hear.
 
-use super::message::{Message, Signed, Status};
+use super::message::{Message, Sequence, Signed, Status};
 use super::replica::{Out, Replica};
 use super::slot::Slot;
 use crate::consensus::{Lsn, NodeId};
 
-/// Slots that one STATUS is answered with.
+/// Slots that a STATUS is answered with if its sender has got on since it was last helped.
 const SLOTS_AT_ONCE: usize = 64;
+/// Slots that a STATUS is answered with if its sender never gets on: with the next ones it could.
+const SLOTS_AT_LEAST: usize = 4;
 /// Bytes of batches that one STATUS is answered with.
 const BYTES_AT_ONCE: usize = 1 << 20;
 /// For how many intervals a replica counts as heard.
 const HEARD_INTERVALS: u32 = 5;
 /// So many slots are executed under full load while a STATUS is on its way: who is behind by no more lacks nothing.
 const BEHIND: u64 = 8;
+
+/// With how many slots a replica is helped. One that says again and again that it lacks the same does not use what it is
+/// sent, or lies: it is sent half as much each time. Else a STATUS now and then would have the others send for ever.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Portion {
+    /// The furthest that it said it had come when it was helped.
+    furthest: Sequence,
+    slots: usize,
+}
+
+impl Default for Portion {
+    fn default() -> Self {
+        Self { furthest: Sequence::ZERO, slots: 2 * SLOTS_AT_ONCE }
+    }
+}
+
+impl Portion {
+    /// How much one is sent that has committed so far.
+    fn next(&mut self, committed: Sequence) -> usize {
+        let got_on = committed > self.furthest;
+        self.furthest = self.furthest.max(committed);
+        self.slots = if got_on { SLOTS_AT_ONCE } else { (self.slots / 2).max(SLOTS_AT_LEAST) };
+        self.slots
+    }
+}
 
 impl Replica {
     /// Whether messages of a quorum, this replica's own included, arrive here.
@@ -79,8 +106,11 @@ impl Replica {
             self.send(from, Message::Stable(self.checkpoints.stable().clone()), Lsn::ZERO, out);
         }
         self.help_with_checkpoints(from, &status, out);
-        if self.is_stuck(before, &status) {
-            self.help_with_slots(from, &status, out);
+        if self.is_stuck(before, &status)
+            && let Some(peer) = self.peers.get_mut(&from)
+        {
+            let slots = peer.portion.next(status.committed);
+            self.help_with_slots(from, &status, slots, out);
         }
     }
 
@@ -126,10 +156,10 @@ impl Replica {
     }
 
     /// Own votes about slots that the other has not decided.
-    fn help_with_slots(&self, from: NodeId, status: &Status, out: &mut Out) {
+    fn help_with_slots(&self, from: NodeId, status: &Status, slots: usize, out: &mut Out) {
         let same_view = self.active && status.active && status.view == self.view;
         let mut bytes = 0;
-        let lacking = self.slots.range(status.committed.next()..).take(SLOTS_AT_ONCE);
+        let lacking = self.slots.range(status.committed.next()..).take(slots);
         for (sequence, slot) in lacking {
             if bytes > BYTES_AT_ONCE {
                 return;
@@ -177,5 +207,20 @@ impl Replica {
             self.send_again(from, Message::Prepare(prepare), accepted.lsn, out);
         }
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gets_on_is_sent_much_and_who_asks_for_the_same_again_ever_less() {
+        let mut portion = Portion::default();
+        let mut next = |committed| portion.next(Sequence(committed));
+        assert_eq!([next(0), next(0), next(0)], [64, 32, 16]);
+        assert_eq!([next(3), next(3)], [64, 32]);
+        assert_eq!([next(0), next(3), next(0), next(3)], [16, 8, 4, 4], "back and forth is not on");
+        assert_eq!(next(4), 64);
     }
 }
