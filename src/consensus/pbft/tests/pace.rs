@@ -1,7 +1,7 @@
 //! Slow primaries, slow clusters, and what is suspected (Aardvark §4.3, Prime §V).
 
-use super::cluster::{Cluster, sequence, view};
-use crate::consensus::pbft::{Commit, Message, Options};
+use super::cluster::{Cluster, Envelope, sequence, view};
+use crate::consensus::pbft::{Commit, Message, Options, Status};
 use crate::consensus::{NodeId, Signature};
 
 /// A request that everybody knows of gets its slot `late` milliseconds later, and is agreed on `then` milliseconds after
@@ -160,4 +160,32 @@ fn what_waits_for_long_is_passed_on_again() {
     cluster.advance(400);
     cluster.wait_executed(&["a", "b"]);
     assert_eq!(cluster.status(3).epoch, 0, "no view change was needed");
+}
+
+/// A liar's STATUS must not have the others send for ever what it does not need.
+#[test]
+fn who_says_again_and_again_that_it_has_nothing_is_sent_ever_less() {
+    let mut cluster = Cluster::with_options(4, |options| {
+        (options.checkpoint_interval, options.window) = (128, 256);
+    });
+    (1..=40).for_each(|counter| cluster.put(counter, "a"));
+    let (zero, replica) = (sequence(0), NodeId(4));
+    let nothing = Status { view: view(0), active: true, stable: zero, committed: zero, replica };
+    let nothing = Message::Status(cluster.cast.signer(4).sign(nothing));
+    let mut sent = || {
+        cluster.lose(|_| true);
+        cluster.tick(60);
+        cluster.inject(4, 1, nothing.clone());
+        let count = std::cell::Cell::new(0);
+        let answers = |envelope: &Envelope| (envelope.from, envelope.to) == (1, 4);
+        cluster.lose(|envelope| {
+            count.set(count.get() + usize::from(answers(envelope)));
+            true
+        });
+        count.get()
+    };
+    let first = sent();
+    assert!(first > 40, "at first it is believed: {first}");
+    let last = (0..10).map(|_| sent()).last().unwrap_or_default();
+    assert!((1..20).contains(&last), "in the end it is sent what would let it get on: {last}");
 }
