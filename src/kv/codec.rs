@@ -258,6 +258,12 @@ impl Decode for Compare {
     }
 }
 
+/// Refuses what does not follow in order: one value has one encoding, or a digest over what was decoded would not be one
+/// over the bytes.
+pub(super) fn ascending(what: &'static str, value: u64, last: Option<u64>) -> Result<(), DecodeError> {
+    if last.is_some_and(|last| value <= last) { Err(invalid(what, value)) } else { Ok(()) }
+}
+
 /// A copy of `bytes` in an allocation of its own: a slice would keep the whole message that it came with in memory.
 pub(super) fn own(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)

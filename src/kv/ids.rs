@@ -3,6 +3,7 @@
 use bytes::{BufMut, BytesMut};
 use imbl::OrdMap;
 
+use super::codec::ascending;
 use crate::consensus::{Decode, DecodeError, Encode, NodeId, Reader, RequestId};
 
 /// How far behind an origin's newest executed counter another may still come and be executed. More than a node keeps
@@ -107,12 +108,17 @@ impl Encode for Ids {
 
 impl Decode for Ids {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let mut origins = OrdMap::new();
+        let mut origins: OrdMap<NodeId, Window> = OrdMap::new();
         for _ in 0..reader.u32()? {
             let (origin, incarnation) = (NodeId::decode(reader)?, reader.u64()?);
-            let count = reader.u32()?;
-            let runs = (0..count).map(|_| Ok((reader.u64()?, reader.u64()?))).collect::<Result<_, _>>()?;
-            origins.insert(origin, Window { incarnation, runs });
+            ascending("an origin", origin.0, origins.get_max().map(|(last, _)| last.0))?;
+            let mut window = Window { incarnation, ..Window::default() };
+            for _ in 0..reader.u32()? {
+                let first = reader.u64()?;
+                ascending("a run", first, window.runs.get_max().map(|(last, _)| *last))?;
+                window.runs.insert(first, reader.u64()?);
+            }
+            origins.insert(origin, window);
         }
         Ok(Self { origins })
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use bytes::{BufMut, Bytes, BytesMut};
 use imbl::OrdMap;
 
+use super::codec::ascending;
 use super::hash::{Domain, Hasher};
 use super::replies::{Known, Replies, Room};
 use super::session::SESSION_REPLY_BYTES;
@@ -184,8 +185,12 @@ impl Decode for Origin {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let dropped = if reader.bool()? { Some(reader.u64()?) } else { None };
         let (uses, count) = (reader.u64()?, reader.u32()?);
-        let lives =
-            (0..count).map(|_| Ok((reader.u64()?, Life::decode(reader)?))).collect::<Result<_, _>>()?;
+        let mut lives: OrdMap<u64, Life> = OrdMap::new();
+        for _ in 0..count {
+            let incarnation = reader.u64()?;
+            ascending("a life", incarnation, lives.get_max().map(|(last, _)| *last))?;
+            lives.insert(incarnation, Life::decode(reader)?);
+        }
         Ok(Self { dropped, uses, lives })
     }
 }

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use imbl::OrdMap;
 
-use super::codec::own;
+use super::codec::{ascending, own};
 use crate::consensus::{Decode, DecodeError, Encode, Reader, put_bytes};
 
 /// How much is kept.
@@ -99,10 +99,38 @@ impl Decode for Replies {
         let mut replies = Self::default();
         for _ in 0..reader.u32()? {
             let number = reader.u64()?;
+            ascending("a number", number, replies.kept.get_max().map(|(last, _)| *last))?;
             let reply = if reader.bool()? { Some(own(&reader.bytes()?)) } else { None };
             replies.bytes += reply.as_ref().map_or(0, Bytes::len);
             replies.kept.insert(number, reply);
         }
         Ok(replies)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is decoded must be what was hashed: an entry that the next one replaces would count and not be seen.
+    #[test]
+    fn numbers_ascend_or_nothing_is_decoded() {
+        let encoded = |numbers: &[u64]| {
+            let mut buf = BytesMut::new();
+            buf.put_u32_le(numbers.len() as u32);
+            for number in numbers {
+                buf.put_u64_le(*number);
+                buf.put_u8(1);
+                put_bytes(&mut buf, b"reply");
+            }
+            buf.freeze()
+        };
+        assert_eq!(Replies::from_bytes(encoded(&[3, 5])).unwrap().bytes, 10);
+        for wrong in [[5, 5], [5, 3]] {
+            assert_eq!(
+                Replies::from_bytes(encoded(&wrong)).unwrap_err(),
+                DecodeError::Invalid { what: "a number", value: wrong[1] }
+            );
+        }
     }
 }

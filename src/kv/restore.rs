@@ -13,7 +13,7 @@ use crate::consensus::{Decode, DecodeError, Digest, Index, Reader};
 
 /// Builds a store from the pieces of a snapshot, which may come from anywhere: each is checked by itself against the
 /// digest that the caller trusts, before it has any effect. The manifest (piece 0) comes first, the others in any
-/// order, and one that comes again does no harm.
+/// order. Each brings something that was missing: else true pieces, over and over, would be no end.
 #[derive(Debug)]
 pub struct Restore {
     index: Index,
@@ -60,6 +60,12 @@ pub enum RestoreError {
         /// The piece.
         piece: u32,
     },
+    /// Everything in a piece has come before.
+    #[error("piece {piece} of the snapshot holds nothing that was missing")]
+    NothingNew {
+        /// The piece.
+        piece: u32,
+    },
     /// Pieces are missing.
     #[error("the snapshot is not complete: {sections} of its sections are missing")]
     Incomplete {
@@ -93,6 +99,9 @@ impl Restore {
             if missing.get(section).or_else(|| self.present.get(section)) != Some(digest) {
                 return Err(RestoreError::WrongPiece { piece: number });
             }
+        }
+        if !sections.iter().any(|(section, ..)| missing.contains_key(section)) {
+            return Err(RestoreError::NothingNew { piece: number });
         }
         for (section, digest, content) in sections {
             let first = self.missing.as_mut().is_some_and(|missing| missing.remove(&section).is_some());

@@ -118,7 +118,7 @@ fn a_small_store_has_two_pieces_and_a_large_one_pieces_of_a_mebibyte() {
 }
 
 #[test]
-fn pieces_come_in_any_order_behind_the_manifest_and_more_than_once() {
+fn pieces_come_in_any_order_behind_the_manifest_and_each_once() {
     let mut store = Store::new();
     for number in 0..3_000 {
         store.execute(&Op::Put(put(&number.to_string(), &"v".repeat(1000)))).unwrap();
@@ -128,9 +128,12 @@ fn pieces_come_in_any_order_behind_the_manifest_and_more_than_once() {
     let last = frozen.pieces() - 1;
     let piece = |number| frozen.piece(number).unwrap();
     assert_eq!(restore.add(last, piece(last)), Err(RestoreError::NoManifest { piece: last }));
-    for number in [0, 0, last, last].into_iter().chain(1..last) {
+    for number in [0, 0, last].into_iter().chain(1..last) {
         restore.add(number, piece(number)).unwrap();
     }
+    // True pieces over and over would have no end.
+    assert_eq!(restore.add(last, piece(last)), Err(RestoreError::NothingNew { piece: last }));
+    assert_eq!(restore.add(last + 1, piece(1)), Err(RestoreError::NothingNew { piece: last + 1 }));
     assert_eq!(restore.finish().unwrap().digest(), frozen.digest());
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::super::message::{Batch, FetchState, Message, State};
+use super::super::message::{Batch, FetchState, Message, Sequence, State};
 use super::lie::{Liar, Lie, at_once};
 use crate::consensus::{NodeId, Outgoing, Time};
 
@@ -32,6 +32,8 @@ const MAX_LATE: u64 = 8;
 pub(super) struct LyingState {
     /// Pieces that it holds back, and until when; in the order in which they leave.
     held: VecDeque<(Time, Outgoing<Message>)>,
+    /// The last piece that it sent, of which checkpoint, and how many there are.
+    last: Option<(Sequence, u32, Bytes)>,
 }
 
 /// A way to lie about a state.
@@ -41,6 +43,8 @@ enum How {
     Wrong,
     /// It has ever more pieces: whatever is asked for is made up.
     Endless,
+    /// It has ever more pieces: when the true ones end, the last one comes again and again.
+    Padded,
     /// It is gone, by its word.
     Gone,
     /// Each piece comes late.
@@ -49,10 +53,11 @@ enum How {
 
 impl How {
     fn of(me: &Liar, sequence: u64, to: NodeId) -> Self {
-        match me.choose(5, &[HOW, sequence, to.0]) {
+        match me.choose(6, &[HOW, sequence, to.0]) {
             0 => Self::Endless,
             1 => Self::Gone,
             2 => Self::Late,
+            3 => Self::Padded,
             _ => Self::Wrong,
         }
     }
@@ -66,6 +71,12 @@ impl Lie for LyingState {
                 How::Wrong => Message::State(spoilt(me, state)),
                 How::Gone => Message::State(State { data: None, ..state }),
                 How::Endless => Message::State(State { pieces: ENDLESS, ..state }),
+                How::Padded => {
+                    if let Some(data) = &state.data {
+                        self.last = Some((state.sequence, state.pieces, data.clone()));
+                    }
+                    Message::State(State { pieces: ENDLESS, ..state })
+                }
                 How::Late => return self.hold(me, Outgoing { to, message: Message::State(state), after }),
             },
             Message::Batch { sequence, mut batch } => {
@@ -80,10 +91,17 @@ impl Lie for LyingState {
     /// Pieces that its replica does not have and would not answer for.
     fn overhear(&mut self, me: &Liar, from: NodeId, message: &Message, leaves: &mut Vec<Outgoing<Message>>) {
         let Message::FetchState(FetchState { sequence, number }) = *message else { return };
-        if number > 0 && How::of(me, sequence.0, from) == How::Endless {
-            let data = Some(Bytes::from(vec![0; MADE_UP]));
-            leaves.push(at_once(from, Message::State(State { sequence, pieces: ENDLESS, number, data })));
-        }
+        let beyond = |(at, pieces, _): &&(Sequence, u32, Bytes)| *at == sequence && number >= *pieces;
+        let data = match How::of(me, sequence.0, from) {
+            How::Endless if number > 0 => Bytes::from(vec![0; MADE_UP]),
+            How::Padded => match self.last.as_ref().filter(beyond) {
+                Some((.., last)) => last.clone(),
+                None => return,
+            },
+            _ => return,
+        };
+        let state = State { sequence, pieces: ENDLESS, number, data: Some(data) };
+        leaves.push(at_once(from, Message::State(state)));
     }
 
     fn deadline(&self) -> Option<Time> {
