@@ -20,12 +20,17 @@ const MAX_LIVES: usize = 32;
 /// of one client do not take the others' place.
 const CLIENT_SHARE: usize = 4;
 
+/// About how many bytes it takes to find a command, besides its own.
+const COMMAND_BYTES: usize = 256;
+
 /// The requests that wait. Bounded by the options, in number, in bytes, and for each client.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     waiting: BTreeMap<Signature, Waiting>,
     /// Who waits for a command.
-    by_id: BTreeMap<RequestId, Vec<Signature>>,
+    by_id: BTreeMap<RequestId, BTreeSet<Signature>>,
+    /// Of which commands the store was asked and has not answered: once is enough, for however many requests.
+    asking: BTreeSet<RequestId>,
     /// How many wait of each client, and their bytes.
     clients: BTreeMap<NodeId, (usize, usize)>,
     bytes: usize,
@@ -91,6 +96,11 @@ pub(super) struct Settled {
     pub(super) waits: bool,
 }
 
+/// How many bytes a request takes here.
+fn room(request: &Signed<Request>) -> usize {
+    request.size() + request.body.commands.len() * COMMAND_BYTES
+}
+
 impl Pool {
     /// Takes a request in.
     pub(super) fn admit(&mut self, request: Signed<Request>, now: Time, options: &Options) -> Admission {
@@ -104,10 +114,10 @@ impl Pool {
         let is_new = self.is_new(&request.body);
         let ids: Vec<RequestId> = request.body.ids().collect();
         let (count, bytes) = self.clients.entry(request.body.client).or_default();
-        (*count, *bytes) = (*count + 1, *bytes + request.size());
-        self.bytes += request.size();
+        (*count, *bytes) = (*count + 1, *bytes + room(&request));
+        self.bytes += room(&request);
         for id in &ids {
-            self.by_id.entry(*id).or_default().push(name);
+            self.by_id.entry(*id).or_default().insert(name);
         }
         let open: BTreeSet<u64> = ids.iter().map(|id| id.counter).collect();
         let asked = if is_new { BTreeSet::new() } else { open.clone() };
@@ -120,17 +130,17 @@ impl Pool {
             self.make_ready(&name, now);
             return Admission::Waits;
         }
-        Admission::Ask(ids)
+        Admission::Ask(ids.into_iter().filter(|id| self.asking.insert(*id)).collect())
     }
 
     fn has_room(&self, request: &Signed<Request>, options: &Options) -> Result<(), &'static str> {
         let (count, bytes) = self.clients.get(&request.body.client).copied().unwrap_or_default();
-        let too_long = count > 0 && bytes + request.size() > options.max_pending_bytes / CLIENT_SHARE;
+        let too_long = count > 0 && bytes + room(request) > options.max_pending_bytes / CLIENT_SHARE;
         if too_long || count >= options.max_client_requests {
             return Err("as many requests of this client as are kept wait already");
         }
         let full = self.waiting.len() >= options.max_pending_requests
-            || self.bytes + request.size() > options.max_pending_bytes;
+            || self.bytes + room(request) > options.max_pending_bytes;
         if full { Err("as many requests as are kept wait already") } else { Ok(()) }
     }
 
@@ -160,6 +170,7 @@ impl Pool {
         executed: Option<&Option<Bytes>>,
         now: Time,
     ) -> Vec<Settled> {
+        self.asking.remove(&id);
         let names = self.by_id.get(&id).cloned().unwrap_or_default();
         if executed.is_some() {
             self.note_executed(id);
@@ -220,21 +231,21 @@ impl Pool {
 
     fn remove(&mut self, name: &Signature) {
         let Some(waiting) = self.waiting.remove(name) else { return };
-        self.bytes -= waiting.request.size();
+        self.bytes -= room(&waiting.request);
         if let Some(ticket) = waiting.ticket {
             self.timed.remove(&ticket);
             self.unordered.remove(&waiting.turn);
         }
         let client = waiting.request.body.client;
         if let Some((count, bytes)) = self.clients.get_mut(&client) {
-            (*count, *bytes) = (*count - 1, *bytes - waiting.request.size());
+            (*count, *bytes) = (*count - 1, *bytes - room(&waiting.request));
             if *count == 0 {
                 self.clients.remove(&client);
             }
         }
         for id in waiting.request.body.ids() {
             if let Some(names) = self.by_id.get_mut(&id) {
-                names.retain(|other| other != name);
+                names.remove(name);
                 if names.is_empty() {
                     self.by_id.remove(&id);
                 }
@@ -354,13 +365,9 @@ impl Pool {
         Some(waiting.request.clone())
     }
 
-    /// The commands of those that wait that were not executed, as far as known.
-    pub(super) fn open_ids(&self) -> impl Iterator<Item = RequestId> + '_ {
-        self.waiting.values().flat_map(|waiting| {
-            let body = &waiting.request.body;
-            let (origin, incarnation) = (body.client, body.incarnation);
-            waiting.open.iter().map(move |counter| RequestId { origin, incarnation, counter: *counter })
-        })
+    /// The commands that are waited for.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = RequestId> + '_ {
+        self.by_id.keys().copied()
     }
 
     /// The first requests that no slot of this view holds, by name.

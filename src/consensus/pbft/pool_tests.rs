@@ -80,13 +80,41 @@ fn of_a_client_so_many_lives_are_remembered() {
 #[test]
 fn large_requests_of_one_client_leave_room_for_others() {
     let (mut pool, cast) = pool();
-    let size = cast.request([2]).size();
+    let size = room(&cast.request([2]));
     let options = Options { max_pending_bytes: 2 * CLIENT_SHARE * size, ..Options::default() };
     assert_eq!(pool.admit(cast.request([2]), Time::ZERO, &options), Admission::Waits);
     assert_eq!(pool.admit(cast.request([3]), Time::ZERO, &options), Admission::Waits);
     assert!(matches!(pool.admit(cast.request([4]), Time::ZERO, &options), Admission::Refused(_)));
     pool.on_executed(id(2));
     assert_eq!(pool.admit(cast.request([4]), Time::ZERO, &options), Admission::Waits);
+}
+
+#[test]
+fn the_store_is_asked_once_about_a_command_that_many_requests_name() {
+    let (mut pool, cast) = pool();
+    let mut asked = Vec::new();
+    for last in 10..30 {
+        // Of a life of which nothing is known, and each with two commands that all others have too.
+        let body = Request { incarnation: 7, ..cast.request([1, 2, last]).body };
+        match pool.admit(cast.signer(CLIENT).sign(body), Time::ZERO, &Options::default()) {
+            Admission::Ask(ids) => asked.extend(ids.into_iter().map(|id| id.counter)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(asked, [1, 2].into_iter().chain(10..30).collect::<Vec<_>>());
+    let settle = |pool: &mut Pool, counter| {
+        let id = RequestId { incarnation: 7, ..id(counter) };
+        pool.on_recalled(id, None, Time::ZERO).len()
+    };
+    assert_eq!([1, 2].map(|counter| settle(&mut pool, counter)), [0, 0]);
+    assert_eq!(
+        (10..30).map(|counter| settle(&mut pool, counter)).sum::<usize>(),
+        20,
+        "one answer serves all"
+    );
+    let body = Request { incarnation: 7, ..cast.request([1, 40]).body };
+    let again = pool.admit(cast.signer(CLIENT).sign(body), Time::ZERO, &Options::default());
+    assert!(matches!(again, Admission::Ask(ids) if ids.len() == 2), "what was answered may be asked again");
 }
 
 #[test]

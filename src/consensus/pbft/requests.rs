@@ -148,7 +148,7 @@ impl Replica {
 
     /// After a state was taken over from others, the store knows better what was executed.
     pub(super) fn recall_all(&self, out: &mut Out) {
-        out.recall.extend(self.pool.open_ids());
+        out.recall.extend(self.pool.awaited());
     }
 }
 
