@@ -149,7 +149,10 @@ fn evidence_list_names_who_is_told_to_lie_and_had_no_occasion() {
     let lab = lab(Mode::InProcess);
     lab.run(&["byzantine", "set", "4", "lying-state"]).ok();
     let listed = lab.run(&["evidence", "list"]).ok().stdout;
-    assert_eq!(listed, "nobody is convicted\n\nTold to lie, and not seen at it so far:\nnode 4: lying-state\n");
+    assert_eq!(
+        listed,
+        "nobody is convicted\n\nTold to lie, and not seen at it so far:\nnode 4: lying-state\n"
+    );
     let json = lab.run(&["evidence", "list", "--output", "json"]).ok().json();
     assert_eq!(json["unseen"][0]["id"], 4);
     assert_eq!(json["unseen"][0]["misbehaviour"]["behaviour"], "lying-state");

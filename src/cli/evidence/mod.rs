@@ -173,7 +173,8 @@ async fn list(context: &mut Context<'_>, args: &ListArgs) -> CliResult {
     let status = cluster.status(false).await?;
     let suspicions = &status.suspicions;
     let seen = |id| {
-        held.iter().any(|held| held.proved.judgement.accused.0 == id) || suspicions.iter().any(|one| one.id == id)
+        held.iter().any(|held| held.proved.judgement.accused.0 == id)
+            || suspicions.iter().any(|one| one.id == id)
     };
     let unseen = status.nodes.iter().filter(|node| !seen(node.id)).filter_map(|node| {
         node.misbehaviour.as_ref().map(|misbehaviour| Unseen { id: node.id, misbehaviour })

@@ -301,9 +301,8 @@ impl Replica {
     /// above it help who is a little behind, for whom a whole state would be too much. What this replica itself could
     /// not decide leaves when the window has moved on by twice its width: then it takes a state in any case.
     pub(super) fn forget_slots(&mut self) {
-        let floor = self.floor();
-        self.slots = self.slots.split_off(&floor.next());
-        self.memory.forget(floor);
+        self.slots = self.slots.split_off(&self.floor().next());
+        self.memory.forget(self.horizon());
         let lost = Sequence(self.low_water_mark().0.saturating_sub(2 * self.options.window));
         if self.slots.first_key_value().is_some_and(|(first, _)| *first <= lost) {
             self.slots.retain(|sequence, slot| *sequence > lost || slot.decision_logged);

@@ -284,6 +284,11 @@ impl Replica {
         self.executed.min(self.checkpoints.previous())
     }
 
+    /// Below this no evidence is looked for: there is nothing to decide any more, here by messages or elsewhere.
+    pub(super) fn horizon(&self) -> Sequence {
+        self.floor().max(Sequence(self.low_water_mark().0.saturating_sub(2 * self.options.window)))
+    }
+
     /// The view that was installed here last.
     pub(super) fn installed_view(&self) -> View {
         self.new_view.as_ref().map_or(View::ZERO, |(new_view, _)| new_view.body.view)

@@ -41,7 +41,7 @@ impl Replica {
 
     /// Whether what is said about a number is remembered.
     fn remembers(&self, sequence: Sequence) -> bool {
-        self.floor() < sequence && sequence <= self.high_water_mark()
+        self.horizon() < sequence && sequence <= self.high_water_mark()
     }
 
     fn hear(&mut self, said: Said, out: &mut Out) {
