@@ -138,6 +138,7 @@ impl Voters {
         let links = ClientLinks::open(ClientLinkSetup {
             me: config.id,
             cluster_id: config.cluster_id,
+            keys: config.keys.clone(),
             members: config.members.clone(),
             checker: client.checker(),
             inbox: mailbox,

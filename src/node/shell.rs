@@ -276,6 +276,7 @@ fn start_links<P: Wire>(
         me: config.id,
         cluster_id: config.cluster_id,
         peers: config.members.iter().map(|member| (member.id, member.address.clone())).collect(),
+        keys: config.keys.clone(),
         clients: clients(config),
         checker,
         faults: faults.clone(),

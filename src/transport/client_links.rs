@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::consensus::NodeId;
+use crate::consensus::{Keys, NodeId};
 
 use super::counters::{Counters, LinkCounters};
 use super::dial::{Dialer, dialer};
@@ -25,6 +25,8 @@ pub struct ClientLinkSetup<P: Wire> {
     pub me: NodeId,
     /// The cluster's identity.
     pub cluster_id: u64,
+    /// The client's secret key, with which it signs its streams.
+    pub keys: Keys,
     /// The cluster's members and their addresses (host and port).
     pub members: Vec<(NodeId, String)>,
     /// What checks arriving messages.
@@ -48,8 +50,8 @@ pub struct ClientLinks<P: Wire> {
 impl<P: Wire> ClientLinks<P> {
     /// Starts to connect to the replicas. Must be called within a tokio runtime.
     pub fn open(setup: ClientLinkSetup<P>) -> Result<Self, BadAddress> {
-        let ClientLinkSetup { me, cluster_id, members, checker, inbox } = setup;
-        let identity = Identity { cluster_id, me, protocol: P::NAME };
+        let ClientLinkSetup { me, cluster_id, keys, members, checker, inbox } = setup;
+        let identity = Identity { cluster_id, me, protocol: P::NAME, keys };
         let (counters, life) = (Arc::new(Counters::default()), Life::new(Gate::new()));
         let faults = LinkFaults::new(rand::random());
         let (mut replicas, mut dialers) = (BTreeMap::new(), JoinSet::new());
@@ -62,7 +64,7 @@ impl<P: Wire> ClientLinks<P> {
             };
             let lanes = P::CLIENT_LANES.to_vec();
             let replica = Arc::new(Peer::new(passage, lanes, checker.clone(), inbox.clone()));
-            let dialer: Dialer<P> = dialer(&replica, identity, address)?;
+            let dialer: Dialer<P> = dialer(&replica, identity.clone(), address)?;
             dialers.spawn(dialer.run());
             replicas.insert(id, replica);
         }

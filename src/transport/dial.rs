@@ -87,7 +87,7 @@ impl<P: Wire> Dialer<P> {
         self.peer.counters().connected();
         let mut lanes = JoinSet::new();
         for number in self.peer.lanes.iter().copied() {
-            lanes.spawn(run_lane(Arc::clone(&self.peer), self.identity, channel.clone(), number));
+            lanes.spawn(run_lane(Arc::clone(&self.peer), self.identity.clone(), channel.clone(), number));
         }
         match lanes.join_next().await {
             Some(Ok(why)) if why.code() == Code::Unimplemented => {

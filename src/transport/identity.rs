@@ -3,27 +3,37 @@
 //! They keep apart what a wrong configuration mixes up: two clusters on one machine, or two members whose addresses were
 //! swapped. The receiver is named too, because a response is counted for whom the caller believes to have called: a vote
 //! counted for the wrong replica could elect two leaders.
+//!
+//! Where nodes have keys, the caller signs this, so that no member can call in another's name: its stream would take the
+//! place of the other's. The receiver is in what is signed, and nobody else takes it. Whoever listens on the network
+//! could use it again, and could cut the connection as well.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use tonic::Status;
-use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use tonic::metadata::{AsciiMetadataValue, BinaryMetadataValue, MetadataMap};
 
-use crate::consensus::NodeId;
+use crate::consensus::{Keys, NodeId, Signature};
 
 /// The metadata's keys.
 const CLUSTER_ID: &str = "cluster-id";
 const NODE_ID: &str = "node-id";
 const PEER_ID: &str = "peer-id";
 const PROTOCOL: &str = "protocol";
+const SIGNATURE: &str = "signature-bin";
+
+/// Tells what is signed here from all else that is signed with the same keys.
+const DOMAIN: &[u8] = b"consensusctl stream 1";
 
 /// One end of the links.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) cluster_id: u64,
     pub(super) me: NodeId,
     pub(super) protocol: &'static str,
+    /// Its own secret key and everybody's public one; none where the protocol signs nothing.
+    pub(super) keys: Keys,
 }
 
 impl Identity {
@@ -33,6 +43,15 @@ impl Identity {
         metadata.insert(NODE_ID, AsciiMetadataValue::from(self.me.0));
         metadata.insert(PEER_ID, AsciiMetadataValue::from(peer.0));
         metadata.insert(PROTOCOL, AsciiMetadataValue::from_static(self.protocol));
+        if let Some(signature) = self.keys.sign(&self.signed(self.me, peer)) {
+            metadata.insert_bin(SIGNATURE, BinaryMetadataValue::from_bytes(&signature.0));
+        }
+    }
+
+    /// What `from` signs when it calls `to`.
+    fn signed(&self, from: NodeId, to: NodeId) -> Vec<u8> {
+        let numbers = [self.cluster_id, from.0, to.0];
+        DOMAIN.iter().copied().chain(numbers.into_iter().flat_map(u64::to_le_bytes)).collect()
     }
 
     /// Who calls; refuses whoever is of another cluster or protocol, or wanted to call someone else.
@@ -52,7 +71,16 @@ impl Identity {
             let me = self.me;
             return Err(refusal(format!("this is replica {me}, not {peer}: compare the members' addresses")));
         }
-        read(metadata, NODE_ID).map(NodeId)
+        let caller = read(metadata, NODE_ID).map(NodeId)?;
+        if self.keys.public(caller).is_some() {
+            let signature = metadata.get_bin(SIGNATURE).and_then(|value| value.to_bytes().ok());
+            let signature = signature.and_then(|bytes| bytes[..].try_into().map(Signature).ok());
+            let signed = self.signed(caller, self.me);
+            if !signature.is_some_and(|signature| self.keys.verify(caller, &signed, &signature)) {
+                return Err(refusal(format!("the stream is not signed with the key of {caller}")));
+            }
+        }
+        Ok(caller)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 
-use crate::consensus::{Checked, NodeId};
+use crate::consensus::{Checked, Keys, NodeId};
 
 use super::clients::Clients;
 use super::counters::{Counters, LinkCounters};
@@ -38,6 +38,8 @@ pub struct LinkSetup<P: Wire> {
     pub cluster_id: u64,
     /// The other members and their addresses (host and port). An entry for this replica itself is passed over.
     pub peers: Vec<(NodeId, String)>,
+    /// What streams are signed with and checked by; none where the protocol signs nothing.
+    pub keys: Keys,
     /// Who may open [`Wire::CLIENT_LANES`] besides the peers: the clients that have a key.
     pub clients: BTreeSet<NodeId>,
     /// What checks arriving messages.
@@ -82,12 +84,13 @@ pub struct Links<P: Wire> {
 impl<P: Wire> Links<P> {
     /// Starts to connect to the peers. Must be called within a tokio runtime.
     pub fn start(setup: LinkSetup<P>) -> Result<Self, BadAddress> {
-        let LinkSetup { me, cluster_id, peers, clients, checker, faults, gate, inbox } = setup;
-        let identity = Identity { cluster_id, me, protocol: P::NAME };
+        let LinkSetup { me, cluster_id, peers, keys, clients, checker, faults, gate, inbox } = setup;
+        let identity = Identity { cluster_id, me, protocol: P::NAME, keys };
         let counters = Arc::new(Counters::default());
         let life = Life::new(gate);
         let clients = Arc::new(Clients::new(clients, &life, &counters, &checker, &inbox));
-        let mut shared = Shared { identity, peers: BTreeMap::new(), clients, counters, life };
+        let mut shared =
+            Shared { identity: identity.clone(), peers: BTreeMap::new(), clients, counters, life };
         let mut dialers = JoinSet::new();
         for (id, address) in peers.into_iter().filter(|(id, _)| *id != me) {
             let passage = Passage {
@@ -98,7 +101,7 @@ impl<P: Wire> Links<P> {
             };
             let lanes = (0..P::LANES.len()).collect();
             let peer = Arc::new(Peer::new(passage, lanes, checker.clone(), inbox.clone()));
-            dialers.spawn(dialer(&peer, identity, address)?.run());
+            dialers.spawn(dialer(&peer, identity.clone(), address)?.run());
             shared.peers.insert(id, peer);
         }
         let shared = Arc::new(shared);

@@ -27,8 +27,8 @@
 //! 2. What waits for a peer that is not connected is bounded far tighter, and the oldest goes first: nobody is served
 //!    by last minute's heartbeats.
 //! 3. A message reaches the inbox only from a stream whose metadata named this cluster, this protocol, a member (or, on
-//!    a client's lane, a client that has a key) as the sender and *this* replica as the receiver, and only after
-//!    [`crate::consensus::Protocol::check`].
+//!    a client's lane, a client that has a key) as the sender and *this* replica as the receiver, signed by that sender
+//!    where it has a key, and only after [`crate::consensus::Protocol::check`].
 //! 4. A peer has at most one stream a lane and direction: a newer one ends the older. A client has at most 64 a lane,
 //!    each with a small queue of its own: one more ends the oldest.
 //! 5. Each message between replicas meets [`LinkFaults`] when it leaves and again when it arrives, on connections that stay open. So a
@@ -46,8 +46,9 @@
 //!
 //! # Left out
 //!
-//! Encryption and authentication of links: the metadata guard against mistakes, not against malice. A replica believes
-//! whoever can reach its port; a protocol that tolerates lies signs its messages.
+//! Encryption of links. Where nodes have no keys, the metadata guard against mistakes, not against malice: a replica
+//! believes whoever can reach its port. Where they have, the metadata are signed, and not fresh: whoever listens on the
+//! network can use them again to take a stream's place, and could cut it as well.
 
 mod client_links;
 mod clients;

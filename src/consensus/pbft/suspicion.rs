@@ -15,8 +15,7 @@
 //!
 //! An honest replica that is down, cut off, slow, or whose links lose messages looks faulty, and is named with what was
 //! seen: `not heard of for 3 s`. One that was away and is back is given [`CATCHING_UP`]: until then it may send much, and
-//! vote late. A liar that tells only others lies is seen by those others. Whoever can reach a port can
-//! send rubbish in another's name, as links are not authenticated.
+//! vote late. A liar that tells only others lies is seen by those others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

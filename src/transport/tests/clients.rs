@@ -15,7 +15,8 @@ impl Process {
     fn start(town: &Town, me: NodeId) -> Self {
         let (sender, inbox) = inbox(16);
         let members = town.members.iter().map(|(id, address)| (*id, address.to_string())).collect();
-        let setup = ClientLinkSetup { me, cluster_id: 7, members, checker: (), inbox: sender };
+        let setup =
+            ClientLinkSetup { me, cluster_id: 7, keys: town.keys(me), members, checker: (), inbox: sender };
         Self { links: ClientLinks::open(setup).unwrap(), inbox }
     }
 

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 
 use super::rig::{Replica, Town, pair, until};
-use crate::consensus::NodeId;
 use crate::consensus::toy::ToyMessage;
+use crate::consensus::{Keys, NodeId};
 
 #[tokio::test]
 async fn requests_and_responses_arrive_in_order_both_ways() {
@@ -106,8 +106,8 @@ async fn a_full_inbox_holds_the_peer_back_and_loses_nothing() {
         (NodeId(1), one.local_addr().unwrap().to_string()),
         (NodeId(2), two.local_addr().unwrap().to_string()),
     ];
-    let one = Replica::start(NodeId(1), 7, peers.clone(), one, 1);
-    let mut two = Replica::start(NodeId(2), 7, peers, two, 1);
+    let one = Replica::start((NodeId(1), Keys::default()), 7, peers.clone(), one, 1);
+    let mut two = Replica::start((NodeId(2), Keys::default()), 7, peers, two, 1);
     one.connected_to(&[2]).await;
     for number in 0..5_000 {
         one.send(2, ToyMessage::ask(number));

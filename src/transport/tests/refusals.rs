@@ -7,25 +7,37 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_stream::StreamExt;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::metadata::AsciiMetadataValue;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status, Streaming};
 
-use super::rig::{Replica, Town, pair, until};
+use super::rig::{CLIENT, Replica, Town, pair, until};
+use crate::consensus::NodeId;
 use crate::consensus::toy::{FORBIDDEN, Toy, ToyMessage};
 use crate::transport::codec::LaneCodec;
 use crate::transport::counters::Counters;
+use crate::transport::identity::Identity;
 use crate::transport::{Lane, Wire};
 
 /// Opens a stream of the first lane to replica 1 of `town` with this metadata, and keeps it open.
 async fn knock(town: &Town, metadata: &[(&'static str, &str)]) -> Result<Streaming<ToyMessage>, Status> {
+    let introduce = |all: &mut MetadataMap| {
+        for (key, value) in metadata {
+            all.insert(*key, AsciiMetadataValue::try_from(*value).unwrap());
+        }
+    };
+    knock_as(town, introduce).await
+}
+
+async fn knock_as(
+    town: &Town,
+    introduce: impl Fn(&mut MetadataMap),
+) -> Result<Streaming<ToyMessage>, Status> {
     let endpoint = Endpoint::from_shared(format!("http://{}", town.address(1))).unwrap();
     let mut client = tonic::client::Grpc::new(endpoint.connect().await.unwrap());
     client.ready().await.unwrap();
     let mut request = Request::new(tokio_stream::iter([ToyMessage::ask(1)]).chain(tokio_stream::pending()));
-    for (key, value) in metadata {
-        request.metadata_mut().insert(*key, AsciiMetadataValue::try_from(*value).unwrap());
-    }
+    introduce(request.metadata_mut());
     let path = PathAndQuery::try_from(format!("/{}/Ask", Toy::SERVICE)).unwrap();
     let codec = LaneCodec::<Toy>::new(Lane::Response(0), Arc::new(Counters::default()));
     client.streaming(request, path, codec).await.map(tonic::Response::into_inner)
@@ -55,6 +67,36 @@ async fn callers_in_the_wrong_place_are_told_so() {
     }
     assert_eq!(one.links.counters().refused, 9);
     assert_eq!(one.received(), None);
+}
+
+/// Its stream would take the place of the other's.
+#[tokio::test]
+async fn nobody_calls_in_the_name_of_another() {
+    let mut town = Town::with_keys(3);
+    let (mut one, mut two) = (town.start(1).await, town.start(2).await);
+    until("connected", || [&one, &two].map(|it| it.links.connected().len()) == [1, 1]).await;
+    let as_if = |name: u64, key: NodeId, callee: u64| {
+        let keys = town.keys(key);
+        let identity = Identity { cluster_id: 7, me: NodeId(name), protocol: "toy", keys };
+        let town = &town;
+        async move {
+            let introduce = |all: &mut MetadataMap| {
+                identity.introduce(NodeId(callee), all);
+                all.insert("peer-id", AsciiMetadataValue::from(1));
+            };
+            knock_as(town, introduce).await.map(drop).map_err(|status| status.message().to_owned())
+        }
+    };
+    let refused = |name: u64| Err(format!("the stream is not signed with the key of {name}"));
+    assert_eq!(knock(&town, &GOOD).await.unwrap_err().code(), Code::FailedPrecondition, "not signed at all");
+    assert_eq!(as_if(2, NodeId(3), 1).await, refused(2));
+    assert_eq!(as_if(2, CLIENT, 1).await, refused(2));
+    assert_eq!(as_if(CLIENT.0, NodeId(3), 1).await, refused(CLIENT.0));
+    assert_eq!(as_if(3, NodeId(3), 2).await, refused(3), "what it once showed another is of no use here");
+    two.send(1, ToyMessage::ask(5));
+    assert_eq!(one.receive().await, (2, ToyMessage::ask(5)), "the real one is connected still");
+    assert_eq!(as_if(3, NodeId(3), 1).await, Ok(()));
+    assert_eq!(two.received(), None);
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 
-use crate::consensus::NodeId;
 use crate::consensus::toy::{Toy, ToyMessage};
+use crate::consensus::{Keys, NodeId, Scheme, SecretKey};
 use crate::transport::{Gate, Inbox, LinkFaults, LinkSetup, Links, inbox, server};
 
 /// How long a condition may take to come true before a test fails; never how long a test waits.
@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the cluster's members are to listen.
 pub(super) struct Town {
     pub(super) members: Vec<(NodeId, SocketAddr)>,
+    /// Whether all have keys.
+    signs: bool,
     listeners: Vec<Option<std::net::TcpListener>>,
 }
 
@@ -29,7 +31,22 @@ impl Town {
             (0..size).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap());
         let members = (1..=size).map(NodeId).zip(addresses).collect();
-        Self { members, listeners: listeners.into_iter().map(Some).collect() }
+        Self { members, signs: false, listeners: listeners.into_iter().map(Some).collect() }
+    }
+
+    /// The same, whose members and client have keys.
+    pub(super) fn with_keys(size: u64) -> Self {
+        Self { signs: true, ..Self::new(size) }
+    }
+
+    /// The keys of a member, or of the client.
+    pub(super) fn keys(&self, id: NodeId) -> Keys {
+        if !self.signs {
+            return Keys::default();
+        }
+        let key = |id: NodeId| SecretKey::from_seed(Scheme::Ed25519, [id.0 as u8; 32]);
+        let all = self.members.iter().map(|(id, _)| *id).chain([CLIENT]);
+        Keys::new(key(id), all.map(|id| (id, key(id).public())).collect())
     }
 
     pub(super) fn address(&self, id: u64) -> SocketAddr {
@@ -51,7 +68,7 @@ impl Town {
             None => eventually_bind(self.address(id)).await,
         };
         let peers = self.members.iter().map(|(id, address)| (*id, address.to_string())).collect();
-        Replica::start(NodeId(id), cluster_id, peers, listener, INBOX)
+        Replica::start((NodeId(id), self.keys(NodeId(id))), cluster_id, peers, listener, INBOX)
     }
 }
 
@@ -90,7 +107,7 @@ impl Drop for Replica {
 
 impl Replica {
     pub(super) fn start(
-        me: NodeId,
+        (me, keys): (NodeId, Keys),
         cluster_id: u64,
         peers: Vec<(NodeId, String)>,
         listener: TcpListener,
@@ -102,6 +119,7 @@ impl Replica {
             me,
             cluster_id,
             peers,
+            keys,
             clients: BTreeSet::from([CLIENT]),
             checker: (),
             faults: faults.clone(),

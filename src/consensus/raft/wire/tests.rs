@@ -255,6 +255,7 @@ async fn the_generated_client_is_understood() {
         cluster_id: 7,
         // Nobody listens there: only the stream that is opened from outside matters here.
         peers: vec![(NodeId(2), "127.0.0.1:1".to_owned())],
+        keys: crate::consensus::Keys::default(),
         clients: std::collections::BTreeSet::new(),
         checker: Raft::checker(&setup),
         faults: LinkFaults::default(),
