@@ -211,6 +211,17 @@ fn a_directory_of_another_node_is_refused() {
 }
 
 #[test]
+fn a_node_makes_its_directory_only_when_it_is_told_to() {
+    let lab = Lab::up(3, Mode::Processes);
+    let config = lab.state_dir().join(&lab.name).join("cluster.toml");
+    lab.run(&["cluster", "down"]).ok();
+    let (config, nowhere) = (config.to_str().unwrap(), lab.dir.path().join("nowhere"));
+    let node = ["node", "--id", "1", "--config", config, "--data-dir", nowhere.to_str().unwrap()];
+    lab.run(&node).fails(1, &["holds no data", "forgotten its promises", "--create"]);
+    assert!(!nowhere.exists());
+}
+
+#[test]
 fn an_emptied_directory_of_a_member_is_refused() {
     let lab = Lab::up(3, Mode::Processes);
     lab.put("a", "1");

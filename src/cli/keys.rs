@@ -26,7 +26,7 @@ Examples:
   consensusctl keys generate --config cluster.toml --out keys
 
 Each host needs the configuration, the same everywhere, and the private key of its own node alone:
-  consensusctl node --id 2 --config cluster.toml --key node-2.key
+  consensusctl node --id 2 --config cluster.toml --key node-2.key --create
 
 `cluster up` makes the keys of a cluster on one machine by itself.")]
     Generate(GenerateArgs),

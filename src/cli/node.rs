@@ -18,6 +18,7 @@ use crate::consensus::{Keys, Misbehaviour};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example, on the host whose address member 2 has:
+  consensusctl node --id 2 --config cluster.toml --create     the first time
   consensusctl node --id 2 --config cluster.toml
 
 Where the protocol signs, the node needs its private key: `consensusctl keys generate` makes them.
@@ -42,9 +43,9 @@ pub struct NodeArgs {
     /// Lie to the others in this way; only with --laboratory
     #[arg(long, value_name = "BEHAVIOUR", conflicts_with = "misbehaviour")]
     malicious: Option<String>,
-    /// Refuse an empty data directory: the node has been in the cluster before
+    /// Make its data directory, for the first start alone: a node that was in the cluster before has promised things
     #[arg(long)]
-    existing: bool,
+    create: bool,
     /// A supervisor started it: end when standard input is closed, let faults be set
     #[arg(long, hide = true)]
     supervised: bool,
@@ -77,7 +78,7 @@ pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult 
     let start = NodeStart {
         id: args.id,
         data_dir: data_dir.clone(),
-        create: !args.existing,
+        create: args.create,
         laboratory: args.laboratory || args.supervised,
         blocked: args.blocked.into_iter().collect::<BTreeSet<_>>(),
         disk: args.disk_fault,

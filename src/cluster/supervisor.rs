@@ -205,8 +205,8 @@ impl Supervisor {
         if let Some(log) = log {
             flag("log", log.clone());
         }
-        if !start.create {
-            args.push("--existing".to_owned());
+        if start.create {
+            args.push("--create".to_owned());
         }
         member::spawn_process(program, &args, &self.log_of(start.id))
     }

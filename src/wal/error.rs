@@ -111,8 +111,8 @@ pub enum WalError {
     },
     /// The data directory of a node that ran before is missing or empty.
     #[error(
-        "{dir} holds no data, though this node has been in the cluster before; its promises would be forgotten: restore \
-         the directory, or start the whole cluster clean with `cluster up --fresh`"
+        "{dir} holds no data. A node that has been in the cluster before would have forgotten its promises: restore the \
+         directory, or start the whole cluster clean with `cluster up --fresh`. For a first start there is `node --create`"
     )]
     Missing {
         /// The data directory.
