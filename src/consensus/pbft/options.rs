@@ -113,6 +113,12 @@ impl Options {
                 self.window
             ));
         }
+        if self.max_batch_requests > MAX_BATCH_COMMANDS {
+            return Err(format!(
+                "max_batch_requests ({}) must be at most {MAX_BATCH_COMMANDS}: no message holds more",
+                self.max_batch_requests
+            ));
+        }
         if self.max_in_flight > self.window {
             return Err(format!(
                 "max_in_flight ({}) must not be above window ({})",
@@ -181,6 +187,9 @@ impl Options {
     }
 }
 
+/// The most commands of any batch, and so of any message.
+pub(super) const MAX_BATCH_COMMANDS: usize = 1 << 16;
+
 /// The widest window: a NEW-VIEW carries Q certificates of Q signatures for each of its sequence numbers.
 const MAX_WINDOW: u64 = 4096;
 
@@ -196,8 +205,9 @@ mod tests {
     #[test]
     fn each_contradiction_is_named() {
         type Spoil = fn(&mut Options);
-        let cases: [(&str, Spoil); 8] = [
+        let cases: [(&str, Spoil); 9] = [
             ("checkpoint_interval", |o| o.checkpoint_interval = 0),
+            ("max_batch_requests", |o| o.max_batch_requests = 65_537),
             ("snapshot_bytes", |o| o.snapshot_bytes = 0),
             ("window", |o| o.window = 255),
             ("window", |o| o.window = MAX_WINDOW + 1),

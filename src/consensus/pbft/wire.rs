@@ -5,6 +5,7 @@
 //! *say* is checked later, by [`super::Checker`].
 
 mod pack;
+mod shape;
 mod unpack;
 
 #[cfg(test)]
@@ -13,9 +14,25 @@ mod tests;
 use bytes::{Buf, BufMut};
 use prost::Message as _;
 
+use self::shape::Shape;
 use super::message::Message;
 use super::protocol::Pbft;
 use crate::transport::{Lane, Malformed, Wire};
+
+/// What a message of a lane must look like, if it can hold others.
+fn shape_of(lane: Lane) -> Option<&'static Shape> {
+    Some(match lane {
+        Lane::Request(REQUEST) => &shape::REQUEST,
+        Lane::Request(PRE_PREPARE) => &shape::PRE_PREPARE,
+        Lane::Request(REPLY) => &shape::DISPUTED,
+        Lane::Response(REPLY) => &shape::REPLY,
+        Lane::Response(CHECKPOINT) => &shape::STABLE,
+        Lane::Request(VIEW_CHANGE) => &shape::VIEW_CHANGE,
+        Lane::Request(NEW_VIEW) => &shape::NEW_VIEW,
+        Lane::Response(FETCH_BATCH) => &shape::BATCH,
+        _ => return None,
+    })
+}
 
 /// The messages of `protos/pbft.proto`.
 #[expect(unreachable_pub, clippy::pedantic, reason = "generated; documented in the proto file")]
@@ -98,7 +115,11 @@ impl Wire for Pbft {
         encoded.expect("the buffer grows");
     }
 
-    fn decode(lane: Lane, buf: impl Buf) -> Result<Message, Malformed> {
+    fn decode(lane: Lane, mut buf: impl Buf) -> Result<Message, Malformed> {
+        let buf = buf.copy_to_bytes(buf.remaining());
+        if let Some(shape) = shape_of(lane) {
+            shape.check(&buf)?;
+        }
         Ok(match lane {
             Lane::Request(REQUEST) => Message::Request(unpack::request(pb::SignedRequest::decode(buf)?)?),
             Lane::Request(PRE_PREPARE) => unpack::proposal(pb::PrePrepareRequest::decode(buf)?)?,

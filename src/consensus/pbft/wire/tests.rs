@@ -119,6 +119,40 @@ fn what_is_missing_or_of_another_size_is_named() {
     assert_eq!(refused(Lane::Request(REQUEST), &unsigned), "field signature has not 64 bytes");
 }
 
+/// Decoding would make a hundred bytes of every two.
+#[test]
+fn what_would_take_far_more_memory_than_it_has_bytes_is_refused_before_it_is_decoded() {
+    let nested = |field: u8, inside: &[u8]| {
+        let header = [field << 3 | 2, inside.len() as u8];
+        header.iter().chain(inside).copied().collect::<Vec<u8>>()
+    };
+    let empty = |field| nested(field, &[]);
+    let no_signature = "field message holds something without a signature";
+    let small = pb::SignedPrepare { view: 1, signature: Bytes::from(vec![1; 40]), ..Default::default() };
+    let whole = pb::SignedPrepare { signature: Bytes::from(vec![1; 64]), ..Default::default() };
+    let in_view_change = |inside: &[u8]| nested(3, inside);
+    for (lane, bytes) in [
+        (Lane::Request(VIEW_CHANGE), empty(3)),
+        (
+            Lane::Request(VIEW_CHANGE),
+            in_view_change(&[nested(1, &whole.encode_to_vec()), nested(2, &[8, 1])].concat()),
+        ),
+        (Lane::Request(VIEW_CHANGE), nested(2, &nested(1, &small.encode_to_vec()))),
+        (Lane::Request(NEW_VIEW), empty(2)),
+        (Lane::Request(NEW_VIEW), empty(3)),
+        (Lane::Request(PRE_PREPARE), empty(2)),
+        (Lane::Response(CHECKPOINT), empty(1)),
+        (Lane::Response(FETCH_BATCH), empty(2)),
+    ] {
+        assert_eq!(Pbft::decode(lane, Bytes::from(bytes)).unwrap_err().to_string(), no_signature, "{lane:?}");
+    }
+    for (lane, field) in [(Lane::Request(REQUEST), 4), (Lane::Response(REPLY), 4)] {
+        let bytes = empty(field).repeat(super::super::options::MAX_BATCH_COMMANDS + 1);
+        let error = Pbft::decode(lane, Bytes::from(bytes)).unwrap_err();
+        assert_eq!(error.to_string(), "field message holds more than any batch");
+    }
+}
+
 #[test]
 fn a_lane_without_messages_in_a_direction_takes_none() {
     for lane in [Lane::Response(REQUEST), Lane::Response(COMMIT), Lane::Request(99)] {
