@@ -98,7 +98,8 @@ impl Checkpoints {
         if self.diverged.is_some_and(|at| at <= sequence) {
             self.diverged = None;
         }
-        self.own.retain(|at, _| *at > sequence);
+        // What it said of later slots was of the state that is gone.
+        self.own.clear();
         self.saving = None;
         self.saved = Some(meta);
     }
@@ -118,7 +119,7 @@ impl Replica {
         if let Some((signed, lsn)) = self.checkpoints.signed.get(&sequence) {
             if signed.body != said {
                 out.trace.push(Event::Noted {
-                    what: "has another state than before its restart",
+                    what: "has another state than it said before, and stays with that",
                     index: Index(sequence.0),
                 });
                 return;

@@ -320,7 +320,7 @@ impl Replica {
             let Some(slot) = self.slots.get_mut(&sequence) else { continue };
             let early =
                 slot.early.filter(|early| early.body.view == view && slot.accepted_in(view).is_none());
-            if let Some(early) = early.filter(|early| early.body.sequence > Sequence::ZERO) {
+            if let Some(early) = early {
                 if slot.batch(&early.body.digest).is_some() {
                     self.accept_known(early, out);
                 } else {

@@ -134,8 +134,7 @@ fn votes_for_many_views_push_out_their_signers_own_and_nobody_elses() {
 }
 
 #[test]
-fn a_replica_that_repaired_its_state_stays_with_its_first_word() {
-    // What this rests on: see the specification. The liar here says a second thing, as no honest one does.
+fn two_checkpoints_for_one_number_convict() {
     let mut cluster = Cluster::new(4);
     for digest in [A, B] {
         let said: Signed<Checkpoint> = cluster.cast.checkpoint(LIAR, at(4), digest);
@@ -143,4 +142,35 @@ fn a_replica_that_repaired_its_state_stays_with_its_first_word() {
     }
     cluster.settle();
     assert_eq!(convicted(&cluster, 2)[0].newest, "two CHECKPOINTs for sequence 4");
+}
+
+/// So a fault of its memory convicts nobody: what it signed of the wrong state is its word for that number.
+#[test]
+fn a_replica_that_repaired_its_state_stays_with_its_first_word() {
+    let mut cluster = Cluster::new(4);
+    (1..=4).for_each(|counter| cluster.put(counter, "x"));
+    cluster.node_mut(2).store.rot();
+    // It signs CHECKPOINTs for 8 and 12 before it hears those of the others.
+    for counter in 5..=12 {
+        let request = cluster.sign(counter, "x");
+        cluster.send(1, &request);
+        while cluster
+            .deliver_if(|envelope| envelope.to != 2 || !matches!(envelope.message, Message::Checkpoint(_)))
+        {
+        }
+    }
+    assert_eq!(cluster.applied(2), 12);
+    let is_at = |message: &Message, sequence| matches!(message, Message::Checkpoint(said) if said.body.sequence == at(sequence));
+    while cluster.deliver_if(|envelope| envelope.to == 2 && is_at(&envelope.message, 8)) {}
+    cluster.block_kind("Checkpoint", 2);
+    cluster.block_kind("Stable", 2);
+    let stays = |cluster: &Cluster| cluster.node(2).traced("stays with that");
+    cluster.wait_until("that it executes the numbers up to 12 again", stays);
+    cluster.heal();
+    cluster.wait_until("health", |cluster| cluster.status(2).why.is_empty());
+    (13..=20).for_each(|counter| cluster.put(counter, "x"));
+    cluster.wait_executed(&["x"; 20]);
+    for id in 1..=4 {
+        assert_eq!(convicted(&cluster, id), [], "n{id}");
+    }
 }
