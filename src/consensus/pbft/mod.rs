@@ -105,11 +105,11 @@
 //!
 //! - STATUS names four numbers and no messages. It is sent at regular intervals, so it is the heartbeat, too, by which
 //!   a replica knows whom it hears. It is answered with what its sender lacks by the look of it, and with slots only if
-//!   that one does not get on by itself.
+//!   that one does not get on by itself; with ever fewer, if it never does.
 //! - States at checkpoints are kept in memory, and saved to disk only when enough was written since the last. Until
 //!   then executed batches stay in the log, from which a replica that starts again executes them anew.
 //! - States are transferred whole, by pieces, each checked by itself against the manifest whose digest the certificate
-//!   names, not by descending into partitions.
+//!   names, not by descending into partitions. A transfer goes on while newer checkpoints become stable.
 //!
 //! # Left out
 //!

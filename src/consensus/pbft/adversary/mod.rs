@@ -28,7 +28,7 @@
 //! | `replay` | old messages of anybody, verbatim, to anybody | f of them |
 //! | `bad-view-change` | VIEW-CHANGEs with forged, weak, stale or no certificates, or for ever later views; NEW-VIEWs whose V proves nothing or whose O does not follow from it | f of them |
 //! | `skip-ahead` | as primary leaves numbers out, within the window and beyond | f of them |
-//! | `lying-state` | pieces of its state with a bit changed, without end, late, or none; other batches than those asked for | f of them |
+//! | `lying-state` | pieces of its state with a bit changed, without end (made up, or the last one over and over), late, or none; other batches than those asked for | f of them |
 //! | `wrong-reply` | REPLYs with other results | f of them |
 //! | `mutate` | small changes to otherwise valid messages | f of them |
 //! | `delay` | PRE-PREPAREs just before the backups' patience ends, votes as late | f of them |
