@@ -41,6 +41,12 @@ pub trait Protocol: Sized + Send + 'static {
     /// Refuses settings that cannot work, and says which and why.
     fn check_options(options: &Self::Options) -> Result<(), String>;
 
+    /// About how many bytes its largest record takes among so many members, if that is more than a command does: the log
+    /// must be able to hold it, or the node would have to stop when it comes.
+    fn largest_record(_options: &Self::Options, _members: usize) -> u64 {
+        0
+    }
+
     /// Makes what [`check`](Self::check) needs.
     fn checker(setup: &Setup<Self>) -> Self::Checker;
 

@@ -223,9 +223,10 @@ impl Drop for Node {
 
 fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Result<Opened<P>, StartError> {
     config.member().ok_or(StartError::NotAMember(config.id))?;
-    let options = config.options.clone().try_into().map_err(|error: toml::de::Error| {
+    let options: P::Options = config.options.clone().try_into().map_err(|error: toml::de::Error| {
         StartError::Options { protocol: P::NAME, why: error.message().to_owned() }
     })?;
+    let wal = config.wal.holding(P::largest_record(&options, config.members.len()));
     let opened = engine::open::<P>(
         disk.wrap(Arc::new(RealDisk)),
         EngineConfig {
@@ -239,7 +240,7 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
             now: clock.now(),
             request_timeout: config.request_timeout,
             // What salts the log's checksums must be nothing that a client can know.
-            wal: WalOptions { salt: rand::random(), ..config.wal },
+            wal: WalOptions { salt: rand::random(), ..wal },
             options,
             misbehaviour: config.misbehaviour.clone(),
         },

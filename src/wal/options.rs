@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::error::WalError;
-use super::segment::HEADER_BYTES;
+use super::segment::{BATCH_HEADER_BYTES, HEADER_BYTES, RECORD_HEADER_BYTES};
 use crate::consensus::NodeId;
 use std::path::Path;
 
@@ -74,6 +74,16 @@ impl WalOptions {
             small: (segment_bytes / 2048).max(128),
             salt: 0,
         }
+    }
+
+    /// With longer segments, if a record of so many bytes would not fit into one.
+    #[must_use]
+    pub fn holding(self, record_bytes: u64) -> Self {
+        let least = record_bytes + HEADER_BYTES + BATCH_HEADER_BYTES + RECORD_HEADER_BYTES;
+        if self.segment_bytes >= least {
+            return self;
+        }
+        Self { salt: self.salt, ..Self::with_segment_bytes(least) }
     }
 }
 

@@ -11,6 +11,7 @@ use super::options::Options;
 use super::record::Record;
 use super::recover;
 use super::replica::Replica;
+use super::sizes;
 use crate::consensus::{
     Answers, Behaviour, Checked, Court, Encode, Input, Judgement, Misbehaviour, NodeId, Output, Protocol,
     RecoverError, Recovered, Refused, Setup, Status, Time,
@@ -56,6 +57,10 @@ impl Protocol for Pbft {
 
     fn check_options(options: &Options) -> Result<(), String> {
         options.validate()
+    }
+
+    fn largest_record(options: &Options, members: usize) -> u64 {
+        sizes::largest_record(options, members) as u64
     }
 
     fn checker(setup: &Setup<Self>) -> Checker {

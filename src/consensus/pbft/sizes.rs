@@ -2,6 +2,9 @@
 
 use super::evidence::Said;
 use super::message::{Batch, Message, NewView, Prepared, Reply, Request, Signed, Stable, ViewChange};
+use super::options::Options;
+use super::quorum::Quorum;
+use crate::consensus::NodeId;
 
 /// About what a statement's fixed fields and its signature take.
 const STATEMENT_BYTES: usize = 160;
@@ -50,6 +53,18 @@ fn view_change_size(view_change: &ViewChange) -> usize {
 fn new_view_size(new_view: &NewView) -> usize {
     let view_changes: usize = new_view.view_changes.iter().map(|signed| view_change_size(&signed.body)).sum();
     view_changes + STATEMENT_BYTES * (1 + new_view.pre_prepares.len())
+}
+
+/// About how many bytes the largest record takes: a batch with its PRE-PREPARE, or, in a large cluster or window, a
+/// NEW-VIEW by whose VIEW-CHANGEs all that a window holds has prepared.
+pub(super) fn largest_record(options: &Options, members: usize) -> usize {
+    let members: Vec<NodeId> = (1..=members.max(1) as u64).map(NodeId).collect();
+    let (quorum, window) = (Quorum::new(&members).quorum(), options.window as usize);
+    let view_change = 1 + quorum + window * quorum;
+    let new_view = quorum * view_change + 1 + window;
+    let commands = options.max_batch_bytes.max(options.max_request_bytes);
+    let batch = commands + options.max_batch_requests * (STATEMENT_BYTES + COMMAND_BYTES);
+    batch.max(new_view * STATEMENT_BYTES)
 }
 
 /// About how many bytes a statement of a piece of evidence takes, on disk or on the network.
@@ -108,5 +123,41 @@ impl crate::consensus::Message for Message {
                 | Self::FetchBatch(_)
                 | Self::FetchState(_) => 0,
             }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::pbft::message::{Sequence, View};
+    use crate::consensus::pbft::record::Record;
+    use crate::consensus::pbft::testing::Cast;
+    use crate::consensus::{Digest, Encode as _};
+
+    /// A log that cannot hold it would end the node in the middle of a view change.
+    #[test]
+    fn no_new_view_is_larger_than_the_largest_record() {
+        for members in [4, 7, 13] {
+            let cast = Cast::new(members);
+            let options = Options {
+                checkpoint_interval: 4,
+                window: 16,
+                max_batch_bytes: 1,
+                max_request_bytes: 1,
+                max_batch_requests: 1,
+                ..Options::default()
+            };
+            let digest = Digest([7; 32]);
+            let prepared: Vec<_> =
+                (9..=24).map(|number| cast.prepared(View(0), Sequence(number), digest)).collect();
+            let stable = cast.stable(Sequence(8), digest);
+            let of = |id| cast.view_change(id, View(1), stable.clone(), prepared.clone());
+            let quorum = cast.quorum.quorum() as u64;
+            let new_view = cast.new_view(View(1), (1..=quorum).map(of).collect());
+            let record = Record::NewView(new_view).to_bytes();
+            let limit = largest_record(&options, members as usize);
+            assert!(record.len() <= limit, "{} of {limit} bytes with {members} members", record.len());
+            assert!(limit < 2 * record.len(), "the estimate is near: {limit} for {}", record.len());
+        }
     }
 }

@@ -265,3 +265,13 @@ fn a_segment_whose_name_was_not_durable_is_so_once_the_log_was_opened() {
     model.reopen(model.disk.clone()).unwrap();
     model.crash(&Crash::Lose);
 }
+
+#[test]
+fn segments_are_as_long_as_the_longest_record_needs() {
+    let options = WalOptions { salt: 3, ..WalOptions::with_segment_bytes(4096) };
+    assert_eq!(options.holding(1000), options);
+    let longer = options.holding(10_000);
+    assert_eq!(longer.salt, 3);
+    let (wal, _) = Wal::open(as_disk(&disk_with_log()), Path::new(DIR), identity(), longer).unwrap();
+    assert!((10_000..10_008).contains(&wal.max_record_bytes()), "{}", wal.max_record_bytes());
+}
