@@ -1,6 +1,7 @@
 //! The subcommands and the options that all share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -23,6 +24,12 @@ A minute's tour:
                                                four PBFT replicas on ports 6001-6004; one lies, in vain
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 verdict violated, 4 outcome or verdict unknown, 5 cluster not reachable.";
+
+/// Reads a time that is longer than none.
+pub(super) fn some_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time.is_zero() { Err("it must be longer than that".to_owned()) } else { Ok(time) }
+}
 
 /// Runs Raft and PBFT clusters of a replicated key-value store, breaks them on purpose, and shows why they behave as they
 /// do.

@@ -75,6 +75,20 @@ pub(super) struct WishArgs {
 }
 
 impl WishArgs {
+    /// Which options were given.
+    fn given(&self) -> Vec<&'static str> {
+        let all = [
+            ("--protocol", self.protocol.is_some()),
+            ("--nodes", self.nodes.is_some()),
+            ("--port", self.port.is_some()),
+            ("--config", self.config.is_some()),
+            ("--malicious", !self.malicious.is_empty()),
+            ("--in-process", self.in_process),
+            ("--fresh", self.fresh),
+        ];
+        all.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+    }
+
     /// The wish, with a path that means the same from any directory.
     pub(super) fn to_wish(&self) -> CliResult<Wish> {
         let absolute = |path: &PathBuf| {
@@ -147,6 +161,13 @@ async fn up(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
         }
         UpOutcome::AlreadyRunning(cluster) => {
             context.out.note(&format!("the cluster {name} is up already; nothing was changed"));
+            let ignored = wish.given();
+            if !ignored.is_empty() {
+                context.out.warn(&format!(
+                    "{} had no effect: `byzantine set` and `clear` change who lies, and for the rest take it down first",
+                    ignored.join(", ")
+                ));
+            }
             cluster
         }
     };
@@ -185,6 +206,9 @@ fn tell_faults(context: &mut Context<'_>, status: &ClusterStatus) {
     }
     for warning in &status.warnings {
         context.out.warn(warning);
+    }
+    if !status.healthy {
+        context.out.warn(&format!("it is not healthy: {}", status.why.join("; ")));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{CliError, CliResult, Context};
-use crate::cluster::{Cluster, DiskFault, Info, KillSignal, Partition, Target};
+use crate::cluster::{Cluster, DiskFault, Info, KillSignal, NodeInfo, NodeState, Partition, Target};
 
 /// Nodes by id or role.
 #[derive(Debug, Args)]
@@ -123,7 +123,14 @@ pub(super) async fn pause(context: &mut Context<'_>, args: TargetArgs) -> CliRes
 }
 
 pub(super) async fn resume(context: &mut Context<'_>, args: TargetArgs) -> CliResult {
-    let (cluster, ids) = chosen(context, args).await?;
+    let all = args.targets.iter().flatten().any(|target| *target == Target::All);
+    let (cluster, mut ids) = chosen(context, args).await?;
+    if all {
+        // Of all, those are meant that can go on.
+        let info = cluster.info().await?;
+        let runs = |node: &NodeInfo| matches!(node.state, NodeState::Running | NodeState::Paused);
+        ids = info.nodes.iter().filter(|node| runs(node)).map(|node| node.id).collect();
+    }
     let info = cluster.resume(ids.clone()).await?;
     show(context, &info, &ids)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use super::args::some_time;
 use super::kv::reach::{to_endpoints, with_key};
 use super::node::warn_beyond_loopback;
 use super::{CliError, CliResult, Context, interrupted, logging};
@@ -41,7 +42,7 @@ pub struct GatewayArgs {
     listen: String,
     /// Nodes to talk to, as host:port, separated by commas, each of which is believed; else those of the cluster on this
     /// machine
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', conflicts_with_all = ["config", "key"])]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = address, conflicts_with_all = ["config", "key"])]
     endpoints: Vec<String>,
     /// The configuration of the cluster to talk to, which may run on other hosts
     #[arg(long, value_name = "FILE")]
@@ -51,7 +52,7 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// How long a call may take; less than the 5 s of etcd's tools, so that they are told why it failed
-    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = some_time)]
     timeout: Duration,
 }
 

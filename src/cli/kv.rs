@@ -17,6 +17,7 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 
 use self::reach::ReachArgs;
+use super::args::some_time;
 use super::{CliError, CliResult, Context, Exit, Output};
 use crate::client::{Client, Consistency, ControlClient, Error, Options};
 use crate::cluster::Door;
@@ -32,6 +33,9 @@ const REASON_TIMEOUT: Duration = Duration::from_millis(500);
 const QUORUM: &str = "enough nodes must run and reach each other: more than half of them, or more than two thirds where \
                       nodes may lie; see `consensusctl status`";
 
+/// What a node says with which nothing is wrong.
+const WELL: &str = "nothing is wrong here";
+
 /// Said of what a single node answers in a cluster whose nodes may lie.
 const ONE_REPLICAS_WORD: &str =
     "note: a serializable read is one replica's word: it may be old, and it may be a lie";
@@ -46,7 +50,7 @@ pub struct KvArgs {
     #[command(flatten)]
     reach: ReachArgs,
     /// How long to try before giving up
-    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = some_time)]
     timeout: Duration,
     #[command(subcommand)]
     command: KvCommand,
@@ -218,11 +222,7 @@ async fn reasons(endpoints: &[String]) -> Vec<String> {
     let mut reasons = Vec::new();
     for asked in asked.collect::<Vec<_>>() {
         if let Ok(Ok(report)) = asked.await {
-            let why = if report.why.is_empty() {
-                "nothing is wrong here".to_owned()
-            } else {
-                report.why.join(", ")
-            };
+            let why = if report.why.is_empty() { WELL.to_owned() } else { report.why.join(", ") };
             reasons.push(format!("node {}: {why}", report.id));
         }
     }
@@ -236,6 +236,10 @@ fn with_reasons(error: CliError, reasons: &[String]) -> CliError {
     }
     let said = reasons.join("\n  ");
     match error.exit {
+        Exit::Unreachable if reasons.iter().all(|reason| reason.ends_with(WELL)) => CliError::failed(
+            format!("nothing was done, though all is well with the nodes: {}", error.message),
+        )
+        .hint("perhaps --timeout is too short"),
         Exit::Unreachable => {
             CliError::failed(format!("nothing was done: the nodes answer but do not serve\n  {said}"))
                 .hint(QUORUM)

@@ -26,7 +26,7 @@ Examples:
   consensusctl logs --follow
   consensusctl logs supervisor")]
 pub struct LogsArgs {
-    /// Whose: ids, `leader`, `follower`, `all`, comma lists, or `supervisor` [default: all]
+    /// Whose: ids, `leader` or `primary`, `follower` or `backup`, `all`, comma lists, or `supervisor` [default: all]
     #[arg(value_name = "TARGET")]
     target: Option<String>,
     /// Go on with what is logged, until Ctrl-C

@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::faults::list;
 use super::lie::only_crashes;
 use super::member::{self, MemberState, Order};
 use super::{
-    ClusterStatus, DiskFault, Error, KillSignal, Lie, NodeInfo, NodeState, Partition, Request, Result,
+    ClusterStatus, DiskFault, Door, Error, KillSignal, Lie, NodeInfo, NodeState, Partition, Request, Result,
     Supervisor, Surveyor,
 };
-use crate::client::ControlClient;
+use crate::client::{Consistency, ControlClient, Options};
 use crate::consensus::NodeId;
+use crate::kv::RangeRequest;
 
 /// How long a node may take from its start until it serves: it may have a long log to read.
 const START: Duration = Duration::from_mins(1);
@@ -20,6 +23,10 @@ const START: Duration = Duration::from_mins(1);
 const END: Duration = Duration::from_secs(20);
 /// How long a cluster may take to have a leader that serves.
 const SERVE: Duration = Duration::from_secs(20);
+/// How long all that are honest may take to follow it; then it is enough that the cluster answers.
+const SETTLE: Duration = Duration::from_secs(3);
+/// How long it may take to answer then.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How long a node may take to catch up before a rolling restart goes on.
 const CATCH_UP: Duration = Duration::from_mins(1);
 /// How long a control call may take.
@@ -215,11 +222,14 @@ impl Supervisor {
     }
 
     /// Waits until a leader has committed all that it held when it was first seen leading, its own no-op included, and
-    /// all of `ids` that do not lie follow it: then the cluster serves writes and linearizable reads.
+    /// all of `ids` that do not lie follow it: then the cluster serves writes and linearizable reads. If that takes long,
+    /// it is asked whether it does: a quorum serves although a node trails, and a node that says nothing as a primary is
+    /// replaced only when somebody wants something.
     pub(super) async fn await_leader(&self, ids: &BTreeSet<u64>, limit: Duration) -> Result<ClusterStatus> {
         let mut surveyor = Surveyor::default();
         let mut seen: Option<(u64, Option<u64>, Option<u64>)> = None;
         let mut last = None;
+        let settles = tokio::time::Instant::now() + SETTLE;
         let served = async {
             loop {
                 let status = surveyor.survey(&self.info(), false).await;
@@ -244,6 +254,9 @@ impl Supervisor {
                         return Ok(status);
                     }
                 }
+                if tokio::time::Instant::now() >= settles && self.answers().await {
+                    return Ok(surveyor.survey(&self.info(), false).await);
+                }
                 last = Some(status);
                 tokio::time::sleep(POLL).await;
             }
@@ -255,6 +268,15 @@ impl Supervisor {
         let name = &self.setup.config.name;
         Err(Error::failed(format!("the cluster {name} does not serve after {limit:?}: {why}"))
             .hint(format!("its logs are in {}", self.setup.dir.path().display())))
+    }
+
+    /// Whether a linearizable read is answered.
+    async fn answers(&self) -> bool {
+        let options = Options { timeout: ANSWER, ..Options::default() };
+        let Ok(door) = Door::to_local(&self.setup.dir) else { return false };
+        let Ok(client) = door.connect(options).await else { return false };
+        let anything = RangeRequest { key: Bytes::from_static(b"\0"), ..RangeRequest::default() };
+        client.get(anything, Consistency::Linearizable).await.is_ok()
     }
 
     /// Starts all nodes and waits until the cluster serves.

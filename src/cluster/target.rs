@@ -59,8 +59,10 @@ pub fn resolve(targets: &[Target], status: &ClusterStatus) -> Result<BTreeSet<u6
                 ids.insert(*id);
             }
             Target::Id(id) => {
+                let (words, all) = (status.entry().words, list(&all));
+                let (leader, follower) = (words.leader, words.follower);
                 return Err(Error::usage(format!("there is no node {id}"))
-                    .hint(format!("the nodes are {}; also `leader`, `follower`, `all`", list(&all))));
+                    .hint(format!("the nodes are {all}; also `{leader}`, `{follower}`, `all`")));
             }
             Target::Leader => {
                 ids.insert(status.leader.ok_or_else(|| no_leader(status))?);

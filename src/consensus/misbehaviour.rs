@@ -119,7 +119,7 @@ impl Misbehaviour {
     }
 }
 
-/// As `censor client=1001, 50 % of the time, from epoch 3`.
+/// As `censor client=1001, 50 % of the time, from view 3`: where nodes may lie, epochs are called views.
 impl fmt::Display for Misbehaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.behaviour)?;
@@ -130,7 +130,7 @@ impl fmt::Display for Misbehaviour {
             write!(f, ", {} % of the time", f64::from(self.per_mille) / 10.0)?;
         }
         if self.from_epoch > 0 {
-            write!(f, ", from epoch {}", self.from_epoch)?;
+            write!(f, ", from view {}", self.from_epoch)?;
         }
         Ok(())
     }
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(Misbehaviour::new("silent", 7).to_string(), "silent");
         let sometimes = Misbehaviour { per_mille: 500, from_epoch: 3, ..Misbehaviour::new("censor", 7) };
         let sometimes = sometimes.aimed_at("client=1001");
-        assert_eq!(sometimes.to_string(), "censor client=1001, 50 % of the time, from epoch 3");
+        assert_eq!(sometimes.to_string(), "censor client=1001, 50 % of the time, from view 3");
         let seldom = Misbehaviour { per_mille: 5, ..Misbehaviour::new("silent", 7) };
         assert_eq!(seldom.to_string(), "silent, 0.5 % of the time");
     }

@@ -118,7 +118,7 @@ impl<'a> Results<'a> {
         Ok(())
     }
 
-    /// What it comes to for whoever called: an error if it ended early, or if nobody was answered.
+    /// What it comes to for whoever called: an error if it ended early, or if nobody was answered, or few were.
     pub(super) fn verdict(&self) -> CliResult {
         if let Some(idle) = self.measurements.iter().find(|one| one.figures.commands == 0)
             && !self.interrupted
@@ -138,6 +138,14 @@ impl<'a> Results<'a> {
             let (done, planned) = (self.measurements.len(), self.planned);
             return Err(CliError::failed(format!(
                 "interrupted: {done} of {planned} measurements, the last one cut short; nothing is left running"
+            )));
+        }
+        let failed = |one: &&Measurement| one.figures.errors.total() > one.figures.commands;
+        if let Some(one) = self.measurements.iter().find(failed) {
+            let (protocol, errors, answered) =
+                (&one.protocol, one.figures.errors.total(), one.figures.commands);
+            return Err(CliError::failed(format!(
+                "{protocol}: more commands failed ({errors}) than were answered ({answered}): the figures say little"
             )));
         }
         Ok(())

@@ -43,7 +43,8 @@ Examples:
     /// Checks a file: needs the public keys, and no cluster
     #[command(after_help = "\
 The configuration holds the ids and public keys of the members and the cluster's id; it and the file are all that it
-takes, on any machine. The effective configuration of a cluster lies in its state directory; `cluster up` says where.
+takes, on any machine. That of a cluster of this machine is `NAME/cluster.toml` in the state directory; `cluster list`
+says where that is.
 
 Exit codes: 0 it proves what is printed, 3 it proves nothing.
 
@@ -131,7 +132,8 @@ pub(super) async fn run(context: &mut Context<'_>, command: EvidenceCommand) -> 
 
 /// The configuration of the chosen cluster, which need not run.
 fn own_config(context: &Context<'_>) -> CliResult<ClusterConfig> {
-    Ok(ClusterConfig::load(&context.dir()?.config(), None)?)
+    let dir = context.dir().map_err(|error| error.hint("name the configuration with --config FILE"))?;
+    Ok(ClusterConfig::load(&dir.config(), None)?)
 }
 
 /// Asks all running nodes. What one shows that proves nothing is told, and left out.
@@ -262,16 +264,21 @@ async fn held(context: &mut Context<'_>, args: &ShowArgs) -> CliResult<(ClusterC
     let cluster = context.cluster().await?;
     let (config, held) = collect(context, &cluster).await?;
     let numbered = args.which.parse::<usize>().ok().filter(|number| (1..=held.len()).contains(number));
-    let found = match numbered {
-        Some(number) => held.get(number - 1),
-        None => held.iter().find(|held| held.proved.id().starts_with(&args.which)),
+    let found: Vec<&Held> = match numbered {
+        Some(number) => held.get(number - 1).into_iter().collect(),
+        None => held.iter().filter(|held| held.proved.id().starts_with(&args.which)).collect(),
     };
-    if let Some(Held { proved, .. }) = found {
-        return Ok((config, proved.clone()));
-    }
-    let message =
-        format!("there is no evidence {:?} among {} pieces, and no such file", args.which, held.len());
-    Err(CliError::failed(message).hint("see all with: consensusctl evidence list"))
+    let (which, all) = (&args.which, held.len());
+    let error = match found[..] {
+        [Held { proved, .. }] => return Ok((config, proved.clone())),
+        [] => {
+            CliError::failed(format!("there is no evidence {which:?} among {all} pieces, and no such file"))
+        }
+        _ => {
+            CliError::usage(format!("{} of {all} pieces have an id that begins with {which:?}", found.len()))
+        }
+    };
+    Err(error.hint("see all with: consensusctl evidence list"))
 }
 
 /// Prints a piece: in JSON the file itself.

@@ -56,8 +56,8 @@ pub(super) struct Pace {
     under_way: BTreeMap<Sequence, Time>,
     /// The last slot that was proposed in this view.
     last: Sequence,
-    /// When that was.
-    proposed: Option<Time>,
+    /// When a slot of this view was last decided.
+    decided: Option<Time>,
     /// What the last f + 1 primaries came to that were left.
     left: VecDeque<Duration>,
     /// Up to when the time with room was counted, if there is room.
@@ -69,18 +69,18 @@ impl Pace {
     fn on_proposed(&mut self, sequence: Sequence, waited: Option<Duration>, now: Time) {
         self.under_way.insert(sequence, now);
         self.last = self.last.max(sequence);
-        self.proposed = Some(now);
         if let Some(waited) = waited {
             keep(&mut self.waits, waited, WINDOW);
         }
     }
 
-    /// Whether the primary of this view proposed something since then.
-    pub(super) fn proposed_since(&self, since: Time) -> bool {
-        self.proposed.is_some_and(|proposed| proposed > since)
+    /// Whether something that the primary of this view proposed was decided since then.
+    pub(super) fn decided_since(&self, since: Time) -> bool {
+        self.decided.is_some_and(|decided| decided > since)
     }
 
     fn on_decided(&mut self, sequence: Sequence, now: Time) {
+        self.decided = Some(now);
         if let Some(proposed) = self.under_way.remove(&sequence) {
             keep(&mut self.agreements, now.since(proposed), WINDOW);
         }
@@ -105,7 +105,7 @@ impl Pace {
         }
         self.waits.clear();
         self.under_way.clear();
-        (self.last, self.proposed) = (Sequence::ZERO, None);
+        (self.last, self.decided) = (Sequence::ZERO, None);
         self.room_since = None;
     }
 }
