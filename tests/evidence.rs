@@ -102,6 +102,9 @@ fn a_cluster_proves_who_lies_and_the_proof_holds_elsewhere() {
     let shown = lab.run(&["evidence", "show", "1"]).ok().stdout;
     assert!(shown.starts_with("node 4 is convicted: ") && shown.contains("\nCOMMIT\n"), "{shown}");
     lab.run(&["evidence", "show", "nothing"]).fails(1, &["there is no evidence", "evidence list"]);
+    if all.len() > 1 {
+        lab.run(&["evidence", "show", ""]).fails(2, &["have an id that begins with", "evidence list"]);
+    }
 
     // What a restart leaves.
     lab.run(&["cluster", "restart"]).ok();

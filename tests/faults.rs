@@ -73,6 +73,13 @@ fn paused_leader(mode: Mode) {
     lab.run(&["resume", "all"]).ok();
     assert_eq!(lab.get("a"), "2");
     lab.wait_until("healthy");
+    // Of all, what does not run is not meant; by its id it is.
+    lab.run(&["kill", "1"]).ok();
+    lab.run(&["pause", "2"]).ok();
+    lab.run(&["resume", "1,2"]).fails(1, &["cannot resume what does not run: node 1"]);
+    lab.run(&["resume", "all"]).ok();
+    let states: Vec<_> = (0..2).map(|node| lab.status()["nodes"][node]["state"].clone()).collect();
+    assert_eq!(states, ["stopped", "running"]);
 }
 
 #[test]

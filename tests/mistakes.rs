@@ -27,6 +27,13 @@ fn a_second_up_says_so_and_changes_nothing() {
     let before = lab.pids();
     let again = lab.start().ok();
     assert!(format!("{}{}", again.stdout, again.stderr).contains("already"), "{again:#?}");
+    let ignored = |ran: &support::Ran, option| {
+        let warnings = ran.stderr.lines().filter(|line| line.contains("had no effect"));
+        warnings.flat_map(|line| line.split([' ', ','])).any(|word| word == option)
+    };
+    let other = lab.start_with(&["--fresh"]).ok();
+    assert!(ignored(&other, "--fresh") && !ignored(&again, "--fresh"), "{other:#?}");
+    assert!(!ignored(&other, "--protocol"), "it is what was asked for: {other:#?}");
     assert_eq!(lab.pids(), before);
 }
 

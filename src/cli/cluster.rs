@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::fault::targets;
 use super::{CliError, CliResult, Context, interrupted, logging, status, supervisor};
 use crate::cluster::{
-    self, Cluster, ClusterDir, ClusterStatus, Liars, Lock, Malicious, Target, UpOutcome, Wish, remove,
+    self, Cluster, ClusterDir, ClusterStatus, Info, Liars, Lock, Malicious, Target, UpOutcome, Wish, remove,
 };
 use crate::config::ClusterConfig;
 
@@ -75,18 +75,18 @@ pub(super) struct WishArgs {
 }
 
 impl WishArgs {
-    /// Which options were given.
-    fn given(&self) -> Vec<&'static str> {
+    /// Which options ask for something else than a cluster that runs, or for what is not looked at while it does.
+    fn ignored(&self, running: &Info) -> Vec<&'static str> {
+        let first = running.nodes.first().and_then(|node| node.address.rsplit(':').next()?.parse().ok());
         let all = [
-            ("--protocol", self.protocol.is_some()),
-            ("--nodes", self.nodes.is_some()),
-            ("--port", self.port.is_some()),
+            ("--protocol", self.protocol.as_ref().is_some_and(|name| *name != running.protocol)),
+            ("--nodes", self.nodes.is_some_and(|nodes| nodes != running.nodes.len())),
+            ("--port", self.port.is_some_and(|port| Some(port) != first)),
             ("--config", self.config.is_some()),
             ("--malicious", !self.malicious.is_empty()),
-            ("--in-process", self.in_process),
             ("--fresh", self.fresh),
         ];
-        all.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+        all.into_iter().filter(|(_, ignored)| *ignored).map(|(name, _)| name).collect()
     }
 
     /// The wish, with a path that means the same from any directory.
@@ -161,7 +161,7 @@ async fn up(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
         }
         UpOutcome::AlreadyRunning(cluster) => {
             context.out.note(&format!("the cluster {name} is up already; nothing was changed"));
-            let ignored = wish.given();
+            let ignored = wish.ignored(&cluster.info().await?);
             if !ignored.is_empty() {
                 context.out.warn(&format!(
                     "{} had no effect: `byzantine set` and `clear` change who lies, and for the rest take it down first",
