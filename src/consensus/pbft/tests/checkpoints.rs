@@ -95,14 +95,7 @@ fn a_wrong_state_that_is_found_late_is_repaired_and_what_followed_is_executed_ag
     fill(&mut cluster, 1..=4);
     cluster.node_mut(2).store.rot();
     // The others' CHECKPOINTs come only after replica 2 has gone on.
-    for counter in 5..=10 {
-        let request = cluster.sign(counter, "x");
-        cluster.send(1, &request);
-        while cluster
-            .deliver_if(|envelope| envelope.to != 2 || !matches!(envelope.message, Message::Checkpoint(_)))
-        {
-        }
-    }
+    (5..=10).for_each(|counter| cluster.put_without_checkpoints_to(2, counter, "x"));
     assert_eq!(cluster.applied(2), 10);
     cluster.settle();
     cluster.wait_executed(&["x"; 10]);

@@ -611,6 +611,15 @@ impl Cluster {
         self.settle();
     }
 
+    /// The client's command is executed by all, and no CHECKPOINT reaches replica `id`.
+    pub(super) fn put_without_checkpoints_to(&mut self, id: u64, counter: u64, command: &str) {
+        let request = self.sign(counter, command);
+        self.send(1, &request);
+        let withheld =
+            |envelope: &Envelope| envelope.to == id && matches!(envelope.message, Message::Checkpoint(_));
+        while self.deliver_if(|envelope| !withheld(envelope)) {}
+    }
+
     /// How many replicas gave the same answer to the client's command.
     pub(super) fn answered(&self, counter: u64) -> usize {
         let id = RequestId { origin: NodeId(CLIENT), incarnation: 1, counter };

@@ -151,14 +151,7 @@ fn a_replica_that_repaired_its_state_stays_with_its_first_word() {
     (1..=4).for_each(|counter| cluster.put(counter, "x"));
     cluster.node_mut(2).store.rot();
     // It signs CHECKPOINTs for 8 and 12 before it hears those of the others.
-    for counter in 5..=12 {
-        let request = cluster.sign(counter, "x");
-        cluster.send(1, &request);
-        while cluster
-            .deliver_if(|envelope| envelope.to != 2 || !matches!(envelope.message, Message::Checkpoint(_)))
-        {
-        }
-    }
+    (5..=12).for_each(|counter| cluster.put_without_checkpoints_to(2, counter, "x"));
     assert_eq!(cluster.applied(2), 12);
     let is_at = |message: &Message, sequence| matches!(message, Message::Checkpoint(said) if said.body.sequence == at(sequence));
     while cluster.deliver_if(|envelope| envelope.to == 2 && is_at(&envelope.message, 8)) {}
