@@ -43,8 +43,6 @@ enum Progress {
 pub(super) struct Transfer {
     sequence: Sequence,
     digest: Digest,
-    /// The last stable checkpoint when the source was chosen: under load there may be a newer one every second.
-    newest: Sequence,
     /// The own state has to be thrown away for it.
     repair: bool,
     source: NodeId,
@@ -98,7 +96,10 @@ impl Replica {
     pub(super) fn consider_transfer(&mut self, out: &mut Out) {
         let stable = self.low_water_mark();
         let Some(digest) = self.checkpoints.stable().digest() else { return };
-        if self.transfer.as_ref().is_some_and(|transfer| transfer.is_complete() || transfer.newest == stable)
+        if self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.is_complete() || transfer.sequence == stable)
         {
             return;
         }
@@ -111,17 +112,7 @@ impl Replica {
             self.transfer = None;
             return;
         }
-        if let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.handed > 0 && !repair) {
-            // A newer one than is being fetched. A large state would never arrive if it began anew each time, and the
-            // others keep two of them, and what followed the older. But no source has more time than this.
-            transfer.newest = stable;
-            return self.ask_next_source(Progress::Kept, out);
-        }
-        self.begin_transfer(stable, digest, repair, out);
-    }
-
-    /// Fetches the state at the last stable checkpoint, whatever was being fetched before.
-    fn begin_transfer(&mut self, stable: Sequence, digest: Digest, repair: bool, out: &mut Out) {
+        // A newer one than was being fetched: the others may have forgotten the older.
         let waiting = !repair && self.transfer.is_none();
         let source = self.after_peer(self.transfer.as_ref().map_or(self.id, |transfer| transfer.source));
         let patience = if waiting { self.options.status_interval() * GAP_INTERVALS } else { Duration::ZERO };
@@ -129,7 +120,6 @@ impl Replica {
         self.transfer = Some(Transfer {
             sequence: stable,
             digest,
-            newest: stable,
             repair,
             source,
             pieces: None,
@@ -281,20 +271,16 @@ impl Replica {
         self.ask_for_pieces(out);
     }
 
-    /// The source does not keep the state. If nobody does, a newer one is fetched; if there is none, asking goes on at the
-    /// pace of STATUS, by which the proof of one comes.
+    /// The source does not keep the state. If nobody does, asking goes on at the pace of STATUS, by which the proof of a
+    /// newer one comes.
     fn on_refused(&mut self, out: &mut Out) {
         let (others, pause) = (self.quorum.n() - 1, self.now + self.options.status_interval());
-        let (stable, digest) = (self.low_water_mark(), self.checkpoints.stable().digest());
         let Some(transfer) = &mut self.transfer else { return };
         transfer.refusals += 1;
-        if !transfer.refusals.is_multiple_of(others) {
-            return self.ask_next_source(Progress::Kept, out);
-        }
-        transfer.deadline = pause;
-        let (sequence, repair) = (transfer.sequence, transfer.repair);
-        if let Some(digest) = digest.filter(|_| sequence < stable) {
-            self.begin_transfer(stable, digest, repair, out);
+        if transfer.refusals.is_multiple_of(others) {
+            transfer.deadline = pause;
+        } else {
+            self.ask_next_source(Progress::Kept, out);
         }
     }
 

@@ -142,24 +142,6 @@ fn a_state_that_was_forgotten_meanwhile_is_replaced_by_a_newer_one() {
     cluster.wait_executed(&["x"; 40]);
 }
 
-/// Under load a new checkpoint is stable before a large state has arrived.
-#[test]
-fn a_newer_checkpoint_does_not_throw_away_what_was_fetched_of_the_one_before() {
-    let mut cluster = left_behind();
-    cluster.hold("State");
-    cluster.wait_until("the transfer", |cluster| cluster.node(4).traced("fetches a state"));
-    cluster.deliver_held(); // The manifest, upon which some pieces are asked for.
-    cluster.settle();
-    fill(&mut cluster, 15..=18);
-    cluster.advance(200); // The newer one is stable here, and another source is asked to go on.
-    cluster.deliver_held();
-    cluster.stop_holding();
-    cluster.wait_executed(&["x"; 18]);
-    let of = |event: &String| event.contains("fetches a state") || event.contains("took over a state");
-    let told: Vec<_> = cluster.node(4).trace.iter().map(|event| format!("{event:?}")).filter(of).collect();
-    assert_eq!(told.len(), 2, "one was fetched, and the rest came by messages: {told:?}");
-}
-
 #[test]
 fn nobody_talks_without_end_about_a_state_that_all_have_forgotten() {
     let mut cluster = left_behind();
