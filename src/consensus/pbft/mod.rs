@@ -109,7 +109,7 @@
 //! - States at checkpoints are kept in memory, and saved to disk only when enough was written since the last. Until
 //!   then executed batches stay in the log, from which a replica that starts again executes them anew.
 //! - States are transferred whole, by pieces, each checked by itself against the manifest whose digest the certificate
-//!   names, not by descending into partitions. A transfer goes on while newer checkpoints become stable.
+//!   names, not by descending into partitions.
 //!
 //! # Left out
 //!
