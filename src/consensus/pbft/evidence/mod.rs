@@ -38,8 +38,9 @@
 //! have no effect otherwise. A contradiction is found if both statements reach a replica while it remembers the first:
 //!
 //! - votes, certificates and CHECKPOINTs between the last stable checkpoint but one (or the last executed number, if that
-//!   is lower, though not further back than twice the window) and the high water mark, of each replica those of [`VIEWS_OF_EACH`](memory::VIEWS_OF_EACH) views about a
-//!   number, of which those that are furthest ahead of this replica give way first;
+//!   is lower, though not further back than twice the window) and the high water mark, of each replica those of
+//!   [`VIEWS_OF_EACH`](memory::VIEWS_OF_EACH) views about a number, of which those that are furthest ahead of this replica
+//!   give way first;
 //! - VIEW-CHANGEs for later views as long as the view change keeps them, and those in the NEW-VIEW of the view that is
 //!   installed; and that NEW-VIEW;
 //! - in one life: what was said, apart from the evidence itself, is not remembered over a restart.
