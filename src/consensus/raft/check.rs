@@ -68,7 +68,8 @@ impl Checker {
             Body::RequestVoteResponse(_)
             | Body::TimeoutNow
             | Body::ReadIndex(_)
-            | Body::ReadIndexResponse(_) => Ok(()),
+            | Body::ReadIndexResponse(_)
+            | Body::TermOver(_) => Ok(()),
         }
     }
 }

@@ -174,7 +174,7 @@ impl Raft {
         if response.granted {
             campaign.refused.remove(&from);
             campaign.granted.insert(from);
-        } else if !campaign.granted.contains(&from) {
+        } else if !response.pre_vote && !campaign.granted.contains(&from) {
             campaign.refused.insert(from);
         }
         self.conclude_election(out);

@@ -44,6 +44,20 @@ pub enum Body {
     ReadIndex(Attempt),
     /// The answer.
     ReadIndexResponse(ReadIndexResponse),
+    /// The answer to a request of an earlier term (§5.1): the message's own term says which one began. It repeats nothing
+    /// of the request, because whoever sent it may be in office again, in a later term, when this arrives late.
+    TermOver(Rpc),
+}
+
+/// The RPCs that are answered even when their term is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rpc {
+    /// [`RequestVote`], also as a pre-vote.
+    RequestVote,
+    /// [`AppendEntries`].
+    AppendEntries,
+    /// [`InstallSnapshot`].
+    InstallSnapshot,
 }
 
 /// Asks for a vote (§5.2, §5.4.1; pre-vote: Diss. §9.6).
@@ -110,8 +124,6 @@ pub enum AppendOutcome {
     },
     /// The disk is full: no entries are taken for now.
     Full,
-    /// The request's term is over; the response's own term says which began.
-    Stale,
 }
 
 /// A piece of a snapshot (§7, Diss. §5).
@@ -143,8 +155,6 @@ pub enum InstallOutcome {
     Done,
     /// It could not be stored, or did not match its digest: start again.
     Failed,
-    /// The request's term is over.
-    Stale,
 }
 
 /// Proposals on their way to the leader.
@@ -194,11 +204,13 @@ impl crate::consensus::Message for Message {
             Body::RequestVote(request) if request.pre_vote => "PreVote",
             Body::RequestVote(_) => "RequestVote",
             Body::RequestVoteResponse(response) if response.pre_vote => "PreVoteResponse",
-            Body::RequestVoteResponse(_) => "RequestVoteResponse",
+            Body::RequestVoteResponse(_) | Body::TermOver(Rpc::RequestVote) => "RequestVoteResponse",
             Body::AppendEntries(_) => "AppendEntries",
-            Body::AppendEntriesResponse(_) => "AppendEntriesResponse",
+            Body::AppendEntriesResponse(_) | Body::TermOver(Rpc::AppendEntries) => "AppendEntriesResponse",
             Body::InstallSnapshot(_) => "InstallSnapshot",
-            Body::InstallSnapshotResponse(_) => "InstallSnapshotResponse",
+            Body::InstallSnapshotResponse(_) | Body::TermOver(Rpc::InstallSnapshot) => {
+                "InstallSnapshotResponse"
+            }
             Body::TimeoutNow => "TimeoutNow",
             Body::Forward(_) => "Forward",
             Body::ForwardRejected(_) => "ForwardRejected",

@@ -145,7 +145,6 @@ impl Raft {
                 peer.full = true;
                 peer.become_probe(peer.match_index.next(), true);
             }
-            AppendOutcome::Stale => return ignore_kind(out, from, KIND, "it speaks of an earlier term"),
         }
         self.send_append_entries(from, out);
         self.send_commit(from, out);

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::Rng as _;
 use super::check::Checker;
 use super::disk::Disk;
 use super::log::Log;
-use super::message::{AppendOutcome, Body, InstallOutcome, Message, Term};
+use super::message::{Body, Message, Rpc, Term};
 use super::options::Options;
 use super::progress::Leader;
 use super::proposals::Proposals;
@@ -75,6 +75,8 @@ pub(super) enum State {
 pub(super) struct Campaign {
     /// Who granted; a candidate is among them once its own vote is durable.
     pub(super) granted: BTreeSet<NodeId>,
+    /// Who refused its vote for the term. A pre-vote is refused for the moment only, because a leader is still heard of,
+    /// and such a refusal may be of an earlier campaign in the same term: whoever gave it is asked again.
     pub(super) refused: BTreeSet<NodeId>,
     /// The old leader asked for it.
     pub(super) transfer: bool,
@@ -176,6 +178,8 @@ impl Raft {
 
     fn on_current_message(&mut self, from: NodeId, message: Message, out: &mut Output<Self>) {
         match message.body {
+            // It told the term, and has no more to say.
+            Body::TermOver(_) => ignore(out, from, &message, "it answers an earlier term"),
             Body::RequestVote(request) => self.on_request_vote(from, &request, out),
             Body::RequestVoteResponse(response) => self.on_request_vote_response(from, &response, out),
             Body::AppendEntries(append) => self.on_append_entries(from, append, out),
@@ -195,22 +199,13 @@ impl Raft {
     /// A request of an earlier term is answered, so that its sender learns the term (§5.1); silence could leave it,
     /// with the only up-to-date log, asking in its old term for ever.
     fn on_stale_message(&mut self, from: NodeId, message: &Message, out: &mut Output<Self>) {
-        use super::message::{AppendEntriesResponse, InstallSnapshotResponse, RequestVoteResponse};
-        let body = match &message.body {
-            Body::RequestVote(request) => {
-                Body::RequestVoteResponse(RequestVoteResponse { pre_vote: request.pre_vote, granted: false })
-            }
-            Body::AppendEntries(append) => Body::AppendEntriesResponse(AppendEntriesResponse {
-                round: append.round,
-                outcome: AppendOutcome::Stale,
-            }),
-            Body::InstallSnapshot(piece) => Body::InstallSnapshotResponse(InstallSnapshotResponse {
-                index: piece.meta.index,
-                outcome: InstallOutcome::Stale,
-            }),
+        let rpc = match &message.body {
+            Body::RequestVote(_) => Rpc::RequestVote,
+            Body::AppendEntries(_) => Rpc::AppendEntries,
+            Body::InstallSnapshot(_) => Rpc::InstallSnapshot,
             _ => return ignore(out, from, message, "its term is over"),
         };
-        self.send(from, body, Lsn::ZERO, out);
+        self.send(from, Body::TermOver(rpc), Lsn::ZERO, out);
     }
 
     /// Runs what is due. Each part looks at its own deadline, so that an early call does nothing.

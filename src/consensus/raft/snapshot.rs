@@ -186,7 +186,7 @@ impl Raft {
                 }
                 return self.send_append_entries(from, out);
             }
-            InstallOutcome::Next(_) | InstallOutcome::Stale => {}
+            InstallOutcome::Next(_) => {}
         }
         self.request_pieces(from, out);
     }

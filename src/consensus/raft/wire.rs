@@ -13,7 +13,7 @@ mod tests;
 use bytes::{Buf, BufMut};
 use prost::Message as _;
 
-use super::message::{Body, Message};
+use super::message::{Body, Message, Rpc};
 use super::server::Raft;
 use crate::transport::{Lane, Malformed, Wire};
 
@@ -38,11 +38,15 @@ impl Wire for Raft {
     fn lane(message: &Message) -> Lane {
         match &message.body {
             Body::RequestVote(_) => Lane::Request(REQUEST_VOTE),
-            Body::RequestVoteResponse(_) => Lane::Response(REQUEST_VOTE),
+            Body::RequestVoteResponse(_) | Body::TermOver(Rpc::RequestVote) => Lane::Response(REQUEST_VOTE),
             Body::AppendEntries(_) => Lane::Request(APPEND_ENTRIES),
-            Body::AppendEntriesResponse(_) => Lane::Response(APPEND_ENTRIES),
+            Body::AppendEntriesResponse(_) | Body::TermOver(Rpc::AppendEntries) => {
+                Lane::Response(APPEND_ENTRIES)
+            }
             Body::InstallSnapshot(_) => Lane::Request(INSTALL_SNAPSHOT),
-            Body::InstallSnapshotResponse(_) => Lane::Response(INSTALL_SNAPSHOT),
+            Body::InstallSnapshotResponse(_) | Body::TermOver(Rpc::InstallSnapshot) => {
+                Lane::Response(INSTALL_SNAPSHOT)
+            }
             Body::TimeoutNow => Lane::Request(TIMEOUT_NOW),
             Body::Forward(_) => Lane::Request(FORWARD),
             Body::ForwardRejected(_) => Lane::Response(FORWARD),
@@ -65,6 +69,9 @@ impl Wire for Raft {
             Body::ForwardRejected(body) => pack::forward_rejected(term, &body).encode(buf),
             Body::ReadIndex(attempt) => pack::read_index(term, attempt).encode(buf),
             Body::ReadIndexResponse(body) => pack::read_index_response(term, body).encode(buf),
+            Body::TermOver(Rpc::RequestVote) => pack::vote_term_over(term).encode(buf),
+            Body::TermOver(Rpc::AppendEntries) => pack::append_term_over(term).encode(buf),
+            Body::TermOver(Rpc::InstallSnapshot) => pack::install_term_over(term).encode(buf),
         };
         encoded.expect("the buffer grows");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::message::Term;
+use super::super::message::{Body, Message, Term};
 use super::super::record::{Entry, Payload};
 use super::super::server::Raft;
 use super::disk::{Change, View};
@@ -26,6 +26,8 @@ pub struct RaftWatch {
     pub(super) leaders: BTreeMap<Term, NodeId>,
     /// All votes that were ever durable.
     pub(super) votes: BTreeMap<(Term, NodeId), NodeId>,
+    /// The newest round of read confirmation that each leader has told, by its term.
+    pub(super) rounds: BTreeMap<(Term, NodeId), u64>,
     /// By index, from 1: the entries of each term there.
     pub(super) entries: Vec<Vec<Known>>,
     /// By index, from 1: the term of the committed entry, and the highest term that had a leader when it was first seen
@@ -36,6 +38,31 @@ pub struct RaftWatch {
 impl RaftWatch {
     pub(super) fn view(&mut self, node: NodeId) -> &mut View {
         &mut self.views[node.prev().0 as usize]
+    }
+
+    /// An answer is given in the term of its request: it confirms no round of read confirmation that the leader of its
+    /// term has not begun (Diss. §6.4).
+    pub(super) fn answers_its_request(&mut self, node: NodeId, to: NodeId, message: &Message) -> Checked {
+        let term = message.term;
+        let told = match &message.body {
+            Body::AppendEntries(append) => {
+                let told = self.rounds.entry((term, node)).or_default();
+                *told = append.round.max(*told);
+                return Ok(());
+            }
+            Body::AppendEntriesResponse(response) => (self.rounds.get(&(term, to)), response.round),
+            _ => return Ok(()),
+        };
+        match told {
+            (Some(told), round) if round <= *told => Ok(()),
+            (told, round) => Err(Violation::new(
+                "answers-its-request",
+                format!(
+                    "node {node} confirms round {round} of node {to} in term {term}, where the newest is {}",
+                    told.map_or("none".to_owned(), u64::to_string)
+                ),
+            )),
+        }
     }
 
     /// Log matching: two logs with an entry of the same index and term have the same entry, and the same one before it;

@@ -17,6 +17,7 @@ impl Watch<Raft> for RaftWatch {
             views: members.iter().map(|_| View::default()).collect(),
             leaders: BTreeMap::new(),
             votes: BTreeMap::new(),
+            rounds: BTreeMap::new(),
             entries: Vec::new(),
             committed: Vec::new(),
         }
@@ -69,6 +70,8 @@ impl Watch<Raft> for RaftWatch {
         if view.durable.term.max(view.snapshot.1) < term {
             return Err(Self::missing(node, &format!("says that term {term} began")));
         }
+        self.answers_its_request(node, to, message)?;
+        let view = &self.views[node.prev().0 as usize];
         let held = view.durable.last_index().max(view.snapshot.0);
         let missing = match &message.body {
             Body::RequestVoteResponse(response) if response.granted && !response.pre_vote => {

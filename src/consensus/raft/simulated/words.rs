@@ -40,6 +40,7 @@ pub(super) fn message(message: &Message) -> String {
             format!("InstallSnapshotResponse of term {term}: {} {:?}", response.index, response.outcome)
         }
         Body::TimeoutNow => format!("TimeoutNow of term {term}"),
+        Body::TermOver(rpc) => format!("the answer to a late {rpc:?}: term {term} began"),
         Body::Forward(forward) => {
             let ids: Vec<_> = forward.proposals.iter().map(|proposal| proposal.id.to_string()).collect();
             format!("Forward of term {term}: {}", ids.join(" "))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::consensus::raft::{Body, Message, Options, Raft, Record, Term};
+use crate::consensus::raft::{Body, Message, Options, Raft, Record, Rpc, Term};
 use crate::consensus::{
     Committed, Digest, Event, Index, Input, InstallProgress, Keys, Lsn, Message as _, NodeId, Outgoing,
     Output, PieceRequest, Pressure, Proposal, Protocol, ReadId, Recovered, Rejection, RequestId, Role, Setup,
@@ -332,6 +332,13 @@ impl Cluster {
         }
     }
 
+    /// Takes the oldest message of a link off the network, to be delivered late.
+    pub(super) fn take(&mut self, from: u64, to: u64) -> Envelope {
+        let position = self.network.iter().position(|envelope| (envelope.from, envelope.to) == (from, to));
+        let taken = position.and_then(|position| self.network.remove(position));
+        taken.unwrap_or_else(|| panic!("nothing is on its way from n{from} to n{to}"))
+    }
+
     pub(super) fn sent(&self, from: u64, to: u64) -> Vec<&Message> {
         let of_pair = self.network.iter().filter(|envelope| (envelope.from, envelope.to) == (from, to));
         of_pair.map(|envelope| &envelope.message).collect()
@@ -526,6 +533,7 @@ pub(super) fn describe(message: &Message) -> String {
         }
         Body::InstallSnapshotResponse(response) => format!(" {} {:?}", response.index, response.outcome),
         Body::TimeoutNow => String::new(),
+        Body::TermOver(_) => " term over".to_owned(),
         Body::Forward(forward) => format!(" {} proposals", forward.proposals.len()),
         Body::ForwardRejected(rejected) => format!(" {} proposals: {}", rejected.ids.len(), rejected.reason),
         Body::ReadIndex(attempt) => format!(" attempt {}", attempt.counter),
@@ -539,7 +547,10 @@ pub(super) fn describe(message: &Message) -> String {
 impl Envelope {
     /// Whether it belongs to an election, and not to the leader that comes of it.
     pub(super) fn message_is_vote(&self) -> bool {
-        matches!(self.message.body, Body::RequestVote(_) | Body::RequestVoteResponse(_))
+        matches!(
+            self.message.body,
+            Body::RequestVote(_) | Body::RequestVoteResponse(_) | Body::TermOver(Rpc::RequestVote)
+        )
     }
 }
 

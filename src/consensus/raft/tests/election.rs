@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use crate::consensus::raft::{AppendEntries, Body, RequestVote, RequestVoteResponse};
-use crate::consensus::{Epoch, Index, Protocol as _, Role};
+use crate::consensus::{Epoch, Index, Message as _, Protocol as _, Role};
 
 #[test]
 fn a_quorum_elects_a_leader_and_its_noop_commits_everywhere() {
@@ -220,4 +220,49 @@ fn an_early_timeout_does_nothing() {
         assert_eq!(cluster.raft(id).deadline(), before);
     }
     assert!(cluster.network.is_empty());
+}
+
+/// Lets n1 campaign with n2 as its only company, up to the vote requests of `term`.
+fn campaign_with_n2(cluster: &mut Cluster, term: u64) {
+    while cluster.raft(1).term() < Epoch(term) {
+        cluster.timeout(1);
+        while cluster.deliver_if(|e| e.message.kind().starts_with("PreVote") && e.from != 3 && e.to != 3) {}
+    }
+}
+
+#[test]
+fn a_late_refusal_of_an_earlier_term_is_none_in_this_campaign() {
+    // n1 campaigns in terms 1 and 2. Its first request reaches n3 only after the second one, whose answer is lost.
+    let mut cluster = Cluster::new(3);
+    campaign_with_n2(&mut cluster, 1);
+    cluster.network.retain(|e| e.to == 3 && e.message.kind() == "RequestVote");
+    let late = cluster.take(1, 3);
+    campaign_with_n2(&mut cluster, 2);
+    assert!(cluster.deliver_if(|e| e.to == 3 && e.message.term == Epoch(2)));
+    cluster.network.clear();
+    cluster.deliver(late);
+    let answer = cluster.take(3, 1);
+    assert_eq!(answer.message.term, Epoch(2));
+    cluster.deliver(answer);
+    cluster.network.clear();
+    cluster.timeout(1);
+    assert_eq!(cluster.sent(1, 3).len(), 1, "n3 is asked again, and its vote is still to be had");
+    cluster.deliver_if(|e| e.to == 3);
+    cluster.settle();
+    assert_eq!(cluster.role(1), Role::Leader);
+}
+
+#[test]
+fn a_refused_pre_vote_is_asked_for_again() {
+    // n2 refuses because it hears a leader, and hears none any more when it is asked again in the same campaign.
+    let mut cluster = Cluster::led(3);
+    cluster.crash(1);
+    cluster.crash(3);
+    cluster.campaign(2);
+    assert_eq!(cluster.role(2), Role::PreCandidate);
+    cluster.network.clear();
+    let refusal = RequestVoteResponse { pre_vote: true, granted: false };
+    cluster.inject(3, 2, 1, Body::RequestVoteResponse(refusal));
+    cluster.timeout(2);
+    assert_eq!(cluster.sent(2, 3).len(), 1);
 }

@@ -1,8 +1,8 @@
 //! ReadIndex: Diss. §6.4.
 
 use super::cluster::Cluster;
-use crate::consensus::raft::{AppendEntriesResponse, AppendOutcome, Attempt, Body, ReadIndexResponse};
-use crate::consensus::{Index, ReadId, RejectReason, Role};
+use crate::consensus::raft::{AppendEntriesResponse, AppendOutcome, Attempt, Body, ReadIndexResponse, Rpc};
+use crate::consensus::{Epoch, Index, ReadId, RejectReason, Role};
 
 fn points(cluster: &Cluster, id: u64) -> Vec<(u64, u64)> {
     let point = |(read, result): &(ReadId, Result<Index, _>)| (read.0, result.as_ref().expect("a point").0);
@@ -126,4 +126,66 @@ fn reads_that_wait_are_limited() {
     (0..3).for_each(|read| cluster.read(1, read));
     assert_eq!(cluster.node(1).reads.len(), 1);
     assert!(matches!(&cluster.node(1).reads[0].1, Err(r) if r.reason == RejectReason::TooManyRequests));
+}
+
+#[test]
+fn a_late_answer_to_a_request_of_an_earlier_term_confirms_no_round() {
+    // n1 leads term 1, and its round 4 to n3 is late.
+    let mut cluster = Cluster::led(3);
+    for read in 1..=3 {
+        cluster.read(1, read);
+        cluster.settle();
+    }
+    cluster.read(1, 4);
+    let late = cluster.take(1, 3);
+    cluster.settle();
+    assert_eq!(points(&cluster, 1).len(), 4, "n2 confirms it");
+    // It hears of nobody, loses office, and is elected again; then n3 answers the late request in term 2.
+    while cluster.role(1) == Role::Leader {
+        cluster.timeout(1);
+        cluster.network.clear();
+    }
+    cluster.elect(1);
+    assert_eq!(cluster.raft(3).term(), Epoch(2));
+    cluster.deliver(late);
+    let answer = cluster.take(3, 1);
+    // Rounds 1 to 3 of term 2 are n2's; then n1 is cut off, and n2 commits without it.
+    cluster.block(1, 3);
+    for read in 5..=7 {
+        cluster.read(1, read);
+        cluster.settle();
+    }
+    assert_eq!(points(&cluster, 1).len(), 7);
+    cluster.isolate(1);
+    cluster.elect(2);
+    cluster.propose(2, "new");
+    cluster.settle();
+    assert!(cluster.commit(2) > cluster.commit(1));
+    // A read begins round 4; n3's answer to round 4 of term 1 arrives, and n2's to round 3 once more.
+    cluster.read(1, 8);
+    cluster.network.clear();
+    cluster.heal();
+    cluster.deliver(answer);
+    let old = AppendEntriesResponse { round: 3, outcome: AppendOutcome::Matched(Index(1)) };
+    cluster.inject(2, 1, 2, Body::AppendEntriesResponse(old));
+    assert_eq!(points(&cluster, 1).len(), 7, "an old value would be read");
+}
+
+#[test]
+fn a_late_answer_to_a_request_of_an_earlier_term_is_no_sign_of_a_quorum() {
+    // Check-quorum (Diss. §6.2): who only says that an earlier term is over does not follow this leader.
+    let mut cluster = Cluster::led(3);
+    cluster.isolate(1);
+    let mut answers = 0;
+    while cluster.role(1) == Role::Leader {
+        cluster.timeout(1);
+        cluster.network.clear();
+        cluster.heal();
+        for rpc in [Rpc::AppendEntries, Rpc::InstallSnapshot, Rpc::RequestVote] {
+            cluster.inject(3, 1, 1, Body::TermOver(rpc));
+        }
+        cluster.isolate(1);
+        answers += 1;
+        assert!(answers < 100, "it stays in office");
+    }
 }

@@ -23,7 +23,11 @@ pub(super) fn request_vote(term: u64, body: &RequestVote) -> pb::RequestVoteRequ
 }
 
 pub(super) fn request_vote_response(term: u64, body: &RequestVoteResponse) -> pb::RequestVoteResponse {
-    pb::RequestVoteResponse { term, vote_granted: body.granted, pre_vote: body.pre_vote }
+    pb::RequestVoteResponse { term, vote_granted: body.granted, pre_vote: body.pre_vote, term_over: false }
+}
+
+pub(super) fn vote_term_over(term: u64) -> pb::RequestVoteResponse {
+    pb::RequestVoteResponse { term, vote_granted: false, pre_vote: false, term_over: true }
 }
 
 pub(super) fn append_entries(term: u64, body: &AppendEntries) -> pb::AppendEntriesRequest {
@@ -55,9 +59,13 @@ pub(super) fn append_entries_response(term: u64, body: &AppendEntriesResponse) -
             PbAppendOutcome::Conflict(Conflict { prev_log_index: prev_index.0, index: index.0, term: term.0 })
         }
         AppendOutcome::Full => PbAppendOutcome::Refusal(Refusal::Full.into()),
-        AppendOutcome::Stale => PbAppendOutcome::Refusal(Refusal::Stale.into()),
     };
     pb::AppendEntriesResponse { term, round: body.round, outcome: Some(outcome) }
+}
+
+pub(super) fn append_term_over(term: u64) -> pb::AppendEntriesResponse {
+    let outcome = PbAppendOutcome::Refusal(Refusal::TermOver.into());
+    pb::AppendEntriesResponse { term, round: 0, outcome: Some(outcome) }
 }
 
 pub(super) fn install_snapshot(term: u64, body: InstallSnapshot) -> pb::InstallSnapshotRequest {
@@ -82,9 +90,13 @@ pub(super) fn install_snapshot_response(
         InstallOutcome::Next(number) => PbInstallOutcome::Next(number),
         InstallOutcome::Done => PbInstallOutcome::End(End::Done.into()),
         InstallOutcome::Failed => PbInstallOutcome::End(End::Failed.into()),
-        InstallOutcome::Stale => PbInstallOutcome::End(End::Stale.into()),
     };
     pb::InstallSnapshotResponse { term, last_included_index: body.index.0, outcome: Some(outcome) }
+}
+
+pub(super) fn install_term_over(term: u64) -> pb::InstallSnapshotResponse {
+    let outcome = PbInstallOutcome::End(End::TermOver.into());
+    pb::InstallSnapshotResponse { term, last_included_index: 0, outcome: Some(outcome) }
 }
 
 pub(super) fn forward(term: u64, body: Forward) -> pb::ForwardRequest {

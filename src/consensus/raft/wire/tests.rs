@@ -8,7 +8,7 @@ use tonic::Request;
 use super::*;
 use crate::consensus::raft::message::{
     AppendEntries, AppendEntriesResponse, AppendOutcome, Attempt, Forward, ForwardRejected, InstallOutcome,
-    InstallSnapshot, InstallSnapshotResponse, ReadIndexResponse, RequestVote, RequestVoteResponse,
+    InstallSnapshot, InstallSnapshotResponse, ReadIndexResponse, RequestVote, RequestVoteResponse, Rpc,
 };
 use crate::consensus::raft::{Entry, Payload};
 use crate::consensus::{
@@ -79,7 +79,6 @@ fn append_outcome() -> impl Strategy<Value = AppendOutcome> {
             term,
         }),
         Just(AppendOutcome::Full),
-        Just(AppendOutcome::Stale),
     ]
 }
 
@@ -100,7 +99,6 @@ fn install_outcome() -> impl Strategy<Value = InstallOutcome> {
         any::<u32>().prop_map(InstallOutcome::Next),
         Just(InstallOutcome::Done),
         Just(InstallOutcome::Failed),
-        Just(InstallOutcome::Stale),
     ]
 }
 
@@ -130,6 +128,8 @@ fn body() -> impl Strategy<Value = Body> {
             InstallSnapshotResponse { index, outcome }
         )),
         Just(Body::TimeoutNow),
+        proptest::sample::select(&[Rpc::RequestVote, Rpc::AppendEntries, Rpc::InstallSnapshot][..])
+            .prop_map(Body::TermOver),
         (attempt(), vec(proposal(), 0..5))
             .prop_map(|(attempt, proposals)| Body::Forward(Forward { attempt, proposals })),
         (vec(request_id(), 0..5), proptest::sample::select(&REASONS[..]))
@@ -285,5 +285,5 @@ async fn the_generated_client_is_understood() {
     let granted = RequestVoteResponse { pre_vote: false, granted: true };
     links.send(NodeId(2), Message { term: Epoch(3), body: Body::RequestVoteResponse(granted) });
     let answer = answers.message().await.unwrap().unwrap();
-    assert_eq!(answer, pb::RequestVoteResponse { term: 3, vote_granted: true, pre_vote: false });
+    assert_eq!(answer, pb::RequestVoteResponse { term: 3, vote_granted: true, ..Default::default() });
 }

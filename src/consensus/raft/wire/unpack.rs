@@ -8,7 +8,7 @@ use super::pb::install_snapshot_response::{End, Outcome as PbInstallOutcome};
 use crate::consensus::raft::message::{
     AppendEntries, AppendEntriesResponse, AppendOutcome, Attempt, Body, Forward, ForwardRejected,
     InstallOutcome, InstallSnapshot, InstallSnapshotResponse, Message, ReadIndexResponse, RequestVote,
-    RequestVoteResponse,
+    RequestVoteResponse, Rpc,
 };
 use crate::consensus::raft::record::Entry;
 use crate::consensus::{
@@ -38,6 +38,9 @@ pub(super) fn request_vote(request: &pb::RequestVoteRequest) -> Message {
 }
 
 pub(super) fn request_vote_response(response: &pb::RequestVoteResponse) -> Message {
+    if response.term_over {
+        return message(response.term, Body::TermOver(Rpc::RequestVote));
+    }
     let body = RequestVoteResponse { pre_vote: response.pre_vote, granted: response.vote_granted };
     message(response.term, Body::RequestVoteResponse(body))
 }
@@ -68,7 +71,7 @@ pub(super) fn append_entries_response(response: &pb::AppendEntriesResponse) -> R
         },
         PbAppendOutcome::Refusal(refusal) => match Refusal::try_from(*refusal) {
             Ok(Refusal::Full) => AppendOutcome::Full,
-            Ok(Refusal::Stale) => AppendOutcome::Stale,
+            Ok(Refusal::TermOver) => return Ok(message(response.term, Body::TermOver(Rpc::AppendEntries))),
             Ok(Refusal::Unspecified) | Err(_) => return Err(value("refusal", UNKNOWN)),
         },
     };
@@ -97,7 +100,7 @@ pub(super) fn install_snapshot_response(
         PbInstallOutcome::End(end) => match End::try_from(*end) {
             Ok(End::Done) => InstallOutcome::Done,
             Ok(End::Failed) => InstallOutcome::Failed,
-            Ok(End::Stale) => InstallOutcome::Stale,
+            Ok(End::TermOver) => return Ok(message(response.term, Body::TermOver(Rpc::InstallSnapshot))),
             Ok(End::Unspecified) | Err(_) => return Err(value("end", UNKNOWN)),
         },
     };
