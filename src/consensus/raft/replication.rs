@@ -127,12 +127,13 @@ impl Raft {
         if response.round > leader.round {
             return ignore_kind(out, from, KIND, "it answers a round that was not begun");
         }
+        if matches!(response.outcome, AppendOutcome::Matched(index) if index > last_index) {
+            return ignore_kind(out, from, KIND, "it matches beyond the log");
+        }
+        // Only now is anything taken from it: what is refused confirms nothing either.
         peer.last_heard = now;
         peer.round = peer.round.max(response.round);
         match response.outcome {
-            AppendOutcome::Matched(index) if index > last_index => {
-                return ignore_kind(out, from, KIND, "it matches beyond the log");
-            }
             AppendOutcome::Matched(index) => {
                 peer.on_matched(index, base_index);
                 self.advance_leader_commit(out);

@@ -1,6 +1,6 @@
 //! [`RaftWatch`], and the invariants that it judges one by one (§5, Figure 3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::message::{Body, Message, Term};
 use super::super::record::{Entry, Payload};
@@ -28,6 +28,8 @@ pub struct RaftWatch {
     pub(super) votes: BTreeMap<(Term, NodeId), NodeId>,
     /// The newest round of read confirmation that each leader has told, by its term.
     pub(super) rounds: BTreeMap<(Term, NodeId), u64>,
+    /// In which terms each server has asked for votes, and in which for pre-votes.
+    pub(super) campaigns: BTreeSet<(Term, NodeId, bool)>,
     /// By index, from 1: the entries of each term there.
     pub(super) entries: Vec<Vec<Known>>,
     /// By index, from 1: the term of the committed entry, and the highest term that had a leader when it was first seen
@@ -41,7 +43,7 @@ impl RaftWatch {
     }
 
     /// An answer is given in the term of its request: it confirms no round of read confirmation that the leader of its
-    /// term has not begun (Diss. §6.4).
+    /// term has not begun (Diss. §6.4), and neither grants nor refuses a vote that was not asked for in its term (§5.2).
     pub(super) fn answers_its_request(&mut self, node: NodeId, to: NodeId, message: &Message) -> Checked {
         let term = message.term;
         let told = match &message.body {
@@ -51,6 +53,19 @@ impl RaftWatch {
                 return Ok(());
             }
             Body::AppendEntriesResponse(response) => (self.rounds.get(&(term, to)), response.round),
+            Body::RequestVote(request) => {
+                self.campaigns.insert((term, node, request.pre_vote));
+                return Ok(());
+            }
+            Body::RequestVoteResponse(response) => {
+                return if self.campaigns.contains(&(term, to, response.pre_vote)) {
+                    Ok(())
+                } else {
+                    let detail =
+                        format!("node {node} answers node {to} in term {term}, where it asked for no vote");
+                    Err(Violation::new("answers-its-request", detail))
+                };
+            }
             _ => return Ok(()),
         };
         match told {

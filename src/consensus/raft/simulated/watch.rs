@@ -1,6 +1,6 @@
 //! What the watch hears, and by which invariant it is judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::message::{AppendOutcome, Body, InstallOutcome, Message, Term};
 use super::super::record::Record;
@@ -18,6 +18,7 @@ impl Watch<Raft> for RaftWatch {
             leaders: BTreeMap::new(),
             votes: BTreeMap::new(),
             rounds: BTreeMap::new(),
+            campaigns: BTreeSet::new(),
             entries: Vec::new(),
             committed: Vec::new(),
         }
