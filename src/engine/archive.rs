@@ -101,8 +101,8 @@ pub struct Archive {
     /// A state that met a full disk.
     given_up: Option<Kept>,
     receiving: Option<Receiving>,
-    /// The snapshot that pieces were last read from.
-    reading: Option<SnapshotReader>,
+    /// The snapshot on disk that each peer reads. It can be read to the end when a newer one has taken its place.
+    reading: BTreeMap<NodeId, Reading>,
 }
 
 #[derive(Debug)]
@@ -111,6 +111,13 @@ struct Saving {
     kept: Kept,
     writer: SnapshotWriter,
     next: u32,
+}
+
+#[derive(Debug)]
+struct Reading {
+    snapshot: SnapshotReader,
+    /// Whether a piece was read since a snapshot was last saved here.
+    lately: bool,
 }
 
 #[derive(Debug)]
@@ -134,7 +141,7 @@ impl Archive {
             saving: None,
             given_up: None,
             receiving: None,
-            reading: None,
+            reading: BTreeMap::new(),
         }
     }
 
@@ -226,7 +233,11 @@ impl Archive {
             return Ok(None);
         }
         match saving.writer.finish() {
-            Ok(meta) => Ok(Some(Archived::Saved(meta))),
+            Ok(meta) => {
+                // Who has read nothing since the last one reads no more: its file may go.
+                self.reading.retain(|_, reading| std::mem::take(&mut reading.lately));
+                Ok(Some(Archived::Saved(meta)))
+            }
             Err(error) => self.give_up(saving.kept, error),
         }
     }
@@ -253,17 +264,24 @@ impl Archive {
     }
 
     fn read_from_disk(&mut self, request: PieceRequest) -> Result<(SnapshotMeta, Option<Bytes>), WalError> {
-        if self.reading.as_ref().is_none_or(|reader| reader.meta().index != request.index) {
-            self.reading = self.snapshots.reader()?;
+        let of = |snapshot: &SnapshotReader| snapshot.meta().index == request.index;
+        if !self.reading.get(&request.to).is_some_and(|reading| of(&reading.snapshot)) {
+            let open = self.reading.values().map(|reading| &reading.snapshot).find(|snapshot| of(snapshot));
+            let snapshot = match open.cloned() {
+                Some(snapshot) => Some(snapshot),
+                None => self.snapshots.reader()?.filter(of),
+            };
+            let Some(snapshot) = snapshot else { return Ok((missing(request.index), None)) };
+            self.reading.insert(request.to, Reading { snapshot, lately: true });
         }
-        match &self.reading {
-            Some(reader) if reader.meta().index == request.index => {
-                let known = request.number < reader.meta().pieces;
-                let data = if known { Some(reader.piece(request.number)?) } else { None };
-                Ok((reader.meta().clone(), data))
-            }
-            _ => Ok((missing(request.index), None)),
-        }
+        let Some(reading) = self.reading.get_mut(&request.to) else {
+            return Ok((missing(request.index), None));
+        };
+        reading.lately = true;
+        let meta = reading.snapshot.meta().clone();
+        let known = request.number < meta.pieces;
+        let data = if known { Some(reading.snapshot.piece(request.number)?) } else { None };
+        Ok((meta, data))
     }
 
     fn receive(&mut self, install: Install) -> Result<Option<Archived>, WalError> {

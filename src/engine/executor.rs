@@ -99,6 +99,8 @@ pub struct Executor {
     members: Vec<NodeId>,
     /// The epoch of the last slot executed.
     epoch: Epoch,
+    /// About how large the pieces of a state are.
+    piece_bytes: usize,
     /// Reads whose read point is not reached yet.
     reads: BTreeMap<(Index, ReadId), Op>,
 }
@@ -110,8 +112,9 @@ impl Executor {
         origin: (NodeId, u64),
         members: Vec<NodeId>,
         epoch: Epoch,
+        piece_bytes: usize,
     ) -> Self {
-        Self { store, answers, repaired: false, origin, members, epoch, reads: BTreeMap::new() }
+        Self { store, answers, repaired: false, origin, members, epoch, piece_bytes, reads: BTreeMap::new() }
     }
 
     /// Does one piece of work and appends what came of it to `done`.
@@ -191,7 +194,7 @@ impl Executor {
             return; // A snapshot from a peer has overtaken it, or taken the store back.
         }
         assert_eq!(index, applied, "a checkpoint is of the last slot executed");
-        let frozen = Arc::new(self.store.freeze());
+        let frozen = Arc::new(self.store.freeze_in(self.piece_bytes));
         done.checkpointed = Some((index, frozen.digest()));
         done.archive.push(ArchiveWork::Keep(Kept {
             epoch: self.epoch,

@@ -35,6 +35,8 @@ pub struct EngineConfig<P: Protocol> {
     pub request_timeout: Duration,
     /// The log's settings.
     pub wal: WalOptions,
+    /// About how large the pieces of a snapshot are made; the same at all replicas.
+    pub piece_bytes: usize,
     /// The protocol's settings.
     pub options: P::Options,
     /// What the replica is told to do wrong, in a laboratory.
@@ -147,7 +149,8 @@ pub fn open<P: Protocol>(disk: Arc<dyn Disk>, config: EngineConfig<P>) -> Result
     };
     let epoch = snapshot.as_ref().map_or(Epoch::ZERO, |meta| meta.epoch);
     let members = snapshot.as_ref().map_or_else(|| setup.members.clone(), |meta| meta.members.clone());
-    let executor = Executor::new(store, P::ANSWERS, (config.id, incarnation), members, epoch);
+    let executor =
+        Executor::new(store, P::ANSWERS, (config.id, incarnation), members, epoch, config.piece_bytes);
     let recovered = Recovered { snapshot, records, next_lsn: log.next_lsn };
     let mut protocol = P::recover(setup, recovered).map_err(|source| OpenError::Recover { path, source })?;
     protocol.misbehave(config.misbehaviour).map_err(OpenError::Misbehaviour)?;

@@ -14,7 +14,7 @@ use crate::consensus::raft::{Options, Raft};
 use crate::consensus::{
     Committed, Encode, Epoch, Index, Keys, Lsn, NodeId, Proposal, RequestId, Time, WallTime,
 };
-use crate::kv::{Command, Op, PutRequest, RangeRequest, Reply};
+use crate::kv::{Command, Op, PIECE_BYTES, PutRequest, RangeRequest, Reply};
 use crate::wal::{Crash, FaultyDisk, WalOptions};
 
 struct Replica {
@@ -41,6 +41,7 @@ impl Replica {
                 now: Time::ZERO,
                 request_timeout: Duration::from_secs(5),
                 wal: WalOptions::with_segment_bytes(16 << 10),
+                piece_bytes: PIECE_BYTES,
                 options,
                 misbehaviour: None,
             },

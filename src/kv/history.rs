@@ -85,6 +85,14 @@ impl History {
         Self { key, last: version, older: None }
     }
 
+    /// A history of the versions that are given, the oldest first; `None` if there are none.
+    pub(super) fn of(key: Key, versions: impl IntoIterator<Item = Version>) -> Option<Self> {
+        let mut versions = versions.into_iter();
+        let mut history = Self::new(key, versions.next()?);
+        versions.for_each(|version| history.push(version));
+        Some(history)
+    }
+
     /// The hash over all versions, each linked to those before it, from the key's hash on: a write costs one hash
     /// however long the history is.
     pub(super) fn chain(&self, start: &Digest) -> Digest {
@@ -105,8 +113,13 @@ impl History {
         self.older.iter().flat_map(|older| older.iter()).chain(std::iter::once(&self.last))
     }
 
+    /// How many versions there are.
+    pub(super) fn len(&self) -> usize {
+        self.older.as_ref().map_or(0, |older| older.len()) + 1
+    }
+
     /// The version with this number, counted from the oldest.
-    fn version(&self, number: usize) -> &Version {
+    pub(super) fn version(&self, number: usize) -> &Version {
         self.older.as_ref().and_then(|older| older.get(number)).unwrap_or(&self.last)
     }
 
@@ -182,10 +195,9 @@ impl History {
         self.key.len() as u64 + self.versions().map(Version::bytes).sum::<u64>()
     }
 
-    /// About how many bytes the history takes in a snapshot.
+    /// How many bytes the history takes in a snapshot.
     pub(super) fn weight(&self) -> usize {
-        let values = |version: &Version| 32 + version.value.as_ref().map_or(0, Bytes::len);
-        self.key.len() + self.versions().map(values).sum::<usize>()
+        8 + self.key.len() + self.versions().map(Version::weight).sum::<usize>()
     }
 }
 
@@ -204,6 +216,11 @@ impl Version {
     /// Bytes of the value.
     pub(super) fn bytes(&self) -> u64 {
         self.value.as_ref().map_or(0, |value| value.len() as u64)
+    }
+
+    /// How many bytes the version takes in a snapshot.
+    pub(super) fn weight(&self) -> usize {
+        29 + self.value.as_ref().map_or(0, |value| 4 + value.len())
     }
 
     /// Links the version to the chain of those before it.
@@ -249,7 +266,7 @@ impl Decode for Version {
 impl Encode for History {
     fn encode(&self, buf: &mut BytesMut) {
         put_bytes(buf, &self.key);
-        buf.put_u32_le(self.older.as_ref().map_or(0, |older| older.len()) as u32 + 1);
+        buf.put_u32_le(self.len() as u32);
         self.versions().for_each(|version| version.encode(buf));
     }
 }

@@ -1,23 +1,26 @@
 //! [`Ids`]: which request ids were executed, without what they answered.
 
+use std::collections::BTreeMap;
+
 use bytes::{BufMut, BytesMut};
 use imbl::OrdMap;
 
 use super::codec::ascending;
-use crate::consensus::{Decode, DecodeError, Encode, NodeId, Reader, RequestId};
+use super::hash::{Domain, Hasher};
+use crate::consensus::{Decode, DecodeError, Digest, Encode, NodeId, Reader, RequestId};
 
 /// How far behind an origin's newest executed counter another may still come and be executed. More than a node keeps
 /// in flight, since what falls behind is dropped: nobody knows any more whether it was executed.
 pub const REQUEST_WINDOW: u64 = 65_536;
 
 /// The executed requests of every origin.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ids {
     origins: OrdMap<NodeId, Window>,
 }
 
 /// What one origin had executed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 struct Window {
     /// The origin's newest life of which something was executed; what older ones proposed is not executed any more.
     incarnation: u64,
@@ -91,35 +94,56 @@ impl Ids {
     }
 }
 
-impl Encode for Ids {
-    fn encode(&self, buf: &mut BytesMut) {
-        buf.put_u32_le(self.origins.len() as u32);
-        for (origin, window) in &self.origins {
-            origin.encode(buf);
-            buf.put_u64_le(window.incarnation);
-            buf.put_u32_le(window.runs.len() as u32);
-            for (first, last) in &window.runs {
-                buf.put_u64_le(*first);
-                buf.put_u64_le(*last);
-            }
+/// Sections of a snapshot: one for each origin, by its position in the order of ids.
+impl Ids {
+    /// The digest of each section.
+    pub(super) fn section_digests(&self) -> BTreeMap<u32, Digest> {
+        let digest = |(id, window): (&NodeId, &Window)| digest(*id, window);
+        (0..).zip(self.origins.iter().map(digest)).collect()
+    }
+
+    /// Encodes one section.
+    pub(super) fn encode_section(&self, number: u32, buf: &mut BytesMut) {
+        let (id, window) = self.origins.iter().nth(number as usize).expect("the layout names origins");
+        encode(*id, window, buf);
+    }
+
+    /// Takes one section of a snapshot, and answers its digest as it would be in [`Self::section_digests`].
+    pub(super) fn decode_section(reader: &mut Reader) -> Result<(Self, Digest), DecodeError> {
+        let (origin, incarnation) = (NodeId::decode(reader)?, reader.u64()?);
+        let mut window = Window { incarnation, ..Window::default() };
+        for _ in 0..reader.u32()? {
+            let first = reader.u64()?;
+            ascending("a run", first, window.runs.get_max().map(|(last, _)| *last))?;
+            window.runs.insert(first, reader.u64()?);
         }
+        let digest = digest(origin, &window);
+        Ok((Self { origins: OrdMap::unit(origin, window) }, digest))
+    }
+
+    /// Adds a section whose digest was found to be right.
+    pub(super) fn restore_section(&mut self, section: Self) {
+        self.origins.extend(section.origins);
+    }
+
+    /// How many bytes each section takes in a snapshot.
+    pub(super) fn weights(&self) -> impl Iterator<Item = usize> {
+        self.origins.values().map(|window| 20 + 16 * window.runs.len())
     }
 }
 
-impl Decode for Ids {
-    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let mut origins: OrdMap<NodeId, Window> = OrdMap::new();
-        for _ in 0..reader.u32()? {
-            let (origin, incarnation) = (NodeId::decode(reader)?, reader.u64()?);
-            ascending("an origin", origin.0, origins.get_max().map(|(last, _)| last.0))?;
-            let mut window = Window { incarnation, ..Window::default() };
-            for _ in 0..reader.u32()? {
-                let first = reader.u64()?;
-                ascending("a run", first, window.runs.get_max().map(|(last, _)| *last))?;
-                window.runs.insert(first, reader.u64()?);
-            }
-            origins.insert(origin, window);
-        }
-        Ok(Self { origins })
+fn encode(origin: NodeId, window: &Window, buf: &mut BytesMut) {
+    origin.encode(buf);
+    buf.put_u64_le(window.incarnation);
+    buf.put_u32_le(window.runs.len() as u32);
+    for (first, last) in &window.runs {
+        buf.put_u64_le(*first);
+        buf.put_u64_le(*last);
     }
+}
+
+fn digest(origin: NodeId, window: &Window) -> Digest {
+    let mut buf = BytesMut::new();
+    encode(origin, window, &mut buf);
+    Hasher::new(Domain::Requests).bytes(&buf).finish()
 }

@@ -47,7 +47,7 @@ struct Origin {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Life {
+pub(super) struct Life {
     last_use: u64,
     replies: Replies,
     /// `None` while it is to be computed anew.
@@ -75,35 +75,103 @@ impl Lives {
             {
                 origin.rehash();
             }
-            digests.insert(number, self.origins[&id].digest(id));
+            let origin = &self.origins[&id];
+            digests.insert(number, digest(id, origin.dropped, origin.uses, origin.digests()));
         }
         digests
     }
 
-    /// Encodes one origin, which a snapshot moves as a whole.
+    /// Encodes one origin for a snapshot, with the digests of its lives in their place.
     pub(super) fn encode_section(&self, number: u32, buf: &mut BytesMut) {
-        let (id, origin) = self.origins.iter().nth(number as usize).expect("the layout names origins");
-        id.encode(buf);
-        origin.encode(buf);
+        let (id, origin) = self.at(number);
+        buf.put_u64_le(id.0);
+        buf.put_u8(origin.dropped.is_some().into());
+        if let Some(dropped) = origin.dropped {
+            buf.put_u64_le(dropped);
+        }
+        buf.put_u64_le(origin.uses);
+        buf.put_u32_le(origin.lives.len() as u32);
+        for (incarnation, digest) in origin.digests() {
+            buf.put_u64_le(incarnation);
+            digest.encode(buf);
+        }
     }
 
-    /// Takes one origin of a snapshot, and answers its digest as it would be in [`Self::section_digests`].
-    pub(super) fn decode_section(reader: &mut Reader) -> Result<(Self, Digest), DecodeError> {
-        let (id, mut origin) = (NodeId::decode(reader)?, Origin::decode(reader)?);
-        origin.rehash();
-        let digest = origin.digest(id);
-        Ok((Self { origins: OrdMap::unit(id, origin) }, digest))
+    /// Encodes one life of an origin for a snapshot.
+    pub(super) fn encode_life(&self, number: u32, incarnation: u64, buf: &mut BytesMut) {
+        self.at(number).1.lives[&incarnation].encode(buf);
     }
 
-    /// Adds an origin whose digest was found to be right.
-    pub(super) fn restore_section(&mut self, section: Self) {
-        self.origins.extend(section.origins);
+    fn at(&self, number: u32) -> (&NodeId, &Origin) {
+        self.origins.iter().nth(number as usize).expect("the layout names origins")
     }
 
-    /// About how many bytes each origin takes in a snapshot.
-    pub(super) fn weights(&self) -> BTreeMap<u32, usize> {
-        (0..).zip(self.origins.values().map(Origin::weight)).collect()
+    /// Adds an origin of a snapshot whose digest was found to be right, without its lives.
+    pub(super) fn restore_origin(&mut self, header: &Header) {
+        let Header { id, dropped, uses, .. } = *header;
+        self.origins.insert(id, Origin { dropped, uses, lives: OrdMap::new() });
     }
+
+    /// Adds a life of such an origin whose digest was found to be right.
+    pub(super) fn restore_life(&mut self, id: NodeId, incarnation: u64, life: Life) {
+        self.origins.entry(id).or_default().lives.insert(incarnation, life);
+    }
+
+    /// About how many bytes each origin takes in a snapshot, and each of its lives.
+    pub(super) fn weights(&self) -> impl Iterator<Item = (usize, Vec<(u64, usize)>)> {
+        self.origins.values().map(|origin| {
+            let lives = origin.lives.iter().map(|(life, of)| (*life, 16 + of.replies.weight()));
+            (32 + 40 * origin.lives.len(), lives.collect())
+        })
+    }
+}
+
+/// An origin as a snapshot has it, apart from its lives.
+#[derive(Debug)]
+pub(super) struct Header {
+    pub(super) id: NodeId,
+    dropped: Option<u64>,
+    uses: u64,
+    /// The digest of each life.
+    pub(super) lives: Vec<(u64, Digest)>,
+}
+
+impl Header {
+    /// As it would be in [`Lives::section_digests`].
+    pub(super) fn digest(&self) -> Digest {
+        let lives = self.lives.iter().map(|(incarnation, digest)| (*incarnation, digest));
+        digest(self.id, self.dropped, self.uses, lives)
+    }
+}
+
+impl Decode for Header {
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let id = NodeId::decode(reader)?;
+        let dropped = if reader.bool()? { Some(reader.u64()?) } else { None };
+        let (uses, count) = (reader.u64()?, reader.u32()?);
+        let mut lives: Vec<(u64, Digest)> = Vec::new();
+        for _ in 0..count {
+            let incarnation = reader.u64()?;
+            ascending("a life", incarnation, lives.last().map(|(last, _)| *last))?;
+            lives.push((incarnation, Digest::decode(reader)?));
+        }
+        Ok(Self { id, dropped, uses, lives })
+    }
+}
+
+/// The digest of an origin, from those of its lives.
+fn digest<'a>(
+    id: NodeId,
+    dropped: Option<u64>,
+    uses: u64,
+    lives: impl Iterator<Item = (u64, &'a Digest)>,
+) -> Digest {
+    let hasher = Hasher::new(Domain::Origin)
+        .u64(id.0)
+        .u64(dropped.is_some().into())
+        .u64(dropped.unwrap_or_default())
+        .u64(uses);
+    lives.fold(hasher, |hasher, (incarnation, digest)| hasher.u64(incarnation).digest(digest)).finish()
 }
 
 impl Origin {
@@ -142,56 +210,30 @@ impl Origin {
             self.lives.iter().filter(|(_, life)| life.digest.is_none()).map(|(life, _)| *life).collect();
         for incarnation in stale {
             if let Some(life) = self.lives.get_mut(&incarnation) {
-                life.digest = Some(Hasher::new(Domain::Life).bytes(&life.to_bytes()).finish());
+                life.digest = Some(life.compute_digest());
             }
         }
     }
 
-    fn digest(&self, id: NodeId) -> Digest {
-        let hasher = Hasher::new(Domain::Origin)
-            .u64(id.0)
-            .u64(self.dropped.is_some().into())
-            .u64(self.dropped.unwrap_or_default())
-            .u64(self.uses);
-        let lives = self.lives.iter().map(|(incarnation, life)| (incarnation, life.digest.as_ref()));
-        lives
-            .fold(hasher, |hasher, (incarnation, digest)| {
-                hasher.u64(*incarnation).digest(digest.expect("stale digests were computed before"))
-            })
-            .finish()
-    }
-
-    fn weight(&self) -> usize {
-        32 + self.lives.values().map(|life| 24 + life.replies.weight()).sum::<usize>()
+    /// The digests of all lives.
+    fn digests(&self) -> impl Iterator<Item = (u64, &Digest)> {
+        self.lives.iter().map(|(incarnation, life)| {
+            (*incarnation, life.digest.as_ref().expect("stale digests were computed before"))
+        })
     }
 }
 
-impl Encode for Origin {
-    fn encode(&self, buf: &mut BytesMut) {
-        buf.put_u8(self.dropped.is_some().into());
-        if let Some(dropped) = self.dropped {
-            buf.put_u64_le(dropped);
-        }
-        buf.put_u64_le(self.uses);
-        buf.put_u32_le(self.lives.len() as u32);
-        for (incarnation, life) in &self.lives {
-            buf.put_u64_le(*incarnation);
-            life.encode(buf);
-        }
+impl Life {
+    fn compute_digest(&self) -> Digest {
+        Hasher::new(Domain::Life).bytes(&self.to_bytes()).finish()
     }
-}
 
-impl Decode for Origin {
-    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
-        let dropped = if reader.bool()? { Some(reader.u64()?) } else { None };
-        let (uses, count) = (reader.u64()?, reader.u32()?);
-        let mut lives: OrdMap<u64, Life> = OrdMap::new();
-        for _ in 0..count {
-            let incarnation = reader.u64()?;
-            ascending("a life", incarnation, lives.get_max().map(|(last, _)| *last))?;
-            lives.insert(incarnation, Life::decode(reader)?);
-        }
-        Ok(Self { dropped, uses, lives })
+    /// Takes a life of a snapshot, and answers its digest.
+    pub(super) fn decode_with_digest(reader: &mut Reader) -> Result<(Self, Digest), DecodeError> {
+        let mut life = Self::decode(reader)?;
+        let digest = life.compute_digest();
+        life.digest = Some(digest);
+        Ok((life, digest))
     }
 }
 

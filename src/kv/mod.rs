@@ -14,9 +14,10 @@
 //!
 //! ```text
 //! state digest ─┬─ applied index, revision, compacted, counters of sessions
-//!               ├─ requests: one section of ids, or a section for each origin ── life ── replies
-//!               ├─ up to 64 sections of sessions ── session ── replies
-//!               └─ root ── 64 groups ── 64 buckets each ── history of a key: hash chain over its versions
+//!               ├─ requests: a section for each origin ── its ids, or its lives ── replies
+//!               ├─ sections of 64 sessions ── session ── replies
+//!               └─ root ── 64 groups ── 64 buckets each: hash chain over blocks of 64 histories
+//!                                       └─ history of a key: hash chain over its versions
 //! ```
 //!
 //! # Exactly once
@@ -62,7 +63,9 @@
 //! 5. Equal states have equal digests, whether reached by commands or from a snapshot, and whenever digests were
 //!    asked for. Different states have different ones, even if someone chooses keys and values to that end: hashes
 //!    are linked and listed, never summed.
-//! 6. Sections that match a manifest, and a manifest that matches a state digest, make up the state of that digest.
+//! 6. Parts that follow from a manifest, and a manifest that matches a state digest, make up the state of that digest.
+//! 7. No piece of a snapshot is larger than [`MAX_PIECE_BYTES`], whatever the state, as long as no request is larger than
+//!    its [limit](Limits).
 //!
 //! # Deviations from etcd
 //!
@@ -78,7 +81,6 @@
 //! - Counting without looking: a range visits every key in it for its count, whatever the limit, as in etcd; a million
 //!   keys take about a second.
 //! - Compaction in steps: it holds up other commands for a microsecond or so for every version that it forgets.
-//! - Splitting a bucket over several pieces: a key with megabytes of history makes a piece of that size.
 //! - Binding a session to who opened it: whoever knows or guesses an id can use up its numbers.
 
 mod codec;
@@ -88,6 +90,7 @@ mod hash;
 mod history;
 mod ids;
 mod interval;
+mod layout;
 mod lives;
 mod mvcc;
 mod replies;
@@ -112,7 +115,7 @@ pub use requests::{Answered, Retention};
 pub use response::*;
 pub use restore::{Restore, RestoreError};
 pub use session::{MAX_SESSIONS, SESSION_REPLY_BYTES, SESSION_WINDOW};
-pub use snapshot::Frozen;
+pub use snapshot::{Frozen, MAX_PIECE_BYTES, PIECE_BYTES};
 pub use store::Store;
 pub use validate::{Limits, validate};
 

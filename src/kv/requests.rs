@@ -9,7 +9,7 @@ use super::ids::Ids;
 use super::lives::Lives;
 use super::replies::Known;
 use super::response::Reply;
-use crate::consensus::{Answers, Decode, DecodeError, Digest, Encode, Outcome, Reader, Recall, RequestId};
+use crate::consensus::{Answers, Digest, Encode, Outcome, Recall, RequestId};
 
 /// What a store remembers of the requests that it executed. Part of what replicas agree on: all of a cluster keep alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,56 +123,50 @@ impl Requests {
     /// The digests of the sections that a snapshot has of this, by their numbers.
     pub(super) fn section_digests(&mut self) -> BTreeMap<u32, Digest> {
         match self {
-            Self::Ids(ids) => BTreeMap::from([(0, ids_digest(ids))]),
+            Self::Ids(ids) => ids.section_digests(),
             Self::Replies(lives) => lives.section_digests(),
         }
     }
 
-    /// Encodes one section.
+    /// Encodes one section, without what is a [part](Part::Life) by itself.
     pub(super) fn encode_section(&self, number: u32, buf: &mut BytesMut) {
         match self {
-            Self::Ids(ids) => ids.encode(buf),
+            Self::Ids(ids) => ids.encode_section(number, buf),
             Self::Replies(lives) => lives.encode_section(number, buf),
         }
     }
 
-    /// Takes one section of a snapshot, and answers its digest as it would be in [`Self::section_digests`].
-    pub(super) fn decode_section(
-        retention: Retention,
-        reader: &mut Reader,
-    ) -> Result<(Self, Digest), DecodeError> {
-        match retention {
-            Retention::Ids => {
-                let ids = Ids::decode(reader)?;
-                let digest = ids_digest(&ids);
-                Ok((Self::Ids(ids), digest))
-            }
-            Retention::Replies => {
-                let (lives, digest) = Lives::decode_section(reader)?;
-                Ok((Self::Replies(lives), digest))
-            }
-        }
-    }
-
-    /// Adds a section whose digest was found to be right.
-    pub(super) fn restore_section(&mut self, section: Self) {
-        match (self, section) {
-            (Self::Replies(lives), Self::Replies(section)) => lives.restore_section(section),
-            (requests, section) => *requests = section,
-        }
-    }
-
-    /// About how many bytes each section takes in a snapshot.
-    pub(super) fn weights(&self) -> BTreeMap<u32, usize> {
+    /// Encodes one life of an origin.
+    pub(super) fn encode_life(&self, number: u32, incarnation: u64, buf: &mut BytesMut) {
         match self {
-            Self::Ids(ids) => BTreeMap::from([(0, ids.to_bytes().len())]),
-            Self::Replies(lives) => lives.weights(),
+            Self::Ids(_) => unreachable!("ids have no lives of their own"),
+            Self::Replies(lives) => lives.encode_life(number, incarnation, buf),
+        }
+    }
+
+    /// The parts in which a snapshot moves the requests, each with about how many bytes it takes.
+    pub(super) fn parts(&self) -> Vec<(Part, usize)> {
+        match self {
+            Self::Ids(ids) => (0..).map(Part::Section).zip(ids.weights()).collect(),
+            Self::Replies(lives) => (0..)
+                .zip(lives.weights())
+                .flat_map(|(number, (weight, lives))| {
+                    let lives =
+                        lives.into_iter().map(move |(life, weight)| (Part::Life(number, life), weight));
+                    std::iter::once((Part::Section(number), weight)).chain(lives)
+                })
+                .collect(),
         }
     }
 }
 
-fn ids_digest(ids: &Ids) -> Digest {
-    Hasher::new(Domain::Requests).bytes(&ids.to_bytes()).finish()
+/// What a snapshot moves at once of the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// An origin, with the digests of its lives if these follow by themselves.
+    Section(u32),
+    /// One life of that origin.
+    Life(u32, u64),
 }
 
 /// The digest over all sections.

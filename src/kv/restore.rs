@@ -1,28 +1,50 @@
 //! [`Restore`]: a store from the pieces of a snapshot.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
+use super::codec::invalid;
+use super::hash::EMPTY;
+use super::history::{History, Key, Version};
+use super::ids::Ids;
+use super::layout::kind;
+use super::lives::{Header, Life};
 use super::requests::{Requests, Retention};
-use super::session::Sessions;
-use super::snapshot::{Manifest, Section};
+use super::session::{self, Sessions};
+use super::snapshot::Manifest;
 use super::store::Store;
-use super::tree::Bucket;
-use crate::consensus::{Decode, DecodeError, Digest, Index, Reader};
+use super::tree::{Name, Slot, block_digest};
+use crate::consensus::{Decode, DecodeError, Digest, Index, NodeId, Reader};
 
-/// Builds a store from the pieces of a snapshot, which may come from anywhere: each is checked by itself against the
-/// digest that the caller trusts, before it has any effect. The manifest (piece 0) comes first, the others in any
-/// order. Each brings something that was missing: else true pieces, over and over, would be no end.
+/// Builds a store from the pieces of a snapshot, which may come from anywhere, in order: each is checked when it comes,
+/// before it has any effect, against the digest that the caller trusts or one that follows from the pieces before. Each
+/// brings something that was missing: else true pieces, over and over, would be no end.
 #[derive(Debug)]
 pub struct Restore {
     index: Index,
     digest: Digest,
     store: Store,
-    /// The sections that are still to come; `None` before the manifest.
-    missing: Option<BTreeMap<Section, Digest>>,
-    /// The sections that are there.
-    present: BTreeMap<Section, Digest>,
+    /// What is still to come, the next last, with its digest; `None` before the manifest.
+    wanted: Option<Vec<(Wanted, Digest)>>,
+    /// The runs of a key's versions that are here while older ones are missing, the newest first.
+    runs: Vec<Vec<Version>>,
+}
+
+/// What is to come. Its digest is known.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Origin,
+    Life {
+        origin: NodeId,
+        incarnation: u64,
+    },
+    Sessions,
+    /// What a bucket holds in front of what is there.
+    Bucket(u32),
+    /// The versions of a key in front of those that are there, of a history whose chain is known.
+    History {
+        bucket: u32,
+        chain: Digest,
+    },
 }
 
 /// Why a piece, or all of them, are not the snapshot that was asked for.
@@ -54,62 +76,65 @@ pub enum RestoreError {
         /// What is wrong with it.
         error: DecodeError,
     },
-    /// A piece does not match the manifest.
-    #[error("piece {piece} of the snapshot does not match the manifest")]
+    /// A piece is not what follows from those before it.
+    #[error("piece {piece} of the snapshot does not match the manifest and the pieces before it")]
     WrongPiece {
         /// The piece.
         piece: u32,
     },
-    /// Everything in a piece has come before.
-    #[error("piece {piece} of the snapshot holds nothing that was missing")]
+    /// Everything has come before.
+    #[error("piece {piece} of the snapshot comes when nothing is missing")]
     NothingNew {
         /// The piece.
         piece: u32,
     },
     /// Pieces are missing.
-    #[error("the snapshot is not complete: {sections} of its sections are missing")]
+    #[error("the snapshot is not complete: {parts} of its parts are missing")]
     Incomplete {
-        /// How many sections have not come.
-        sections: usize,
+        /// How many parts have not come, of those that are known.
+        parts: usize,
     },
 }
 
-/// A section that was decoded and whose digest is right.
-enum Content {
-    Requests(Requests),
-    Sessions(super::session::Section),
-    Bucket(usize, Bucket),
+/// A part that was decoded.
+enum Part {
+    Ids(Ids),
+    Origin(Header),
+    Life(Life),
+    Sessions(session::Section),
+    Block { before: Digest, slots: Vec<Slot> },
+    Outline { before: Digest, chains: Vec<Digest> },
+    Run { key: Option<Key>, before: Digest, versions: Vec<Version> },
 }
 
 impl Restore {
     /// Starts to restore the state of `index` with the given digest, of a store that keeps so much of requests.
     pub fn new(retention: Retention, index: Index, digest: Digest) -> Self {
-        Self { index, digest, store: Store::keeping(retention), missing: None, present: BTreeMap::new() }
+        Self { index, digest, store: Store::keeping(retention), wanted: None, runs: Vec::new() }
     }
 
-    /// Takes a piece. After an error nothing has changed, and the piece may be fetched from elsewhere.
+    /// Takes the next piece. After an error nothing has changed, and the piece may be fetched from elsewhere.
     pub fn add(&mut self, number: u32, piece: Bytes) -> Result<(), RestoreError> {
         if number == 0 {
             return self.add_manifest(piece);
         }
-        let Some(missing) = &self.missing else { return Err(RestoreError::NoManifest { piece: number }) };
-        let sections = decode_piece(self.store.requests.retention(), piece)
-            .map_err(|error| RestoreError::Malformed { piece: number, error })?;
-        for (section, digest, _) in &sections {
-            if missing.get(section).or_else(|| self.present.get(section)) != Some(digest) {
-                return Err(RestoreError::WrongPiece { piece: number });
-            }
-        }
-        if !sections.iter().any(|(section, ..)| missing.contains_key(section)) {
+        let Some(wanted) = &self.wanted else { return Err(RestoreError::NoManifest { piece: number }) };
+        if wanted.is_empty() {
             return Err(RestoreError::NothingNew { piece: number });
         }
-        for (section, digest, content) in sections {
-            let first = self.missing.as_mut().is_some_and(|missing| missing.remove(&section).is_some());
-            if first {
-                self.present.insert(section, digest);
-                self.install(content);
-            }
+        let parts = decode_piece(self.store.requests.retention(), piece)
+            .map_err(|error| RestoreError::Malformed { piece: number, error })?;
+        let mut wanted = wanted.clone();
+        let mut found = Vec::with_capacity(parts.len());
+        for (part, digest) in parts {
+            let expected = wanted.pop().filter(|(_, expected)| *expected == digest);
+            let fits = expected.filter(|(wanted, _)| part.is(*wanted));
+            let Some((place, _)) = fits else { return Err(RestoreError::WrongPiece { piece: number }) };
+            part.add_wanted(place, &mut wanted);
+            found.push((place, part));
         }
+        self.wanted = Some(wanted);
+        found.into_iter().for_each(|(place, part)| self.install(place, part));
         Ok(())
     }
 
@@ -121,7 +146,7 @@ impl Restore {
             let (expected, wanted) = (self.digest, self.index);
             return Err(RestoreError::WrongManifest { found, at, expected, wanted });
         }
-        if self.missing.is_some() {
+        if self.wanted.is_some() {
             return Ok(());
         }
         self.store.applied = manifest.summary.applied;
@@ -129,62 +154,153 @@ impl Restore {
         self.store.mvcc.compacted = manifest.summary.compacted;
         self.store.sessions.opened = manifest.summary.sessions_opened;
         self.store.sessions.uses = manifest.summary.session_uses;
-        self.missing = Some(manifest.sections());
+        let requests = manifest.summary.requests.values().map(|digest| (Wanted::Origin, *digest));
+        let sessions = manifest.summary.sessions.values().map(|digest| (Wanted::Sessions, *digest));
+        let buckets = manifest.buckets.iter().map(|(number, digest)| (Wanted::Bucket(*number), *digest));
+        let mut wanted: Vec<_> = requests.chain(sessions).chain(buckets).collect();
+        wanted.reverse();
+        self.wanted = Some(wanted);
         Ok(())
     }
 
-    fn install(&mut self, content: Content) {
-        match content {
-            Content::Requests(section) => self.store.requests.restore_section(section),
-            Content::Sessions(section) => self.store.sessions.restore_section(section),
-            Content::Bucket(number, bucket) => self.store.mvcc.tree.set_bucket(number, bucket),
+    /// Puts a part in its place, whose digest was found to be right.
+    fn install(&mut self, place: Wanted, part: Part) {
+        let Store { mvcc, sessions, requests, .. } = &mut self.store;
+        match (part, place, requests) {
+            (Part::Ids(of), _, Requests::Ids(ids)) => ids.restore_section(of),
+            (Part::Origin(header), _, Requests::Replies(lives)) => lives.restore_origin(&header),
+            (Part::Life(life), Wanted::Life { origin, incarnation }, Requests::Replies(lives)) => {
+                lives.restore_life(origin, incarnation, life);
+            }
+            (Part::Sessions(section), ..) => sessions.restore_section(section),
+            (Part::Block { slots, .. }, Wanted::Bucket(number), _) => {
+                mvcc.tree.restore(number as usize, slots);
+            }
+            (Part::Run { key, versions, .. }, Wanted::History { bucket, chain }, _) => {
+                self.runs.push(versions);
+                let Some(key) = key else { return };
+                let versions = self.runs.drain(..).rev().flatten();
+                let history = History::of(key, versions).expect("no run is empty");
+                mvcc.tree.restore(bucket as usize, vec![Slot::with_chain(history, chain)]);
+            }
+            _ => {} // An outline has nothing but digests.
         }
     }
 
     /// The store, once all pieces are there.
     pub fn finish(mut self) -> Result<Store, RestoreError> {
-        let missing = self.missing.ok_or(RestoreError::NoManifest { piece: 1 })?;
-        if !missing.is_empty() {
-            return Err(RestoreError::Incomplete { sections: missing.len() });
+        let wanted = self.wanted.ok_or(RestoreError::NoManifest { piece: 1 })?;
+        if !wanted.is_empty() {
+            return Err(RestoreError::Incomplete { parts: wanted.len() });
         }
         self.store.mvcc.index_restored_tree();
         let digest = self.store.digest();
-        assert_eq!(digest, self.digest, "invariant 6: sections that match their manifest make up its state");
+        assert_eq!(
+            digest, self.digest,
+            "invariant 6: parts that follow from their manifest make up its state"
+        );
         Ok(self.store)
     }
 }
 
-/// Decodes a piece and computes the digest of each of its sections.
-fn decode_piece(retention: Retention, piece: Bytes) -> Result<Vec<(Section, Digest, Content)>, DecodeError> {
-    let mut reader = Reader::new(piece);
-    let count = reader.u32()?;
-    let sections =
-        (0..count).map(|_| decode_section(retention, &mut reader)).collect::<Result<Vec<_>, _>>()?;
-    if sections.is_empty() {
-        return Err(DecodeError::Invalid { what: "the number of sections in a piece", value: 0 });
+impl Part {
+    /// Whether a part is of the kind that is wanted.
+    fn is(&self, wanted: Wanted) -> bool {
+        matches!(
+            (self, wanted),
+            (Self::Ids(_) | Self::Origin(_), Wanted::Origin)
+                | (Self::Life(_), Wanted::Life { .. })
+                | (Self::Sessions(_), Wanted::Sessions)
+                | (Self::Block { .. } | Self::Outline { .. }, Wanted::Bucket(_))
+                | (Self::Run { .. }, Wanted::History { .. })
+        )
     }
-    reader.finish()?;
-    Ok(sections)
+
+    /// Adds what follows from a part that has its place: the next last.
+    fn add_wanted(&self, place: Wanted, wanted: &mut Vec<(Wanted, Digest)>) {
+        let before = match self {
+            Self::Block { before, .. } | Self::Outline { before, .. } => {
+                Some(*before).filter(|before| *before != EMPTY)
+            }
+            Self::Run { key: None, before, .. } => Some(*before),
+            _ => None,
+        };
+        wanted.extend(before.map(|before| (place, before)));
+        match (self, place) {
+            (Self::Origin(Header { id, lives, .. }), _) => {
+                let life = |(incarnation, digest): &(u64, Digest)| {
+                    (Wanted::Life { origin: *id, incarnation: *incarnation }, *digest)
+                };
+                wanted.extend(lives.iter().rev().map(life));
+            }
+            (Self::Outline { chains, .. }, Wanted::Bucket(bucket)) => {
+                wanted.extend(chains.iter().map(|chain| (Wanted::History { bucket, chain: *chain }, *chain)));
+            }
+            _ => {}
+        }
+    }
 }
 
-fn decode_section(
-    retention: Retention,
-    reader: &mut Reader,
-) -> Result<(Section, Digest, Content), DecodeError> {
-    let section = Section::decode(reader)?;
-    let (digest, content) = match section {
-        Section::Requests(_) => {
-            let (requests, digest) = Requests::decode_section(retention, reader)?;
-            (digest, Content::Requests(requests))
+/// Decodes a piece and computes the digest of each of its parts.
+fn decode_piece(retention: Retention, piece: Bytes) -> Result<Vec<(Part, Digest)>, DecodeError> {
+    let mut reader = Reader::new(piece);
+    let count = reader.u32()?;
+    let parts = (0..count).map(|_| decode_part(retention, &mut reader)).collect::<Result<Vec<_>, _>>()?;
+    if parts.is_empty() {
+        return Err(invalid("the number of parts in a piece", 0_u32));
+    }
+    reader.finish()?;
+    Ok(parts)
+}
+
+fn decode_part(retention: Retention, reader: &mut Reader) -> Result<(Part, Digest), DecodeError> {
+    match (reader.u8()?, retention) {
+        (kind::ORIGIN, Retention::Ids) => {
+            let (ids, digest) = Ids::decode_section(reader)?;
+            Ok((Part::Ids(ids), digest))
         }
-        Section::Sessions(_) => {
-            let (sessions, digest) = Sessions::decode_section(reader)?;
-            (digest, Content::Sessions(sessions))
+        (kind::ORIGIN, Retention::Replies) => {
+            let header = Header::decode(reader)?;
+            let digest = header.digest();
+            Ok((Part::Origin(header), digest))
         }
-        Section::Bucket(number) => {
-            let bucket = Bucket::from_histories(reader.list()?);
-            (*bucket.digest(), Content::Bucket(number as usize, bucket))
+        (kind::LIFE, _) => {
+            let (life, digest) = Life::decode_with_digest(reader)?;
+            Ok((Part::Life(life), digest))
         }
-    };
-    Ok((section, digest, content))
+        (kind::SESSIONS, _) => {
+            let (section, digest) = Sessions::decode_section(reader)?;
+            Ok((Part::Sessions(section), digest))
+        }
+        (kind::BLOCK, _) => {
+            let (before, histories) = (Digest::decode(reader)?, reader.list::<History>()?);
+            let slots: Vec<_> = histories.into_iter().map(Slot::new).collect();
+            let digest = block_digest(&before, slots.iter().map(|slot| &slot.chain));
+            Ok((Part::Block { before, slots }, digest))
+        }
+        (kind::OUTLINE, _) => {
+            let (before, chains) = (Digest::decode(reader)?, reader.list::<Digest>()?);
+            let digest = block_digest(&before, chains.iter());
+            Ok((Part::Outline { before, chains }, digest))
+        }
+        (kind::FIRST_RUN, _) => {
+            let key = Key::from(&reader.bytes()?[..]);
+            let start = Name::hash(&key);
+            decode_run(Some(key), start, reader)
+        }
+        (kind::RUN, _) => {
+            let before = Digest::decode(reader)?;
+            decode_run(None, before, reader)
+        }
+        (other, _) => Err(invalid("the kind of a part", other)),
+    }
+}
+
+fn decode_run(key: Option<Key>, before: Digest, reader: &mut Reader) -> Result<(Part, Digest), DecodeError> {
+    let versions = reader.list::<Version>()?;
+    if versions.is_empty() {
+        return Err(invalid("the number of versions in a part", 0_u32));
+    }
+    let chain = versions.iter().fold(before, |chain, version| version.link(&chain));
+    Ok((Part::Run { key, before, versions }, chain))
 }

@@ -26,8 +26,8 @@ pub const SESSION_REPLY_BYTES: usize = 16 * 1024;
 /// What a session keeps.
 const ROOM: Room = Room { numbers: SESSION_WINDOW, each: SESSION_REPLY_BYTES, all: SESSION_REPLY_BYTES };
 
-/// In how many sections a snapshot holds the sessions.
-pub(super) const SECTIONS: u64 = 64;
+/// How many sessions, by their ids, share a section: a snapshot moves those together.
+const SECTION: u64 = 64;
 
 /// All sessions.
 #[derive(Clone, Debug, Default)]
@@ -94,7 +94,7 @@ impl Sessions {
     }
 
     /// The digests of the sections that hold something, by their numbers.
-    pub(super) fn section_digests(&mut self) -> BTreeMap<u8, Digest> {
+    pub(super) fn section_digests(&mut self) -> BTreeMap<u64, Digest> {
         let stale: Vec<u64> =
             self.table.iter().filter(|(_, session)| session.digest.is_none()).map(|(id, _)| *id).collect();
         for id in stale {
@@ -102,21 +102,22 @@ impl Sessions {
                 session.digest = Some(session.compute_digest(id));
             }
         }
-        let mut sections: BTreeMap<u8, Hasher> = BTreeMap::new();
+        let mut sections: BTreeMap<u64, Hasher> = BTreeMap::new();
         for (id, session) in &self.table {
-            let hasher =
-                sections.remove(&section_of(*id)).unwrap_or_else(|| Hasher::new(Domain::SessionSection));
+            let number = id / SECTION;
+            let hasher = sections.remove(&number).unwrap_or_else(|| Hasher::new(Domain::SessionSection));
             let digest = session.digest.as_ref().expect("stale digests were computed above");
-            sections.insert(section_of(*id), hasher.digest(digest));
+            sections.insert(number, hasher.digest(digest));
         }
         sections.into_iter().map(|(number, hasher)| (number, hasher.finish())).collect()
     }
 
     /// Encodes one section, which a snapshot moves as a whole.
-    pub(super) fn encode_section(&self, number: u8, buf: &mut BytesMut) {
-        let ids = || self.table.iter().filter(move |(id, _)| section_of(**id) == number);
-        buf.put_u32_le(ids().count() as u32);
-        for (id, session) in ids() {
+    pub(super) fn encode_section(&self, number: u64, buf: &mut BytesMut) {
+        let first = number * SECTION;
+        let sessions = || self.table.range(first..=first + (SECTION - 1));
+        buf.put_u32_le(sessions().count() as u32);
+        for (id, session) in sessions() {
             buf.put_u64_le(*id);
             session.encode(buf);
         }
@@ -144,11 +145,11 @@ impl Sessions {
         }
     }
 
-    /// About how many bytes a section takes in a snapshot.
-    pub(super) fn weights(&self) -> BTreeMap<u8, usize> {
+    /// About how many bytes each section takes in a snapshot.
+    pub(super) fn weights(&self) -> BTreeMap<u64, usize> {
         let mut weights = BTreeMap::new();
         for (id, session) in &self.table {
-            *weights.entry(section_of(*id)).or_default() += 32 + session.replies.weight();
+            *weights.entry(id / SECTION).or_default() += 32 + session.replies.weight();
         }
         weights
     }
@@ -157,17 +158,10 @@ impl Sessions {
 /// The sessions of one section of a snapshot.
 pub(super) struct Section(Vec<(u64, Session)>);
 
-fn section_of(id: u64) -> u8 {
-    (id % SECTIONS) as u8
-}
-
 /// The digest over all sections.
-pub(super) fn digest_from_sections(sections: &BTreeMap<u8, Digest>) -> Digest {
+pub(super) fn digest_from_sections(sections: &BTreeMap<u64, Digest>) -> Digest {
     let hasher = Hasher::new(Domain::Sessions);
-    sections
-        .iter()
-        .fold(hasher, |hasher, (number, digest)| hasher.u64(u64::from(*number)).digest(digest))
-        .finish()
+    sections.iter().fold(hasher, |hasher, (number, digest)| hasher.u64(*number).digest(digest)).finish()
 }
 
 impl Session {

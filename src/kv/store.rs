@@ -12,7 +12,7 @@ use super::request::{Command, Op, RangeRequest, TxnRequest};
 use super::requests::{Answered, Requests, Retention, digest_from_requests};
 use super::response::{OpenSessionResponse, RangeResponse, Reply, Response};
 use super::session::{Admission, Sessions, digest_from_sections};
-use super::snapshot::Frozen;
+use super::snapshot::{Frozen, PIECE_BYTES};
 use super::txn;
 use super::validate::check;
 use crate::consensus::{Committed, Decode, Digest, Index, Proposal, Recall, RequestId};
@@ -175,10 +175,15 @@ impl Store {
     }
 
     /// The state as it is now, to be written to disk or sent while this store goes on. Costs a [digest](Self::digest)
-    /// and a clone.
+    /// and a clone. It is cut into pieces of about [`PIECE_BYTES`].
     pub fn freeze(&mut self) -> Frozen {
+        self.freeze_in(PIECE_BYTES)
+    }
+
+    /// As [`freeze`](Self::freeze), cut into pieces of about so many bytes: the same at all replicas.
+    pub fn freeze_in(&mut self, piece_bytes: usize) -> Frozen {
         let digest = self.digest();
-        Frozen::new(self.clone(), digest)
+        Frozen::new(self.clone(), digest, piece_bytes)
     }
 }
 
@@ -192,7 +197,7 @@ pub(super) struct Summary {
     pub(super) sessions_opened: u64,
     pub(super) session_uses: u64,
     pub(super) requests: BTreeMap<u32, Digest>,
-    pub(super) sessions: BTreeMap<u8, Digest>,
+    pub(super) sessions: BTreeMap<u64, Digest>,
 }
 
 impl Summary {

@@ -13,6 +13,9 @@ use crate::consensus::Digest;
 /// one for a single write (8 KB of digests), and to copy one for the first write after a snapshot.
 const FANOUT: usize = 64;
 
+/// How many histories of a bucket are hashed together; a snapshot moves such a block as a whole unless it is too large.
+pub(super) const BLOCK: usize = 64;
+
 /// How many buckets there are.
 pub(super) const BUCKETS: usize = FANOUT * FANOUT;
 
@@ -44,11 +47,25 @@ impl Name {
 /// A history and its place in the bucket. The name saves the look at the key, and the chain the look at the history:
 /// both lie elsewhere in memory.
 #[derive(Clone, Debug)]
-struct Slot {
+pub(super) struct Slot {
     name: Name,
     /// The history's [chain](History::chain).
-    chain: Digest,
-    history: Arc<History>,
+    pub(super) chain: Digest,
+    pub(super) history: Arc<History>,
+}
+
+impl Slot {
+    /// A history as it stands in a snapshot.
+    pub(super) fn new(history: History) -> Self {
+        let hash = Name::hash(&history.key);
+        let (name, chain) = (Name::from_hash(&hash), history.chain(&hash));
+        Self { name, chain, history: Arc::new(history) }
+    }
+
+    /// A history whose chain is known.
+    pub(super) fn with_chain(history: History, chain: Digest) -> Self {
+        Self { name: Name::of(&history.key), chain, history: Arc::new(history) }
+    }
 }
 
 /// Some of the histories, in the order of names and, where these collide, keys.
@@ -64,16 +81,19 @@ impl Bucket {
         Self { digest: Some(EMPTY), slots: Vec::new() }
     }
 
-    /// A bucket of histories as they stand in a snapshot. Their order is taken as it is: if it is not the right one,
-    /// nor is the digest.
-    pub(super) fn from_histories(histories: Vec<History>) -> Self {
-        let slot = |history: History| {
-            let hash = Name::hash(&history.key);
-            let (name, chain) = (Name::from_hash(&hash), history.chain(&hash));
-            Slot { name, chain, history: Arc::new(history) }
+    /// The slots, in the order in which they are hashed.
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The digest of what precedes each block.
+    pub(super) fn before_blocks(&self) -> Vec<Digest> {
+        let mut before = EMPTY;
+        let next = |block: &[Slot]| {
+            let after = block_digest(&before, chains(block));
+            std::mem::replace(&mut before, after)
         };
-        let slots: Vec<_> = histories.into_iter().map(slot).collect();
-        Self { digest: Some(digest_of(&slots)), slots }
+        self.slots.chunks(BLOCK).map(next).collect()
     }
 
     pub(super) fn histories(&self) -> impl ExactSizeIterator<Item = &History> {
@@ -98,13 +118,20 @@ impl Bucket {
     }
 }
 
-/// The digests are hashed in order, not summed: who may choose keys could otherwise forge a state of equal digest.
+/// The digests are hashed in order, not summed: who may choose keys could otherwise forge a state of equal digest. Block
+/// after block, each linked to those before it, so that any block can be shown without the others.
 fn digest_of(slots: &[Slot]) -> Digest {
-    if slots.is_empty() {
-        return EMPTY;
-    }
-    let hasher = Hasher::new(Domain::Bucket);
-    slots.iter().fold(hasher, |hasher, slot| hasher.digest(&slot.chain)).finish()
+    slots.chunks(BLOCK).fold(EMPTY, |before, block| block_digest(&before, chains(block)))
+}
+
+fn chains(slots: &[Slot]) -> impl Iterator<Item = &Digest> {
+    slots.iter().map(|slot| &slot.chain)
+}
+
+/// The digest of a bucket up to the end of a block, from that of what precedes the block and its histories' chains.
+pub(super) fn block_digest<'a>(before: &Digest, chains: impl Iterator<Item = &'a Digest>) -> Digest {
+    let hasher = Hasher::new(Domain::Bucket).digest(before);
+    chains.fold(hasher, |hasher, chain| hasher.digest(chain)).finish()
 }
 
 #[derive(Clone, Debug)]
@@ -177,11 +204,11 @@ impl Tree {
         bucket
     }
 
-    /// Puts a whole bucket in its place.
-    pub(super) fn set_bucket(&mut self, number: usize, bucket: Bucket) {
-        let bytes = |bucket: &Bucket| bucket.histories().map(History::bytes).sum::<u64>();
-        self.bytes = self.bytes - bytes(self.bucket(number)) + bytes(&bucket);
-        *self.bucket_mut(number) = bucket;
+    /// Puts slots of a snapshot in front of those that a bucket has. Their order is taken as it is: if it is not the right
+    /// one, nor is the digest.
+    pub(super) fn restore(&mut self, number: usize, slots: Vec<Slot>) {
+        self.bytes += slots.iter().map(|slot| slot.history.bytes()).sum::<u64>();
+        self.bucket_mut(number).slots.splice(0..0, slots);
     }
 
     pub(super) fn get(&self, name: Name, key: &[u8]) -> Option<&History> {

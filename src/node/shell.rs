@@ -16,6 +16,7 @@ use super::handle::{Handle, MAX_REQUESTS, Shared};
 use super::threads::{self, Common, ToArchive, ToLog, ToStore};
 use crate::consensus::NodeId;
 use crate::engine::{self, Archive, EngineConfig, Executor, Logger, OpenError, Opened};
+use crate::kv::PIECE_BYTES;
 use crate::transport::{self, BadAddress, Gate, LinkFaults, LinkSetup, Links, Mailbox, Wire};
 use crate::wal::{DataDir, DiskFault, DiskFaults, RealDisk, WalOptions};
 
@@ -241,6 +242,7 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
             request_timeout: config.request_timeout,
             // What salts the log's checksums must be nothing that a client can know.
             wal: WalOptions { salt: rand::random(), ..wal },
+            piece_bytes: PIECE_BYTES,
             options,
             misbehaviour: config.misbehaviour.clone(),
         },

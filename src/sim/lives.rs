@@ -38,6 +38,7 @@ impl<P: Simulated> World<P> {
             now: node.clock.at(self.now),
             request_timeout: REQUEST_TIMEOUT,
             wal: WalOptions { salt: salt.0, ..self.wal },
+            piece_bytes: self.piece_bytes,
             options: self.settings.clone(),
             misbehaviour: self.cast.misbehaviour(node.id, self.options.seed),
         };

@@ -17,6 +17,7 @@ use super::stats::Stats;
 use super::trace::Trace;
 use crate::check::Recorder;
 use crate::consensus::{Keys, NodeId};
+use crate::kv::PIECE_BYTES;
 use crate::wal::{FaultyDisk, WalOptions};
 
 /// For so many microseconds each sender knows the same ones of twins: some request timers.
@@ -64,6 +65,8 @@ pub(super) struct World<P: Simulated> {
     pub(super) wal: WalOptions,
     /// How long the archive takes over a piece of a snapshot, in microseconds, at most.
     pub(super) piece_delay: u64,
+    /// About how large these pieces are: small ones make states of many pieces.
+    pub(super) piece_bytes: usize,
     /// When the calm began.
     pub(super) calm: Option<u64>,
     pub(super) quiet: bool,
@@ -117,6 +120,7 @@ impl<P: Simulated> World<P> {
             settings: P::small_options(&mut settings),
             // Slow ones let the log grow by whole segments while a snapshot is on its way to the disk.
             piece_delay: *settings.pick(&[3_000, 3_000, P::SLOW_PIECE_US]),
+            piece_bytes: *settings.pick(&[512, 4096, PIECE_BYTES]),
             wal,
             calm: None,
             quiet: false,

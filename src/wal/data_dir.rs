@@ -9,7 +9,7 @@ use super::error::{WalError, cannot};
 use super::log::Wal;
 use super::options::{Identity, WalOptions};
 use super::recovery::{Opened, is_unused};
-use super::segment::FORMAT;
+use super::segment::{FORMAT, check_format};
 use super::small_file::{Sealed, replace_sealed};
 use super::snapshot::Snapshots;
 use crate::consensus::NodeId;
@@ -99,9 +99,7 @@ pub(super) fn read_identity(disk: &dyn Disk, dir: &Path) -> Result<Option<Identi
     let path = dir.join(IDENTITY);
     let Some(file) = Sealed::read(disk, &path)? else { return Ok(None) };
     let found: u32 = file.get("format")?;
-    if found > FORMAT {
-        return Err(WalError::NewerFormat { path, found, known: FORMAT });
-    }
+    check_format(&path, found)?;
     let cluster: String = file.get("cluster")?;
     let cluster_id = u64::from_str_radix(&cluster, 16)
         .map_err(|_| WalError::Damaged { path: path.clone(), why: "it has no valid `cluster`".to_owned() })?;

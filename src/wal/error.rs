@@ -103,6 +103,19 @@ pub enum WalError {
         /// The newest that is known here.
         known: u32,
     },
+    /// A file was written by an older version of the program.
+    #[error(
+        "{path} has format {found} of an older consensusctl, and this program reads format {known} only; start with an \
+         empty data directory (`cluster up --fresh`), or use the older program"
+    )]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The one that is read here.
+        known: u32,
+    },
     /// Another node has the data directory open.
     #[error("{dir} is in use by a running node; stop it first, or choose another data directory")]
     InUse {

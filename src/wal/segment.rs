@@ -1,6 +1,7 @@
 //! The bytes of a segment: its header, its batches. The drawing is in the [module](super).
 
 use bytes::{Bytes, BytesMut};
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use super::error::WalError;
@@ -14,7 +15,17 @@ pub(super) const BATCH_HEADER_BYTES: u64 = 40;
 /// A record's length stands before it.
 pub(super) const RECORD_HEADER_BYTES: u64 = 4;
 /// The newest format of segments, snapshots and data directories that is known here.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// Refuses a file of another format.
+pub(super) fn check_format(path: &Path, found: u32) -> Result<(), WalError> {
+    let (path, known) = (path.to_owned(), FORMAT);
+    match found.cmp(&FORMAT) {
+        Ordering::Less => Err(WalError::OlderFormat { path, found, known }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(WalError::NewerFormat { path, found, known }),
+    }
+}
 
 const SEGMENT_MAGIC: &[u8; 8] = b"CCTL-WAL";
 const BATCH_MAGIC: &[u8; 4] = b"BTCH";
@@ -86,9 +97,7 @@ impl SegmentHeader {
         if crc32c(&[&header[..12], &[0; 4], &header[16..]]) != u32_at(header, 12) {
             return Err(damaged("the segment's header does not match its checksum"));
         }
-        if found > FORMAT {
-            return Err(WalError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
-        }
+        check_format(path, found)?;
         let name = &header[56..56 + PROTOCOL_BYTES];
         let name = &name[..name.iter().position(|&byte| byte == 0).unwrap_or(PROTOCOL_BYTES)];
         let identity = Identity {

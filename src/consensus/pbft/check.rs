@@ -200,11 +200,11 @@ impl Checker {
 
     /// Nobody passes on another's STATUS, which would be answered to the wrong one.
     fn check_status(&self, from: NodeId, status: &Signed<Status>) -> Result<(), &'static str> {
-        let Status { view, stable, committed, replica, .. } = status.body;
+        let Status { view, stable, committed, fetching, replica, .. } = status.body;
         require(replica == from, "a STATUS is not of its sender")?;
         check_view(view)?;
         require(
-            stable.0 < NUMBERS_END && committed.0 < NUMBERS_END,
+            [stable, committed, fetching].iter().all(|sequence| sequence.0 < NUMBERS_END),
             "its sequence number is beyond all slots",
         )?;
         self.check_signature(status)

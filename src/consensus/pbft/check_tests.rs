@@ -175,8 +175,8 @@ fn replies_statuses_and_questions() {
     assert_eq!(reply(&many), Err("a REPLY has too many results"));
 
     let status = |from, view| {
-        let (stable, committed) = (Sequence::ZERO, Sequence(3));
-        let body = Status { view: View(view), active: true, stable, committed, replica: NodeId(2) };
+        let (stable, committed, fetching) = (Sequence::ZERO, Sequence(3), Sequence::ZERO);
+        let body = Status { view: View(view), active: true, stable, committed, fetching, replica: NodeId(2) };
         verdict(from, Message::Status(cast.signer(2).sign(body)))
     };
     assert_eq!(status(2, 0), Ok(()));

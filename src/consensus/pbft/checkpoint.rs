@@ -5,13 +5,17 @@
 //! now and then, by bytes: until then the executed batches stay in the log, which is how a replica comes back to where it
 //! was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::message::{Checkpoint, Message, Sequence, Signed, Stable};
+use super::message::{Batch, Checkpoint, Message, Sequence, Signed, Stable, Status};
 use super::record::Record;
 use super::replica::{Out, Replica, Vote};
 use super::suspicion::Suspect;
 use crate::consensus::{Digest, Event, Index, Lsn, NodeId, SnapshotMeta};
+
+/// Bytes of batches that are kept below the last stable checkpoint but one, for a replica that is fetching the state
+/// before them or executing them. Who takes longer than the others over so much fetches a newer state.
+const KEPT_BYTES: usize = 64 << 20;
 
 /// Checkpoints that are kept of one replica, apart from those that fit into the window, since others may be far ahead.
 const KEPT_OF_EACH: usize = 2;
@@ -21,8 +25,9 @@ const KEPT_OF_EACH: usize = 2;
 pub(super) struct Checkpoints {
     /// The last stable one.
     stable: Stable,
-    /// The stable one before it, whose state is kept for those who are fetching it.
-    previous: Sequence,
+    /// The stable one from which on states, and what was ordered after them, are kept for those who are behind: the one
+    /// before the last, or an older one that somebody needs.
+    kept: Sequence,
     /// The digests of this replica's own states, of those that it keeps.
     own: BTreeMap<Sequence, Digest>,
     /// What this replica has signed above the last stable one, and its records.
@@ -52,9 +57,9 @@ impl Checkpoints {
         self.saved.as_ref().map_or(Sequence::ZERO, |meta| meta.index.into())
     }
 
-    /// The stable checkpoint before the last one.
-    pub(super) fn previous(&self) -> Sequence {
-        self.previous
+    /// From here on states, and what was ordered after them, are kept.
+    pub(super) fn kept(&self) -> Sequence {
+        self.kept
     }
 
     /// At which stable checkpoint the own state is wrong.
@@ -180,20 +185,45 @@ impl Replica {
         for id in others {
             self.suspect(id, Suspect::WrongCheckpoint);
         }
+        let kept = self.needed_by_others(self.low_water_mark());
         let checkpoints = &mut self.checkpoints;
-        checkpoints.previous = checkpoints.stable.sequence();
+        checkpoints.kept = kept;
         checkpoints.stable = stable;
         checkpoints.signed = checkpoints.signed.split_off(&sequence.next());
         for of in checkpoints.votes.values_mut() {
             *of = of.split_off(&sequence.next());
         }
-        let previous = checkpoints.previous;
-        checkpoints.own = checkpoints.own.split_off(&previous);
-        out.release = Some(Index(previous.0));
+        checkpoints.own = checkpoints.own.split_off(&kept);
+        out.release = Some(Index(kept.0));
         self.compare_with_stable(out);
         self.forget_slots();
         self.proposed = self.proposed.max(sequence);
         self.consider_transfer(out);
+    }
+
+    /// From where on states and batches are kept when a checkpoint after `previous` is stable: from `previous`, or from
+    /// what somebody is fetching, or has to execute after it did, as long as the batches since then are not too much. Whoever
+    /// says such a thing may lie, and costs no more than that.
+    fn needed_by_others(&self, previous: Sequence) -> Sequence {
+        let kept = self.checkpoints.kept;
+        let behind = self.peers.iter().filter(|(id, peer)| peer.catches_up && self.hears(**id));
+        let needs = behind.filter_map(|(_, peer)| peer.status);
+        let need = |status: Status| match status.fetching {
+            Sequence::ZERO => status.committed,
+            fetching => fetching,
+        };
+        let needs: BTreeSet<_> = needs.map(need).filter(|need| (kept..previous).contains(need)).collect();
+        let Some(oldest) = needs.first() else { return previous };
+        let (mut bytes, mut from) = (0, previous);
+        for (sequence, slot) in self.slots.range(oldest.next()..=previous).rev() {
+            bytes += slot.decided.and_then(|digest| slot.batch(&digest)).map_or(0, Batch::size);
+            if bytes > KEPT_BYTES {
+                break;
+            }
+            let before = Sequence(sequence.0 - 1);
+            from = if needs.contains(&before) { before } else { from };
+        }
+        from
     }
 
     /// Compares the own state with the stable one, if both are known; saves it when it is time.

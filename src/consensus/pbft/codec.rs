@@ -82,7 +82,9 @@ fields! {
     ViewChange { view: View, stable: Stable, prepared: list, replica: NodeId }
     NewView { view: View, view_changes: list, pre_prepares: list, replica: NodeId }
     Reply { view: View, client: NodeId, incarnation: u64, results: list, replica: NodeId }
-    Status { view: View, active: bool, stable: Sequence, committed: Sequence, replica: NodeId }
+    Status {
+        view: View, active: bool, stable: Sequence, committed: Sequence, fetching: Sequence, replica: NodeId
+    }
     FetchBatch { sequence: Sequence, digest: Digest }
     FetchState { sequence: Sequence, number: u32 }
     State { sequence: Sequence, pieces: u32, number: u32, data: optional }

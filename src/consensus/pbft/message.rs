@@ -184,6 +184,8 @@ pub struct Status {
     pub stable: Sequence,
     /// The last sequence number that it committed with all before it.
     pub committed: Sequence,
+    /// The stable checkpoint whose state it is fetching, so that the others keep that; 0 for none.
+    pub fetching: Sequence,
     /// i.
     pub replica: NodeId,
 }

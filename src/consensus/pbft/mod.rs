@@ -108,8 +108,9 @@
 //!   that one does not get on by itself; with ever fewer, if it never does.
 //! - States at checkpoints are kept in memory, and saved to disk only when enough was written since the last. Until
 //!   then executed batches stay in the log, from which a replica that starts again executes them anew.
-//! - States are transferred whole, by pieces, each checked by itself against the manifest whose digest the certificate
-//!   names, not by descending into partitions.
+//! - States are transferred whole, by pieces of a bounded size, each checked when it comes against the manifest whose
+//!   digest the certificate names and the pieces before it; what has not changed is transferred, too. A transfer goes on
+//!   while newer checkpoints become stable, within limits.
 //!
 //! # Left out
 //!

@@ -297,15 +297,20 @@ impl Replica {
             && self.checkpoints.diverged().is_none()
     }
 
-    /// Drops the slots that nobody will ask about: executed here, and below the last stable checkpoint but one. Those
-    /// above it help who is a little behind, for whom a whole state would be too much. What this replica itself could
-    /// not decide leaves when the window has moved on by twice its width: then it takes a state in any case.
+    /// Drops the slots that nobody will ask about: executed here, and below the last stable checkpoint but one, or below
+    /// what somebody needs who has fetched a state. Those above help who is a little behind, for whom a whole state would
+    /// be too much. What this replica itself could not decide leaves when the window has moved on by twice its width,
+    /// unless it is due next: then it takes a state in any case.
     pub(super) fn forget_slots(&mut self) {
         self.slots = self.slots.split_off(&self.floor().next());
         self.memory.forget(self.horizon());
         let lost = Sequence(self.low_water_mark().0.saturating_sub(2 * self.options.window));
         if self.slots.first_key_value().is_some_and(|(first, _)| *first <= lost) {
-            self.slots.retain(|sequence, slot| *sequence > lost || slot.decision_logged);
+            let mut slots = std::mem::take(&mut self.slots);
+            slots.retain(|sequence, slot| {
+                *sequence > lost || slot.decision_logged || self.is_due_soon(*sequence)
+            });
+            self.slots = slots;
         }
     }
 }

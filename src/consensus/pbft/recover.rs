@@ -235,7 +235,8 @@ fn peers(members: &[NodeId], id: NodeId, setup: &Setup<Pbft>) -> BTreeMap<NodeId
     let others = members.iter().copied().filter(|member| *member != id);
     let (heard, returned) = (setup.now, Some(setup.now));
     let (portion, helped) = (Portion::default(), None);
-    let peer = Peer { status: None, heard, returned, helped, portion, batches: 0, pieces: 0 };
+    let peer =
+        Peer { status: None, heard, returned, helped, portion, batches: 0, pieces: 0, catches_up: false };
     others.map(|member| (member, peer.clone())).collect()
 }
 

@@ -117,6 +117,8 @@ pub(super) struct Peer {
     pub(super) batches: usize,
     /// How many pieces of a state are being read for it.
     pub(super) pieces: usize,
+    /// It is fetching a state, or has fetched one and not come up to the last stable checkpoint since.
+    pub(super) catches_up: bool,
 }
 
 impl Replica {
@@ -272,16 +274,23 @@ impl Replica {
         self.is_in_window(sequence).then(|| self.slots.entry(sequence).or_default())
     }
 
-    /// The slot, for COMMITs: made if the window has it, or if it is below and this replica has yet to execute it.
+    /// The slot, for COMMITs: made if the window has it, or if it is below and this replica has yet to execute it, be it
+    /// soon or lately: who has fetched a state comes up to the others with what follows it.
     pub(super) fn slot_to_decide(&mut self, sequence: Sequence) -> Option<&mut Slot> {
-        let reachable = sequence.0 > self.low_water_mark().0.saturating_sub(self.options.window);
-        let late = sequence > self.executed && sequence <= self.low_water_mark() && reachable;
+        let lately = sequence.0 > self.low_water_mark().0.saturating_sub(self.options.window);
+        let late = sequence > self.executed && sequence <= self.low_water_mark();
+        let late = late && (lately || self.is_due_soon(sequence));
         (late || self.is_in_window(sequence)).then(|| self.slots.entry(sequence).or_default())
+    }
+
+    /// Whether a slot is among the next that are to be executed here.
+    pub(super) fn is_due_soon(&self, sequence: Sequence) -> bool {
+        self.executed < sequence && sequence.0 <= self.executed.0 + self.options.window
     }
 
     /// Below this nothing is kept.
     pub(super) fn floor(&self) -> Sequence {
-        self.executed.min(self.checkpoints.previous())
+        self.executed.min(self.checkpoints.kept())
     }
 
     /// Below this no evidence is looked for: there is nothing to decide any more, here by messages or elsewhere.

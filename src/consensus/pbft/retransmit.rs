@@ -7,6 +7,7 @@
 use super::message::{Message, Sequence, Signed, Status};
 use super::replica::{Out, Replica};
 use super::slot::Slot;
+use super::transfer::Transfer;
 use crate::consensus::{Lsn, NodeId};
 
 /// Slots that a STATUS is answered with if its sender has got on since it was last helped.
@@ -76,12 +77,13 @@ impl Replica {
         self.relay_neglected(out);
     }
 
-    fn tell_status(&self, out: &mut Out) {
+    pub(super) fn tell_status(&self, out: &mut Out) {
         let status = Status {
             view: self.view,
             active: self.active,
             stable: self.low_water_mark(),
             committed: self.executed,
+            fetching: self.transfer.as_ref().map_or(Sequence::ZERO, Transfer::fetching),
             replica: self.id,
         };
         // A view that its disk does not know of yet is not spoken of: the next life may be in an earlier one.
@@ -94,8 +96,11 @@ impl Replica {
             return;
         }
         let (now, pause) = (self.now, self.options.status_interval() / 2);
+        let stable = self.low_water_mark();
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let before = peer.status.replace(status);
+        // It lacks what follows the state when it has that.
+        peer.catches_up = status.fetching > Sequence::ZERO || peer.catches_up && status.committed < stable;
         // A flood of them costs no more than a few.
         if peer.helped.is_some_and(|helped| now.since(helped) < pause) {
             return;

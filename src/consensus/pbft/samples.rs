@@ -114,8 +114,15 @@ pub(super) fn reply() -> impl Strategy<Value = Reply> {
 }
 
 fn status() -> impl Strategy<Value = Status> {
-    (view(), any::<bool>(), sequence(), sequence(), node()).prop_map(
-        |(view, active, stable, committed, replica)| Status { view, active, stable, committed, replica },
+    (view(), any::<bool>(), sequence(), sequence(), sequence(), node()).prop_map(
+        |(view, active, stable, committed, fetching, replica)| Status {
+            view,
+            active,
+            stable,
+            committed,
+            fetching,
+            replica,
+        },
     )
 }
 

@@ -82,6 +82,9 @@ impl Simulated for Pbft {
             max_pending_bytes: 64 * KIB,
             max_client_requests: *dice.pick(&[4, 100]),
             snapshot_bytes: *dice.pick(&[2, 8, 32, 128]) * KIB,
+            // Well within the time in which all clients have to be served: two honest replicas whose patience differs
+            // by more than that, a crashed primary and a liar are no fault, only slow.
+            max_timer_ms: 5_000,
             ..Options::default()
         }
     }

@@ -4,9 +4,12 @@
 //! state. Piece 0 is the manifest, whose digest the checkpoint's certificate names, and every other piece is checked
 //! against it by itself, so that whoever sends something else is found out at once. The same repairs a state that turned
 //! out to be wrong.
+//!
+//! Under load a newer checkpoint may be stable every second, and a large state takes longer. So a transfer that has begun
+//! goes on: its STATUS names the state, and the others keep it, and what was ordered after it, within limits
+//! ([`checkpoint`](super::checkpoint)). If they do not, it begins anew with the newest.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -26,7 +29,11 @@ const PIECES_OF_ONE: usize = 2 * PIECES_AT_ONCE as usize;
 const MAX_PIECES: u32 = 1 << 20;
 /// Status intervals without a piece after which another replica is asked.
 const PATIENCE_INTERVALS: u32 = 10;
-/// Status intervals for which a gap may be filled by messages that are still on their way.
+/// Status intervals after which another replica is asked in any case: a liar who sends a piece now and then holds nobody up
+/// for longer.
+const TURN_INTERVALS: u32 = 50;
+/// Status intervals for which a gap may be filled by messages that are still on their way; again and again while something
+/// is executed.
 const GAP_INTERVALS: u32 = 4;
 
 /// What becomes of the pieces that the store has, when another replica is asked.
@@ -43,6 +50,8 @@ enum Progress {
 pub(super) struct Transfer {
     sequence: Sequence,
     digest: Digest,
+    /// The last stable checkpoint when that was last looked at.
+    newest: Sequence,
     /// The own state has to be thrown away for it.
     repair: bool,
     source: NodeId,
@@ -58,8 +67,10 @@ pub(super) struct Transfer {
     refusals: usize,
     /// When to ask someone else; to wait in the first place.
     deadline: Time,
-    /// It waits for messages that may fill the gap.
-    waiting: bool,
+    /// When to ask someone else in any case.
+    turn: Time,
+    /// It waits for messages that may fill the gap; how far had been executed then.
+    waiting: Option<Sequence>,
 }
 
 impl Transfer {
@@ -76,10 +87,15 @@ impl Transfer {
         (!self.is_complete()).then_some(self.deadline)
     }
 
+    /// The state that is being fetched; 0 while it is waited for messages.
+    pub(super) fn fetching(&self) -> Sequence {
+        if self.waiting.is_some() { Sequence::ZERO } else { self.sequence }
+    }
+
     /// For `status`.
     pub(super) fn describe(&self) -> String {
         let Self { sequence, source, handed, .. } = self;
-        if self.waiting {
+        if self.waiting.is_some() {
             return format!("behind the stable checkpoint {sequence}");
         }
         match self.pieces {
@@ -96,10 +112,7 @@ impl Replica {
     pub(super) fn consider_transfer(&mut self, out: &mut Out) {
         let stable = self.low_water_mark();
         let Some(digest) = self.checkpoints.stable().digest() else { return };
-        if self
-            .transfer
-            .as_ref()
-            .is_some_and(|transfer| transfer.is_complete() || transfer.sequence == stable)
+        if self.transfer.as_ref().is_some_and(|transfer| transfer.is_complete() || transfer.newest == stable)
         {
             return;
         }
@@ -112,14 +125,27 @@ impl Replica {
             self.transfer = None;
             return;
         }
-        // A newer one than was being fetched: the others may have forgotten the older.
-        let waiting = !repair && self.transfer.is_none();
+        match &mut self.transfer {
+            // What is there of the older one would be lost.
+            Some(transfer) if transfer.waiting.is_none() && transfer.repair == repair => {
+                transfer.newest = stable;
+            }
+            Some(transfer) if !repair && !transfer.repair => {
+                (transfer.sequence, transfer.digest, transfer.newest) = (stable, digest, stable);
+            }
+            _ => self.begin_transfer(stable, digest, repair, out),
+        }
+    }
+
+    /// Fetches the state at the last stable checkpoint, whatever was being fetched before; at first it waits for messages.
+    fn begin_transfer(&mut self, stable: Sequence, digest: Digest, repair: bool, out: &mut Out) {
+        let waits = !repair && self.transfer.is_none();
         let source = self.after_peer(self.transfer.as_ref().map_or(self.id, |transfer| transfer.source));
-        let patience = if waiting { self.options.status_interval() * GAP_INTERVALS } else { Duration::ZERO };
-        let deadline = self.now + patience;
+        let deadline = if waits { self.gap_deadline() } else { self.now };
         self.transfer = Some(Transfer {
             sequence: stable,
             digest,
+            newest: stable,
             repair,
             source,
             pieces: None,
@@ -128,9 +154,14 @@ impl Replica {
             arrived: BTreeMap::new(),
             refusals: 0,
             deadline,
-            waiting,
+            turn: deadline,
+            waiting: waits.then_some(self.executed),
         });
         self.on_transfer_timer(out);
+    }
+
+    fn gap_deadline(&self) -> Time {
+        self.now + self.options.status_interval() * GAP_INTERVALS
     }
 
     /// Whether a slot can be executed: it is decided, and its batch is here. Who has the checkpoint may have forgotten the
@@ -152,7 +183,26 @@ impl Replica {
             self.transfer = None; // The messages came after all.
             return;
         }
-        self.ask_next_source(Progress::Kept, out);
+        let (executed, deadline) = (self.executed, self.gap_deadline());
+        if let Some(transfer) = &mut self.transfer
+            && transfer.waiting.is_some_and(|before| before < executed)
+        {
+            // They come.
+            (transfer.waiting, transfer.deadline) = (Some(executed), deadline);
+            return;
+        }
+        self.ask_next_source_for_newest(out);
+    }
+
+    /// Asks the next replica for what is missing; for a newer state if there is one, and nothing of the older is here.
+    fn ask_next_source_for_newest(&mut self, out: &mut Out) {
+        let (stable, digest) = (self.low_water_mark(), self.checkpoints.stable().digest());
+        let nothing = self.transfer.as_ref().filter(|transfer| transfer.handed == 0);
+        let older = nothing.filter(|transfer| transfer.waiting.is_none() && transfer.sequence < stable);
+        match (older.map(|transfer| transfer.repair), digest) {
+            (Some(repair), Some(digest)) => self.begin_transfer(stable, digest, repair, out),
+            _ => self.ask_next_source(Progress::Kept, out),
+        }
     }
 
     /// Asks the next replica for what is missing, or for everything.
@@ -161,20 +211,24 @@ impl Replica {
             return;
         };
         let deadline = self.patience();
+        let turn = self.now + self.options.status_interval() * TURN_INTERVALS;
         if source == self.id {
             // A cluster of one has nobody to ask.
             self.transfer.iter_mut().for_each(|transfer| transfer.deadline = deadline);
             return;
         }
-        if let Some(transfer) = &mut self.transfer {
-            transfer.source = source;
-            if progress == Progress::Lost || transfer.handed == 0 {
-                (transfer.pieces, transfer.handed) = (None, 0);
-                out.trace.push(Event::Noted { what: "fetches a state", index: Index(transfer.sequence.0) });
-            }
-            transfer.next = transfer.handed;
-            transfer.arrived.clear();
-            (transfer.deadline, transfer.waiting) = (deadline, false);
+        let Some(transfer) = &mut self.transfer else { return };
+        let anew = progress == Progress::Lost || transfer.handed == 0;
+        transfer.source = source;
+        if anew {
+            (transfer.pieces, transfer.handed) = (None, 0);
+            out.trace.push(Event::Noted { what: "fetches a state", index: Index(transfer.sequence.0) });
+        }
+        transfer.next = transfer.handed;
+        transfer.arrived.clear();
+        (transfer.deadline, transfer.turn, transfer.waiting) = (deadline, turn, None);
+        if anew {
+            self.tell_status(out); // So that the others keep it from now on.
         }
         self.ask_for_pieces(out);
     }
@@ -230,7 +284,7 @@ impl Replica {
         let State { sequence, pieces, number, data } = state;
         let ignore = |why, out: &mut Out| out.trace.push(Event::Ignored { from, kind: "State", why });
         let wanted = self.transfer.as_ref().filter(|transfer| {
-            !transfer.waiting
+            transfer.waiting.is_none()
                 && (transfer.sequence, transfer.source) == (sequence, from)
                 && !transfer.is_complete()
         });
@@ -256,7 +310,7 @@ impl Replica {
         let Some(transfer) = &mut self.transfer else { return };
         transfer.pieces = Some(pieces);
         transfer.arrived.insert(number, data);
-        (transfer.deadline, transfer.refusals) = (deadline, 0);
+        (transfer.deadline, transfer.refusals) = (deadline.min(transfer.turn), 0);
         let (sequence, digest, repair) = (transfer.sequence, transfer.digest, transfer.repair);
         let (source, mut ready) = (transfer.source, Vec::new());
         while let Some(data) = transfer.arrived.remove(&transfer.handed) {
@@ -271,16 +325,20 @@ impl Replica {
         self.ask_for_pieces(out);
     }
 
-    /// The source does not keep the state. If nobody does, asking goes on at the pace of STATUS, by which the proof of a
-    /// newer one comes.
+    /// The source does not keep the state. If nobody does, a newer one is fetched; if there is none, asking goes on at the
+    /// pace of STATUS, by which the proof of one comes.
     fn on_refused(&mut self, out: &mut Out) {
         let (others, pause) = (self.quorum.n() - 1, self.now + self.options.status_interval());
+        let (stable, digest) = (self.low_water_mark(), self.checkpoints.stable().digest());
         let Some(transfer) = &mut self.transfer else { return };
         transfer.refusals += 1;
-        if transfer.refusals.is_multiple_of(others) {
-            transfer.deadline = pause;
-        } else {
-            self.ask_next_source(Progress::Kept, out);
+        if !transfer.refusals.is_multiple_of(others) {
+            return self.ask_next_source(Progress::Kept, out);
+        }
+        transfer.deadline = pause;
+        let (sequence, repair) = (transfer.sequence, transfer.repair);
+        if let Some(digest) = digest.filter(|_| sequence < stable) {
+            self.begin_transfer(stable, digest, repair, out);
         }
     }
 

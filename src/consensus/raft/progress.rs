@@ -86,6 +86,8 @@ pub(super) struct Sending {
     pub(super) asked: u32,
     /// When to send again what was not answered.
     pub(super) deadline: Time,
+    /// How often that was done since something was last confirmed.
+    pub(super) retries: u32,
 }
 
 impl Progress {
@@ -161,7 +163,15 @@ impl Progress {
     /// Starts to send the snapshot `meta`.
     pub(super) fn become_snapshot(&mut self, meta: SnapshotMeta, deadline: Time) {
         self.clear_inflight();
-        self.mode = Mode::Snapshot(Sending { meta, next: 0, asked: 0, deadline });
+        self.mode = Mode::Snapshot(Sending { meta, next: 0, asked: 0, deadline, retries: 0 });
+    }
+
+    /// The snapshot that is on its way to the follower.
+    pub(super) fn sending(&self) -> Option<&Sending> {
+        match &self.mode {
+            Mode::Snapshot(sending) => Some(sending),
+            Mode::Probe { .. } | Mode::Replicate => None,
+        }
     }
 
     fn clear_inflight(&mut self) {

@@ -1,13 +1,17 @@
 //! Snapshots: taking them, forgetting the log below them, sending and receiving them by pieces (§7, Diss. §5).
 
 use super::message::{Body, InstallOutcome, InstallSnapshot, InstallSnapshotResponse};
-use super::progress::{Mode, Sending};
+use super::progress::{Mode, Progress, Sending};
 use super::record::Record;
 use super::server::{Raft, State, ignore_kind};
 use crate::consensus::{
     Event, Index, Install, InstallProgress, Lsn, NodeId, Output, PieceRequest, SnapshotMeta, SnapshotPiece,
     Time,
 };
+
+/// So often a follower is sent again what it did not confirm, before a newer snapshot takes the older one's place: that
+/// begins from the start.
+const RETRIES: u32 = 3;
 
 /// A leader's snapshot that is on its way here.
 #[derive(Debug)]
@@ -41,13 +45,11 @@ impl Receiving {
 
 /// Taking snapshots.
 impl Raft {
-    /// Asks for a snapshot of what has just been committed when the log has grown enough since the last one; not while
-    /// a follower is being sent that one, which would start over, unless memory runs short.
+    /// Asks for a snapshot of what has just been committed when the log has grown enough since the last one.
     pub(super) fn want_checkpoint(&mut self, out: &mut Output<Self>) {
         let last = self.snapshot_index();
         let grown = self.log.bytes_between(last, self.commit_index) >= self.options.snapshot_log_bytes;
-        let urgent = self.log.bytes() >= self.options.max_log_bytes / 2;
-        if self.checkpointing.is_none() && grown && (urgent || !self.is_sending_snapshot()) {
+        if self.checkpointing.is_none() && grown {
             self.checkpointing = Some(self.commit_index);
             out.checkpoint = Some(self.commit_index);
         }
@@ -57,13 +59,15 @@ impl Raft {
         self.snapshot.as_ref().map_or(Index::ZERO, |meta| meta.index)
     }
 
-    fn is_sending_snapshot(&self) -> bool {
-        let State::Leader(leader) = &self.state else { return false };
-        leader.peers.values().any(|peer| matches!(peer.mode, Mode::Snapshot(_)) && self.is_active(peer))
+    /// The oldest snapshot that is on its way to a follower.
+    fn oldest_sending(&self) -> Option<Index> {
+        let State::Leader(leader) = &self.state else { return None };
+        let sending = leader.peers.values().filter(|peer| self.is_active(peer)).filter_map(Progress::sending);
+        sending.map(|sending| sending.meta.index).min()
     }
 
     /// A snapshot of this server's own state is durable: the log below it may go, but for a tail that helps followers
-    /// that are a little behind.
+    /// that are a little behind, and for what those need next that are being sent an older one, unless memory runs short.
     pub(super) fn on_saved(&mut self, meta: SnapshotMeta, out: &mut Output<Self>) {
         if self.checkpointing.is_some_and(|wanted| wanted <= meta.index) {
             self.checkpointing = None;
@@ -71,7 +75,10 @@ impl Raft {
         if meta.index <= self.snapshot_index() || meta.index > self.commit_index {
             return;
         }
-        let point = self.log.compaction_point(meta.index, self.options.keep_log_bytes);
+        let mut point = self.log.compaction_point(meta.index, self.options.keep_log_bytes);
+        if self.log.bytes() < self.options.max_log_bytes / 2 {
+            point = self.oldest_sending().map_or(point, |sending| point.min(sending));
+        }
         out.trace.push(Event::Noted { what: "took a snapshot", index: meta.index });
         self.snapshot = Some(meta);
         self.log.compact_to(point);
@@ -172,7 +179,7 @@ impl Raft {
             InstallOutcome::Next(0) if sending.next > 0 => (sending.next, sending.asked) = (0, 0),
             InstallOutcome::Next(next) if next > sending.next && next <= sending.asked => {
                 sending.next = next;
-                sending.deadline = deadline;
+                (sending.deadline, sending.retries) = (deadline, 0);
             }
             InstallOutcome::Failed => {
                 // At the pace of the retry timer: the reason, such as a full disk, is likely to be there still.
@@ -191,7 +198,8 @@ impl Raft {
         self.request_pieces(from, out);
     }
 
-    /// Sends again, or a newer snapshot, when nothing was confirmed for a while.
+    /// Sends again when nothing was confirmed for a while, and a newer snapshot if that has not helped or nothing of the
+    /// older one is there.
     pub(super) fn retry_snapshot(&mut self, to: NodeId, out: &mut Output<Self>) {
         let (now, newest) = (self.now, self.snapshot_index());
         let deadline = now + self.options.retry_interval();
@@ -199,9 +207,10 @@ impl Raft {
         if now < sending.deadline {
             return;
         }
-        if newest > sending.meta.index {
+        if newest > sending.meta.index && (sending.next == 0 || sending.retries >= RETRIES) {
             return self.start_snapshot(to, out);
         }
+        sending.retries += 1;
         sending.asked = sending.next;
         sending.deadline = deadline;
         self.request_pieces(to, out);

@@ -12,7 +12,7 @@ use crate::consensus::{
     Recall, RequestId, SnapshotMeta, SnapshotPiece, Time, WallTime,
 };
 use crate::engine::*;
-use crate::kv::{Command, Op, PutRequest, Reply};
+use crate::kv::{Command, Op, PIECE_BYTES, PutRequest, Reply};
 use crate::wal::{FaultyDisk, WalOptions};
 
 struct Replica {
@@ -33,6 +33,7 @@ impl Replica {
             now: Time::ZERO,
             request_timeout: Duration::from_secs(5),
             wal: WalOptions::with_segment_bytes(16 << 10),
+            piece_bytes: PIECE_BYTES,
             options: NoOptions::default(),
             misbehaviour: None,
         };

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use super::super::disk::{Disk, DiskFile, OpenMode};
 use super::super::error::{WalError, cannot};
 use super::super::options::Identity;
-use super::super::segment::{FORMAT, crc32c};
+use super::super::segment::{check_format, crc32c};
 use super::{END_MAGIC, FIXED_BYTES, FOOTER_BYTES, MAGIC, PIECE_HEADER_BYTES, snapshot_index};
 use crate::consensus::{Decode, DecodeError, NodeId, Reader, SnapshotMeta};
 
@@ -108,11 +108,9 @@ impl Frame<'_> {
             return Err(self.damaged("it does not begin as a snapshot does"));
         }
         let (found, crc, length) = (fixed.get_u32_le(), fixed.get_u32_le(), fixed.get_u32_le());
-        if found > FORMAT {
-            return Err(WalError::NewerFormat { path: self.path.to_owned(), found, known: FORMAT });
-        }
+        check_format(self.path, found)?;
         let body = self.read(FIXED_BYTES, length.into())?;
-        if found == 0 || crc32c(&[&body]) != crc {
+        if crc32c(&[&body]) != crc {
             return Err(self.damaged("its header does not match its checksum"));
         }
         Ok((body.into(), crc))

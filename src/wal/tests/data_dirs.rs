@@ -94,9 +94,18 @@ fn a_directory_of_another_cluster_node_protocol_or_newer_format_is_refused() {
         assert!(matches!(error, WalError::OtherOwner { what, .. } if what == differs), "{error}");
     }
     let path = Path::new(HOME).join("identity");
-    let lines = [("format", "2".to_owned())];
-    small_file::replace_sealed(&disk, &path, &lines).unwrap();
-    assert_eq!(open_dir(&disk, true).unwrap_err(), WalError::NewerFormat { path, found: 2, known: 1 });
+    let (newer, older, known) = (FORMAT + 1, FORMAT - 1, FORMAT);
+    let expected = [
+        (newer, WalError::NewerFormat { path: path.clone(), found: newer, known }),
+        (older, WalError::OlderFormat { path: path.clone(), found: older, known }),
+    ];
+    for (found, error) in expected {
+        let lines = [("format", found.to_string())];
+        small_file::replace_sealed(&disk, &path, &lines).unwrap();
+        assert_eq!(open_dir(&disk, true).unwrap_err(), error);
+    }
+    let told = open_dir(&disk, true).unwrap_err().to_string();
+    assert!(told.contains("older consensusctl") && told.contains("cluster up --fresh"), "{told}");
 }
 
 #[test]

@@ -64,6 +64,7 @@ impl Flood {
                 active: true,
                 stable: Sequence::ZERO,
                 committed: Sequence::ZERO,
+                fetching: Sequence::ZERO,
                 replica,
             })),
             4 => me.checkpoint(sequence, digest),

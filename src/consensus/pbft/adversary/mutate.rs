@@ -155,5 +155,6 @@ mutable! {
     ViewChange: view by view, replica by speaker;
     NewView: view by view, replica by speaker;
     Reply: view by view, replica by speaker;
-    Status: view by view, stable by sequence, committed by sequence, replica by speaker;
+    Status:
+        view by view, stable by sequence, committed by sequence, fetching by sequence, replica by speaker;
 }

@@ -47,8 +47,12 @@ pub(super) fn message(message: &Message) -> String {
         Message::Status(signed) => {
             let said = signed.body;
             let active = if said.active { "in" } else { "changing to" };
+            let fetching = match said.fetching {
+                Sequence::ZERO => String::new(),
+                sequence => format!(", fetching {sequence}"),
+            };
             format!(
-                "Status: {active} view {}, committed {}, stable {}",
+                "Status: {active} view {}, committed {}, stable {}{fetching}",
                 said.view, said.committed, said.stable
             )
         }

@@ -221,6 +221,11 @@ impl Cluster {
         self.node(id).store.applied
     }
 
+    /// How many slots a replica remembers.
+    pub(super) fn slots(&self, id: u64) -> usize {
+        self.replica(id).slots.len()
+    }
+
     pub(super) fn detail(&self, id: u64, name: &str) -> u64 {
         let details = self.status(id).details;
         details.iter().find(|(found, _)| *found == name).expect("there is such a detail").1
@@ -680,6 +685,16 @@ impl Cluster {
     /// Messages of this kind wait for [`deliver_held`](Self::deliver_held).
     pub(super) fn hold(&mut self, kind: &'static str) {
         self.held_kind = Some(kind);
+    }
+
+    /// Delivers the first that was held back, and nothing else.
+    pub(super) fn deliver_one_held(&mut self) {
+        let kind = self.held_kind.take();
+        if !self.parked.is_empty() {
+            let envelope = self.parked.remove(0);
+            self.deliver(envelope);
+        }
+        self.held_kind = kind;
     }
 
     /// Delivers what was held back, but what goes to `id` gets lost.

@@ -170,7 +170,8 @@ fn who_says_again_and_again_that_it_has_nothing_is_sent_ever_less() {
     });
     (1..=40).for_each(|counter| cluster.put(counter, "a"));
     let (zero, replica) = (sequence(0), NodeId(4));
-    let nothing = Status { view: view(0), active: true, stable: zero, committed: zero, replica };
+    let nothing =
+        Status { view: view(0), active: true, stable: zero, committed: zero, fetching: zero, replica };
     let nothing = Message::Status(cluster.cast.signer(4).sign(nothing));
     let mut sent = || {
         cluster.lose(|_| true);

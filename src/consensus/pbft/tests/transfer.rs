@@ -142,6 +142,42 @@ fn a_state_that_was_forgotten_meanwhile_is_replaced_by_a_newer_one() {
     cluster.wait_executed(&["x"; 40]);
 }
 
+/// Under load many checkpoints are stable before a large state has arrived.
+#[test]
+fn a_state_that_takes_longer_than_an_interval_to_send_arrives_under_load() {
+    let mut cluster = left_behind();
+    cluster.hold("State");
+    cluster.wait_until("the transfer", |cluster| cluster.node(4).traced("fetches a state"));
+    for first in (15..=54).step_by(8) {
+        fill(&mut cluster, first..=first + 7);
+        cluster.advance(100);
+        cluster.deliver_one_held();
+        cluster.settle();
+    }
+    cluster.stop_holding();
+    cluster.wait_executed(&["x"; 54]);
+    let of = |event: &String| event.contains("fetches a state") || event.contains("took over a state");
+    let told: Vec<_> = cluster.node(4).trace.iter().map(|event| format!("{event:?}")).filter(of).collect();
+    assert_eq!(told.len(), 2, "one was fetched, and the rest came by messages: {told:?}");
+}
+
+/// Who says that it fetches a state, and never gets on, does not make the others keep everything.
+#[test]
+fn what_is_kept_for_a_replica_that_is_behind_is_bounded() {
+    let mut cluster = left_behind();
+    cluster.hold("State");
+    cluster.wait_until("the transfer", |cluster| cluster.node(4).traced("fetches a state"));
+    cluster.deliver_one_held(); // The others keep this state, and the replica keeps to it.
+    let value = "x".repeat(3 << 19);
+    let mut most = 0;
+    for counter in 15..=90 {
+        cluster.put(counter, &value);
+        cluster.advance(20);
+        most = most.max(cluster.slots(1));
+    }
+    assert!((40..60).contains(&most), "{most}: 64 MiB, and what is always kept");
+}
+
 #[test]
 fn nobody_talks_without_end_about_a_state_that_all_have_forgotten() {
     let mut cluster = left_behind();

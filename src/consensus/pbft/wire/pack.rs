@@ -131,6 +131,7 @@ pub(super) fn status(signed: &Signed<Status>) -> pb::SignedStatus {
         active: signed.body.active,
         stable: signed.body.stable.0,
         committed: signed.body.committed.0,
+        fetching: signed.body.fetching.0,
         replica: signed.body.replica.0,
         signature: signature(&signed.signature),
     }

@@ -141,6 +141,7 @@ pub(super) fn status(message: &pb::SignedStatus) -> Result<Signed<Status>, Malfo
         active: message.active,
         stable: Sequence(message.stable),
         committed: Sequence(message.committed),
+        fetching: Sequence(message.fetching),
         replica: NodeId(message.replica),
     };
     signed(body, &message.signature)

@@ -55,6 +55,8 @@ pub(super) struct Node {
     /// Takes effect with the next records that become durable.
     retain_next: Lsn,
     pub(super) snapshot: Option<SnapshotMeta>,
+    /// The snapshot before it, if that can still be read.
+    pub(super) older: Option<SnapshotMeta>,
     installed: Option<SnapshotMeta>,
     pub(super) checkpoint: Option<Index>,
     pub(super) committed: Vec<Committed>,
@@ -214,7 +216,8 @@ impl Cluster {
 
     fn read_piece(&mut self, id: u64, request: PieceRequest) {
         let newest = self.node(id).snapshot.clone().expect("a snapshot was reported durable");
-        let data = (newest.index == request.index).then(|| Bytes::from(vec![7; 8]));
+        let older = self.node(id).older.as_ref().is_some_and(|older| older.index == request.index);
+        let data = (older || newest.index == request.index).then(|| Bytes::from(vec![7; 8]));
         let meta = SnapshotMeta { index: request.index, ..newest };
         self.handle(id, Input::Piece(SnapshotPiece { peer: request.to, meta, number: request.number, data }));
     }
@@ -478,6 +481,7 @@ impl Node {
             retained: Lsn(1),
             retain_next: Lsn(1),
             snapshot: None,
+            older: None,
             installed: None,
             checkpoint: None,
             committed: Vec::new(),

@@ -242,6 +242,65 @@ fn a_newer_snapshot_replaces_the_one_that_is_gone() {
     assert_eq!(cluster.commit(3), cluster.commit(1));
 }
 
+/// A leader that has sent the first piece of a snapshot, and has taken a newer one since.
+fn sending_an_older_one(options: impl Fn(&mut Options)) -> Cluster {
+    let mut cluster = Cluster::led_with(3, options);
+    cluster.isolate(3);
+    write(&mut cluster, 1, 10);
+    cluster.finish_checkpoint(1);
+    cluster.heal();
+    cluster.timeout(1);
+    while !cluster.deliver_kind("InstallSnapshotResponse") {
+        assert!(cluster.deliver_if(|_| true));
+    }
+    cluster.block(1, 3);
+    write(&mut cluster, 1, 12);
+    let older = cluster.node(1).snapshot.clone();
+    let index = cluster.finish_checkpoint(1);
+    assert!(index > older.as_ref().unwrap().index, "a newer one is taken while an older one is sent");
+    cluster.node_mut(1).older = older;
+    cluster
+}
+
+fn snapshots_sent(cluster: &Cluster) -> usize {
+    cluster.journal.matches("n1: sends a snapshot").count()
+}
+
+#[test]
+fn a_snapshot_that_gets_on_is_sent_to_its_end_while_newer_ones_are_taken() {
+    let mut cluster = sending_an_older_one(eager);
+    cluster.heal();
+    cluster.advance(2_000);
+    assert_eq!(cluster.commit(3), cluster.commit(1));
+    assert_eq!(snapshots_sent(&cluster), 1, "the log after it is still there");
+}
+
+#[test]
+fn a_snapshot_that_does_not_get_on_gives_way_to_a_newer_one() {
+    let mut cluster = sending_an_older_one(eager);
+    cluster.advance(5_500);
+    assert_eq!(snapshots_sent(&cluster), 2);
+    cluster.heal();
+    cluster.advance(4_000);
+    assert_eq!(cluster.commit(3), cluster.commit(1));
+}
+
+#[test]
+fn memory_that_runs_short_lets_the_log_after_an_older_snapshot_go() {
+    let mut cluster = sending_an_older_one(|options| {
+        eager(options);
+        options.max_log_bytes = 600;
+    });
+    assert_eq!(
+        Some(cluster.raft(1).first_index().prev()),
+        cluster.node(1).snapshot.as_ref().map(|meta| meta.index)
+    );
+    cluster.heal();
+    cluster.advance(4_000);
+    assert_eq!(cluster.commit(3), cluster.commit(1));
+    assert_eq!(snapshots_sent(&cluster), 2);
+}
+
 #[test]
 fn an_election_that_a_snapshot_crosses_waits_for_the_term_that_it_wrote_anew() {
     let mut cluster = Cluster::led_with(3, |options| options.snapshot_log_bytes = 1);

@@ -26,6 +26,7 @@ fn status(view: u64) -> Message {
         active: true,
         stable: Sequence(8),
         committed: Sequence(9),
+        fetching: Sequence::ZERO,
         replica: NodeId(1),
     };
     Message::Status(signer(1).sign(body))

@@ -99,6 +99,7 @@ fn with_each_status_it_asks_for_one_more_view() {
         active: true,
         stable: Sequence(8),
         committed: Sequence(9),
+        fetching: Sequence::ZERO,
         replica: NodeId(1),
     };
     let mut last = View(1);
