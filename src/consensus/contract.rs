@@ -201,7 +201,7 @@ pub enum Input<M> {
     Read(Vec<ReadId>),
     /// The deadline may have come.
     Timeout,
-    /// All records up to here are on disk.
+    /// All records up to here are on disk: again what it was before, if only [`Output::probe`] asked.
     Durable(Lsn),
     /// The store has executed.
     Applied {
@@ -250,6 +250,9 @@ pub struct Output<P: Protocol> {
     pub records: Vec<(Lsn, P::Record)>,
     /// The log may forget what is below, once `records` are durable.
     pub retain_from: Option<Lsn>,
+    /// Nothing was written for a while: the log is to show whether the disk still answers, by an [`Input::Durable`]. It
+    /// takes no room.
+    pub probe: bool,
     /// To other replicas.
     pub messages: Vec<Outgoing<P::Message>>,
     /// To the store, in order.
@@ -282,6 +285,7 @@ impl<P: Protocol> Default for Output<P> {
         Self {
             records: Vec::new(),
             retain_from: None,
+            probe: false,
             messages: Vec::new(),
             committed: Vec::new(),
             reads: Vec::new(),

@@ -12,12 +12,14 @@ pub struct LogWork {
     pub records: Vec<(Lsn, Bytes)>,
     /// What is below is no longer needed once `records` are durable.
     pub retain_from: Option<Lsn>,
+    /// The disk is to show that it still answers.
+    pub probe: bool,
 }
 
 impl LogWork {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.retain_from.is_none()
+        self.records.is_empty() && self.retain_from.is_none() && !self.probe
     }
 }
 
@@ -38,24 +40,26 @@ pub struct Logger {
     wal: Wal,
     waiting: Vec<(Lsn, Bytes)>,
     retain_from: Option<Lsn>,
+    probe: bool,
     /// The last preparation found no room, and it is not time to try again.
     out_of_room: bool,
 }
 
 impl Logger {
     pub(super) fn new(wal: Wal) -> Self {
-        Self { wal, waiting: Vec::new(), retain_from: None, out_of_room: false }
+        Self { wal, waiting: Vec::new(), retain_from: None, probe: false, out_of_room: false }
     }
 
     /// Queues work for the next batch.
     pub fn push(&mut self, work: LogWork) {
         self.waiting.extend(work.records);
         self.retain_from = self.retain_from.max(work.retain_from);
+        self.probe |= work.probe;
     }
 
     /// Whether [`write`](Self::write) has something to write.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.retain_from.is_none()
+        self.waiting.is_empty() && self.retain_from.is_none() && !self.probe
     }
 
     /// Writes all that is queued as one batch, not yet durable. What finds no room stays queued until the next segment
@@ -72,7 +76,13 @@ impl Logger {
             Err(error) => return Err(error),
         }
         self.forget();
-        Ok(self.wal.next_lsn() > before)
+        let mut wrote = self.wal.next_lsn() > before;
+        // A batch shows as much about the disk.
+        if std::mem::take(&mut self.probe) && !wrote {
+            self.wal.probe()?;
+            wrote = true;
+        }
+        Ok(wrote)
     }
 
     /// Makes what was written durable, with one sync, and forgets what the protocol gave up. An error is final.

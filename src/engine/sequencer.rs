@@ -263,6 +263,7 @@ impl<P: Protocol> Sequencer<P> {
         if let Some(retain_from) = self.out.retain_from.take() {
             effects.log.retain_from = Some(retain_from);
         }
+        effects.log.probe |= std::mem::take(&mut self.out.probe);
     }
 
     /// Invariant 1.

@@ -300,7 +300,11 @@ fn a_full_disk_is_tried_again_when_it_is_time_and_not_before() {
     let logger = &mut replica.stages.logger;
     // The one segment that was ready is used up by a large record; the next finds no room.
     let next = replica.stages.sequencer.durable().next();
-    let large = |lsn: Lsn| LogWork { records: vec![(lsn, vec![0; 12 << 10].into())], retain_from: None };
+    let large = |lsn: Lsn| LogWork {
+        records: vec![(lsn, vec![0; 12 << 10].into())],
+        retain_from: None,
+        probe: false,
+    };
     for lsn in [next, next.next()] {
         logger.push(large(lsn));
         if logger.write().unwrap() {

@@ -97,6 +97,8 @@ impl<P: Simulated> World<P> {
             logging: true,
             prepared: None,
             room: Pressure::Ok,
+            undurable: std::collections::VecDeque::new(),
+            undurable_bytes: 0,
             syncing: false,
             sync_waits: false,
             work: std::collections::VecDeque::new(),

@@ -213,6 +213,9 @@ pub(super) struct Replica<P: Simulated> {
     pub(super) done: Executed,
 
     pub(super) last_lsn: Lsn,
+    /// The records that it wrote and that are not durable yet, as far as its log thread has told, and their bytes.
+    pub(super) undurable: VecDeque<(Lsn, usize)>,
+    pub(super) undurable_bytes: usize,
     /// For when this life's timer is set.
     pub(super) timer_at: Option<u64>,
     /// When the last report to the core that took a moment arrives.

@@ -43,6 +43,12 @@ pub trait Simulated: Protocol {
     /// grows meanwhile, and the archive still gets all its work done.
     const SLOW_PIECE_US: u64 = 300_000;
 
+    /// How many bytes of records may wait to become durable at a node, however long its disk stalls; none if the limit is
+    /// far above what a run writes.
+    fn most_undurable(_options: &Self::Options, _nodes: usize) -> Option<usize> {
+        None
+    }
+
     /// How many of so many nodes may be faulty at a time: all others are served, and what they agree on holds.
     fn tolerates(nodes: usize) -> usize;
 

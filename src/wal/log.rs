@@ -22,6 +22,9 @@ pub(super) struct Full {
     pub(super) last: Lsn,
 }
 
+/// How much a probe writes.
+const PROBE_BYTES: u64 = 8;
+
 /// What a log has done since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
@@ -72,6 +75,8 @@ pub struct Wal {
     pub(super) durable_segment: u64,
     /// Bytes of the batch that waits for its sync; zero when none does.
     pub(super) unsynced: u64,
+    /// A probe waits for its sync.
+    pub(super) probing: bool,
     pub(super) buffer: Vec<u8>,
     pub(super) failed: Option<WalError>,
     pub(super) counters: Counters,
@@ -107,13 +112,27 @@ impl Wal {
         Ok(())
     }
 
+    /// Writes nothing that counts, so that the next [`sync`](Self::sync) has to wait for the disk: zeros where the next
+    /// batch will begin, which belong there (invariant 5).
+    pub fn probe(&mut self) -> Result<(), WalError> {
+        self.check()?;
+        assert_eq!(self.unsynced, 0, "invariant 1: a probe is made only when what was written is durable");
+        let room = self.active.room().min(PROBE_BYTES) as usize;
+        let written = self.active.file.write_at(self.active.end, &[0; PROBE_BYTES as usize][..room]);
+        self.or_fail(written.map_err(cannot("write", &self.active.path)))?;
+        self.probing = true;
+        Ok(())
+    }
+
     /// Makes everything that was written durable, and returns the last durable record. Without anything to do it does not
     /// touch the disk.
     pub fn sync(&mut self) -> Result<Lsn, WalError> {
         self.check()?;
-        if self.unsynced > 0 {
+        if self.unsynced > 0 || std::mem::take(&mut self.probing) {
             let synced = self.active.file.sync_data().map_err(cannot("sync", &self.active.path));
             self.or_fail(synced)?;
+        }
+        if self.unsynced > 0 {
             self.counters.syncs += 1;
             self.counters.last_sync_bytes = std::mem::take(&mut self.unsynced);
             self.durable = self.next_lsn.prev();

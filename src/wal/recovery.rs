@@ -189,6 +189,7 @@ fn assemble(
         next_lsn: end.next_lsn,
         durable: end.next_lsn.prev(),
         unsynced: 0,
+        probing: false,
         buffer: Vec::new(),
         failed: None,
         counters: Counters::default(),

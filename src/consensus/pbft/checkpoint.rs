@@ -162,13 +162,16 @@ impl Replica {
         let in_window = self.options.window.div_ceil(self.options.checkpoint_interval) as usize;
         self.checkpoints.keep(checkpoint, in_window + KEPT_OF_EACH);
         if let Some(stable) = Stable::of(&self.quorum, self.checkpoints.alike(said)) {
-            self.become_stable(stable, out);
+            self.on_stable(stable, out);
         }
     }
 
-    /// A proof of a stable checkpoint.
+    /// A proof of a stable checkpoint. While the disk is behind the window stays where it is, which bounds all that is
+    /// kept; the others send the proof again.
     pub(super) fn on_stable(&mut self, stable: Stable, out: &mut Out) {
-        self.become_stable(stable, out);
+        if !self.disk.is_behind() {
+            self.become_stable(stable, out);
+        }
     }
 
     /// A checkpoint is stable: the watermarks move, and what is below is forgotten.

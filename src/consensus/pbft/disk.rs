@@ -1,10 +1,11 @@
 //! What this replica has told its disk, and what the disk has said is safe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::message::Sequence;
 use super::record::Record;
-use crate::consensus::{Lsn, Pressure};
+use crate::consensus::{Lsn, Pressure, Time};
 
 /// Numbers the records, and knows which of them are durable and which are still needed.
 #[derive(Debug)]
@@ -18,21 +19,44 @@ pub(super) struct Disk {
     first: BTreeMap<Sequence, Lsn>,
     /// Bytes written since the last saved state was begun.
     bytes: usize,
-    /// How the disk is doing.
-    pub(super) pressure: Pressure,
+    /// Records that are not durable yet, and how many bytes each takes.
+    undurable: VecDeque<(Lsn, usize)>,
+    /// Since when the oldest of them, or a probe, has waited.
+    waits_since: Option<Time>,
+    /// When the disk last answered.
+    answered: Time,
+    undurable_bytes: usize,
+    /// With more of them the disk is behind.
+    limit: usize,
+    /// What the log says of the disk.
+    pub(super) reported: Pressure,
 }
 
 impl Disk {
     /// All records below `next` are durable.
-    pub(super) fn new(next: Lsn) -> Self {
-        Self { next, durable: next.prev(), first: BTreeMap::new(), bytes: 0, pressure: Pressure::Ok }
+    pub(super) fn new(next: Lsn, limit: usize, now: Time) -> Self {
+        Self {
+            next,
+            durable: next.prev(),
+            first: BTreeMap::new(),
+            bytes: 0,
+            undurable: VecDeque::new(),
+            waits_since: None,
+            answered: now,
+            undurable_bytes: 0,
+            limit,
+            reported: Pressure::Ok,
+        }
     }
 
     /// Numbers a record and hands it to the log on disk.
-    pub(super) fn write(&mut self, record: Record, records: &mut Vec<(Lsn, Record)>) -> Lsn {
+    pub(super) fn write(&mut self, now: Time, record: Record, records: &mut Vec<(Lsn, Record)>) -> Lsn {
+        self.waits_since.get_or_insert(now);
         let lsn = self.next;
         self.next = lsn.next();
         self.note(lsn, &record);
+        self.undurable.push_back((lsn, record.size()));
+        self.undurable_bytes += record.size();
         records.push((lsn, record));
         lsn
     }
@@ -46,9 +70,40 @@ impl Disk {
     }
 
     /// Takes note that everything up to `lsn` is on disk.
-    pub(super) fn on_durable(&mut self, lsn: Lsn) {
+    pub(super) fn on_durable(&mut self, now: Time, lsn: Lsn) {
         assert!(lsn < self.next, "record {lsn} was reported durable, and was never written");
         self.durable = self.durable.max(lsn);
+        while let Some((_, bytes)) = self.undurable.pop_front_if(|(lsn, _)| *lsn <= self.durable) {
+            self.undurable_bytes -= bytes;
+        }
+        self.answered = now;
+        self.waits_since = (!self.undurable.is_empty()).then_some(now);
+    }
+
+    /// For how long the disk has not answered while something waits for it.
+    pub(super) fn lag(&self, now: Time) -> Duration {
+        self.waits_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Whether it is to be asked if it still answers, because nothing has been written for `interval`: then it is taken as
+    /// asked.
+    pub(super) fn probe(&mut self, now: Time, interval: Duration) -> bool {
+        let due = self.waits_since.is_none() && now.since(self.answered) >= interval;
+        if due {
+            self.waits_since = Some(now);
+        }
+        due
+    }
+
+    /// Whether so much waits for the disk that nothing is taken which would have to be written as well: a disk that
+    /// stalls while the others go on must not fill the memory.
+    pub(super) fn is_behind(&self) -> bool {
+        self.undurable_bytes > self.limit
+    }
+
+    /// How the disk is doing.
+    pub(super) fn pressure(&self) -> Pressure {
+        if self.reported == Pressure::Ok && self.is_behind() { Pressure::Slow } else { self.reported }
     }
 
     /// Whether a record is on disk.

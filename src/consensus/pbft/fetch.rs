@@ -33,7 +33,10 @@ impl Replica {
             return;
         }
         self.fetches.wanted.insert(sequence, Wanted { digest, asked, at: self.now });
-        self.send(asked, Message::FetchBatch(FetchBatch { sequence, digest }), Lsn::ZERO, out);
+        // While the disk is behind it could not be written: it is fetched when the timer comes round after that.
+        if !self.disk.is_behind() {
+            self.send(asked, Message::FetchBatch(FetchBatch { sequence, digest }), Lsn::ZERO, out);
+        }
     }
 
     /// Asks again, someone else.
@@ -41,7 +44,8 @@ impl Replica {
         let mut wanted = std::mem::take(&mut self.fetches.wanted);
         wanted.retain(|sequence, wanted| self.lacks(*sequence, &wanted.digest));
         for (sequence, wanted) in &mut wanted {
-            if self.now.since(wanted.at) >= self.options.status_interval() {
+            let due = self.now.since(wanted.at) >= self.options.status_interval();
+            if due && !self.disk.is_behind() {
                 (wanted.asked, wanted.at) = (self.after_peer(wanted.asked), self.now);
                 let fetch = FetchBatch { sequence: *sequence, digest: wanted.digest };
                 self.send(wanted.asked, Message::FetchBatch(fetch), Lsn::ZERO, out);
@@ -110,7 +114,8 @@ impl Replica {
         let Some(slot) = self.slots.get_mut(&sequence) else { return };
         slot.keep_batch(digest, batch);
         let early = slot.early.filter(|early| early.body.digest == digest && early.body.view == view);
-        let acceptable = early.filter(|_| self.active && slot.accepted_in(view).is_none());
+        let may_accept = self.active && !self.disk.is_behind();
+        let acceptable = early.filter(|_| may_accept && slot.accepted_in(view).is_none());
         if let Some(pre_prepare) = acceptable {
             self.accept_known(pre_prepare, out);
         }

@@ -36,7 +36,7 @@ impl Replica {
 
     fn may_propose(&self) -> bool {
         self.is_primary()
-            && self.disk.pressure == Pressure::Ok
+            && self.disk.pressure() == Pressure::Ok
             && self.proposed < self.high_water_mark()
             && self.proposed.0.saturating_sub(self.executed.0) < self.options.max_in_flight
     }
@@ -54,8 +54,11 @@ impl Replica {
             return self.keep_wanted_batch(said.sequence, said.digest, batch, out);
         }
         let (view, in_view) = (self.view, self.active && said.view == self.view);
-        if self.disk.pressure == Pressure::Full {
+        if self.disk.pressure() == Pressure::Full {
             return ignore("the disk is full", out);
+        }
+        if self.disk.is_behind() {
+            return ignore("the disk does not keep up", out);
         }
         if said.sequence <= self.low_water_mark() {
             // Nobody votes there any more, but the batch may be what is missing to execute it.
@@ -266,7 +269,7 @@ impl Replica {
             let Some(slot) = self.slots.get_mut(&sequence) else { return };
             let Some(digest) = slot.decided else { return };
             let Some(batch) = slot.batch(&digest).cloned() else { return };
-            if self.disk.pressure == Pressure::Full && slot.needs_log(&digest) {
+            if self.disk.is_behind() || self.disk.pressure() == Pressure::Full && slot.needs_log(&digest) {
                 return;
             }
             if !std::mem::replace(&mut slot.decision_logged, true) {

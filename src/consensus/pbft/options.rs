@@ -46,6 +46,9 @@ pub struct Options {
     pub max_client_requests: usize,
     /// Bytes of records after which a stable checkpoint is saved to disk, so that the log can forget them.
     pub snapshot_bytes: usize,
+    /// Bytes of records that wait to become durable: with more of them a replica takes nothing that would have to be
+    /// written, until its disk has caught up.
+    pub max_undurable_bytes: usize,
 }
 
 impl Default for Options {
@@ -70,6 +73,8 @@ impl Default for Options {
             max_pending_bytes: 64 * MIB,
             max_client_requests: 1024,
             snapshot_bytes: 16 * MIB,
+            // As much as the engine lets wait before it refuses clients.
+            max_undurable_bytes: 32 * MIB,
         }
     }
 }
@@ -90,6 +95,7 @@ impl Options {
             ("max_pending_requests", self.max_pending_requests as u64),
             ("max_client_requests", self.max_client_requests as u64),
             ("snapshot_bytes", self.snapshot_bytes as u64),
+            ("max_undurable_bytes", self.max_undurable_bytes as u64),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{name} must be above 0"));

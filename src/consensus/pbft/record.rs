@@ -9,7 +9,7 @@ use super::evidence::Said;
 use super::message::{
     Batch, Checkpoint, NewView, PrePrepare, Prepared, Sequence, Signed, Stable, ViewChange,
 };
-use super::sizes::said_size;
+use super::sizes::{new_view_size, said_size, view_change_size};
 use crate::consensus::{Decode, DecodeError, Digest, Encode, Reader};
 
 /// What is written to the log on disk.
@@ -163,8 +163,8 @@ impl Record {
                 Self::Prepared(prepared) => FIXED_BYTES * prepared.prepares.len(),
                 Self::Stable(stable) => FIXED_BYTES * stable.checkpoints.len(),
                 Self::Checkpoint(_) => 0,
-                Self::ViewChange(view_change) => FIXED_BYTES * view_change.body.prepared.len(),
-                Self::NewView(new_view) => FIXED_BYTES * new_view.body.pre_prepares.len(),
+                Self::ViewChange(view_change) => view_change_size(&view_change.body),
+                Self::NewView(new_view) => new_view_size(&new_view.body),
                 Self::Evidence { said, .. } => said_size(said),
             }
     }

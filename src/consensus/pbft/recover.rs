@@ -121,7 +121,8 @@ impl Past {
 /// Rebuilds the replica. Nothing leaves before the first input.
 pub(super) fn recover(setup: &Setup<Pbft>, recovered: Recovered<Record>) -> Result<Replica, RecoverError> {
     let Recovered { snapshot, records, next_lsn } = recovered;
-    let (mut past, mut disk) = (Past::default(), Disk::new(next_lsn));
+    let (mut past, mut disk) =
+        (Past::default(), Disk::new(next_lsn, setup.options.max_undurable_bytes, setup.now));
     for (lsn, record) in records {
         disk.note(lsn, &record);
         past.read(lsn, record)?;

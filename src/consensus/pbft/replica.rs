@@ -143,7 +143,7 @@ impl Replica {
             Input::Saved(meta) => self.on_saved(meta, out),
             Input::Piece(piece) => self.on_piece(piece, out),
             Input::Install(progress) => self.on_install(progress, out),
-            Input::Storage(pressure) => self.disk.pressure = pressure,
+            Input::Storage(pressure) => self.disk.reported = pressure,
             Input::TransferLeadership(_) => out.trace.push(Event::Ignored {
                 from: self.id,
                 kind: "TransferLeadership",
@@ -185,7 +185,7 @@ impl Replica {
 
     /// Own votes count from here on, and not before (contract invariant 1).
     fn on_durable(&mut self, lsn: Lsn, out: &mut Out) {
-        self.disk.on_durable(lsn);
+        self.disk.on_durable(self.now, lsn);
         while let Some((_, vote)) = self.votes.pop_front_if(|(needed, _)| *needed <= lsn) {
             match vote {
                 Vote::PrePrepare(sequence) => self.try_prepare(sequence, out),
@@ -224,7 +224,7 @@ impl Replica {
 
     /// Writes a record, which whoever counts on it waits for.
     pub(super) fn write(&mut self, record: Record, out: &mut Out) -> Lsn {
-        self.disk.write(record, &mut out.records)
+        self.disk.write(self.now, record, &mut out.records)
     }
 
     /// Sends to one replica or client.

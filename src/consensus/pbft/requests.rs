@@ -33,7 +33,7 @@ const NEGLECTED_AT_ONCE: usize = 32;
 impl Replica {
     /// Callers of this node want commands ordered: its client asks for them.
     pub(super) fn on_propose(&mut self, proposals: Vec<Proposal>, out: &mut Out) {
-        let reason = match self.disk.pressure {
+        let reason = match self.disk.pressure() {
             Pressure::Ok => {
                 let mut wanted = ClientOutput::default();
                 self.client.propose(self.now, proposals, &mut wanted);
@@ -191,10 +191,11 @@ impl Replica {
 impl Replica {
     /// A replica that hears no quorum, or is being brought up to date, cannot know whether the primary does its work:
     /// alone it would leave the view for nothing, and its requests may be executed already. Its patience begins when it
-    /// can judge. One that is merely behind does judge: what it lacks may be what a lying primary keeps from it, and the
+    /// can judge. One whose disk is far behind can neither judge nor vote. One that merely lacks messages does judge: what it lacks may be what a lying primary keeps from it, and the
     /// view change needs its voice.
     pub(super) fn judge_or_not(&mut self) {
         let can = self.active
+            && !self.disk.is_behind()
             && self.hears_a_quorum()
             && self.transfer.is_none()
             && self.checkpoints.diverged().is_none();

@@ -69,6 +69,8 @@ impl Replica {
         }
         self.status_due = self.now + self.options.status_interval();
         self.tell_status(out);
+        // A primary whose disk stalls while there is nothing to order says so before the first request finds out.
+        out.probe |= self.is_primary() && self.disk.probe(self.now, self.options.view_change_timer());
         self.judge_traffic();
         self.peers.values_mut().for_each(|peer| peer.batches = 0);
         self.take_early(out);
@@ -86,8 +88,11 @@ impl Replica {
             fetching: self.transfer.as_ref().map_or(Sequence::ZERO, Transfer::fetching),
             replica: self.id,
         };
-        // A view that its disk does not know of yet is not spoken of: the next life may be in an earlier one.
-        self.broadcast(&Message::Status(self.signer.sign(status)), self.view_lsn(), out);
+        // A view that its disk does not know of yet is not spoken of: the next life may be in an earlier one. Behind a
+        // disk that stalls one STATUS after the other would wait.
+        if self.disk.is_durable(self.view_lsn()) {
+            self.broadcast(&Message::Status(self.signer.sign(status)), Lsn::ZERO, out);
+        }
     }
 
     /// Sends a replica what it lacks, as far as this one has it.

@@ -40,6 +40,7 @@ use super::adversary::TOLERATED;
 use super::message::Message;
 use super::options::Options;
 use super::record::Record;
+use super::sizes::largest_record;
 use crate::sim::{Dice, Simulated};
 
 impl Simulated for Pbft {
@@ -85,8 +86,16 @@ impl Simulated for Pbft {
             // Well within the time in which all clients have to be served: two honest replicas whose patience differs
             // by more than that, a crashed primary and a liar are no fault, only slow.
             max_timer_ms: 5_000,
+            max_undurable_bytes: 32 * KIB,
             ..Options::default()
         }
+    }
+
+    /// The limit, a record that passes it, and what is small or waits for what is durable: certificates, evidence.
+    fn most_undurable(options: &Options, nodes: usize) -> Option<usize> {
+        const SMALL_BYTES: usize = 1024;
+        let small = SMALL_BYTES * (options.window as usize + nodes);
+        Some(options.max_undurable_bytes + 2 * largest_record(options, nodes) + small)
     }
 
     fn describe(message: &Message) -> String {

@@ -45,12 +45,14 @@ fn stable_size(stable: &Stable) -> usize {
     STATEMENT_BYTES * stable.checkpoints.len()
 }
 
-fn view_change_size(view_change: &ViewChange) -> usize {
+/// About how many bytes a VIEW-CHANGE takes, on disk or on the network.
+pub(super) fn view_change_size(view_change: &ViewChange) -> usize {
     let prepared: usize = view_change.prepared.iter().map(prepared_size).sum();
     STATEMENT_BYTES + stable_size(&view_change.stable) + prepared
 }
 
-fn new_view_size(new_view: &NewView) -> usize {
+/// About how many bytes a NEW-VIEW takes, on disk or on the network.
+pub(super) fn new_view_size(new_view: &NewView) -> usize {
     let view_changes: usize = new_view.view_changes.iter().map(|signed| view_change_size(&signed.body)).sum();
     view_changes + STATEMENT_BYTES * (1 + new_view.pre_prepares.len())
 }

@@ -74,10 +74,14 @@ impl Replica {
         {
             why.push(format!("a request has waited to be executed for {:.1} s", waited.as_secs_f64()));
         }
-        match self.disk.pressure {
+        match self.disk.pressure() {
             Pressure::Ok => {}
             Pressure::Slow => why.push("the disk does not keep up".to_owned()),
             Pressure::Full => why.push("the disk is full".to_owned()),
+        }
+        let lag = self.disk.lag(self.now);
+        if lag >= self.options.request_timer() {
+            why.push(format!("the disk has not answered for {:.1} s", lag.as_secs_f64()));
         }
         why
     }

@@ -143,9 +143,12 @@ impl ViewChanges {
 }
 
 impl Replica {
-    /// Leaves the view for a later one.
+    /// Leaves the view for a later one; not while the disk is so far behind that no word of it could leave.
     pub(super) fn start_view_change(&mut self, view: View, why: &'static str, out: &mut Out) {
         assert!(view > self.view, "views never go back, and none is left twice");
+        if self.disk.is_behind() {
+            return;
+        }
         self.leave_pace();
         self.view = view;
         self.active = false;
@@ -198,7 +201,7 @@ impl Replica {
         if self.active {
             return;
         }
-        if self.primary() == self.id {
+        if self.primary() == self.id && !self.disk.is_behind() {
             self.try_new_view(out);
         }
         // The timer runs from when a quorum wants to leave. Those who want a later view count as well (the paper counts
@@ -225,6 +228,11 @@ impl Replica {
 
     pub(super) fn on_view_change_timer(&mut self, out: &mut Out) {
         if self.view_changes.deadline.is_some_and(|deadline| deadline <= self.now) {
+            if self.disk.is_behind() {
+                // It is not the primary that keeps this replica.
+                self.view_changes.deadline = Some(self.now + self.view_changes.timeout(&self.options));
+                return;
+            }
             self.suspect(self.primary(), Suspect::Stalls);
             self.start_view_change(self.view.next(), "the view change took too long", out);
         }
@@ -261,6 +269,10 @@ impl Replica {
         let view = new_view.body.view;
         if view < self.view || view == self.view && self.active {
             let why = "its view is not above this one";
+            return out.trace.push(Event::Ignored { from, kind: "NewView", why });
+        }
+        if self.disk.is_behind() {
+            let why = "the disk does not keep up";
             return out.trace.push(Event::Ignored { from, kind: "NewView", why });
         }
         let lsn = self.write(Record::NewView(new_view.clone()), out);
@@ -309,9 +321,9 @@ impl Replica {
         self.fetch_batch(said.sequence, said.digest, primary, out);
     }
 
-    /// PRE-PREPAREs of this view that came before it was installed, and votes likewise.
+    /// PRE-PREPAREs of this view that came before it was installed, or while the disk was behind, and votes likewise.
     pub(super) fn take_early(&mut self, out: &mut Out) {
-        if !self.active {
+        if !self.active || self.disk.is_behind() {
             return;
         }
         let view = self.view;

@@ -17,15 +17,26 @@ pub(super) struct Disk {
     hard_state: Lsn,
     /// What is not durable yet: the last record of each moment of writing, and the moment.
     waiting: VecDeque<(Lsn, Time)>,
+    /// Since when the disk has been asked whether it answers.
+    probed: Option<Time>,
+    /// When it last did.
+    answered: Time,
     /// How the disk is doing.
     pub(super) pressure: Pressure,
 }
 
 impl Disk {
     /// All records below `next` are durable.
-    pub(super) fn new(next: Lsn) -> Self {
-        let durable = next.prev();
-        Self { next, durable, hard_state: Lsn::ZERO, waiting: VecDeque::new(), pressure: Pressure::Ok }
+    pub(super) fn new(next: Lsn, now: Time) -> Self {
+        Self {
+            next,
+            durable: next.prev(),
+            hard_state: Lsn::ZERO,
+            waiting: VecDeque::new(),
+            probed: None,
+            answered: now,
+            pressure: Pressure::Ok,
+        }
     }
 
     /// Numbers a record and hands it to the log on disk.
@@ -44,7 +55,8 @@ impl Disk {
     }
 
     /// Takes note that everything up to `lsn` is on disk.
-    pub(super) fn on_durable(&mut self, lsn: Lsn) {
+    pub(super) fn on_durable(&mut self, now: Time, lsn: Lsn) {
+        (self.probed, self.answered) = (None, now);
         assert!(lsn < self.next, "record {lsn} was reported durable, and was never written");
         self.durable = self.durable.max(lsn);
         while self.waiting.front().is_some_and(|(last, _)| *last <= self.durable) {
@@ -75,8 +87,19 @@ impl Disk {
         !self.is_hard_state_durable() && self.lag(now) >= patience
     }
 
-    /// For how long the oldest write has been under way.
+    /// For how long the oldest write or probe has been under way.
     pub(super) fn lag(&self, now: Time) -> Duration {
-        self.waiting.front().map_or(Duration::ZERO, |(_, since)| now.since(*since))
+        let written = self.waiting.front().map(|(_, since)| *since);
+        written.into_iter().chain(self.probed).min().map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Whether it is to be asked if it still answers, because nothing has been written for `interval`: then it is taken as
+    /// asked.
+    pub(super) fn probe(&mut self, now: Time, interval: Duration) -> bool {
+        let due = self.waiting.is_empty() && self.probed.is_none() && now.since(self.answered) >= interval;
+        if due {
+            self.probed = Some(now);
+        }
+        due
     }
 }

@@ -48,7 +48,10 @@
 //! - An `AppendEntries` without entries is answered at once with what is durable by then, so that no heartbeat and no
 //!   read waits for a disk.
 //! - A leader whose disk stalls for an election timeout hands over or steps down: the followers would wait for ever for
-//!   a server that hears everything and can promise nothing.
+//!   a server that hears everything and can promise nothing. It asks its disk now and then while there is nothing to
+//!   write.
+//! - A server whose disk has not taken its term for an election timeout takes no later one and says nothing: all of it
+//!   could leave only when the disk answers, and would add up until then.
 //!
 //! # Left out
 //!

@@ -50,7 +50,7 @@ pub(super) fn recover(setup: Setup<Raft>, recovered: Recovered<Record>) -> Resul
         term,
         voted_for,
         log,
-        disk: Disk::new(recovered.next_lsn),
+        disk: Disk::new(recovered.next_lsn, setup.now),
         commit_index,
         applied: commit_index,
         state: State::Follower,

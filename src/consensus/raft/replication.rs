@@ -229,6 +229,8 @@ impl Raft {
         if !self.has_quorum_heard() {
             return self.become_follower(self.term, "heard of no quorum for an election timeout", out);
         }
+        // A disk that stalls while there is nothing to write must not be found out by the first client.
+        out.probe |= self.disk.probe(self.now, self.options.retry_interval());
         if self.disk.lag(self.now) >= self.options.election_timeout_max() {
             self.leave_office(out);
         }

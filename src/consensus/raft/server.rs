@@ -171,6 +171,10 @@ impl Raft {
                 // Diss. §4.2.3: whoever hears a leader neither votes nor takes over the term.
                 return ignore(out, from, &message, "there is a leader");
             }
+            if self.is_mute() {
+                // One term after the other would wait for the disk, and nothing could be promised in any of them.
+                return ignore(out, from, &message, "the disk does not answer");
+            }
             self.become_follower(message.term, "a higher term began", out);
         }
         self.on_current_message(from, message, out);
@@ -224,7 +228,7 @@ impl Raft {
 
     /// Records up to `lsn` are on disk: what was promised by them counts now (contract invariant 1).
     fn on_durable(&mut self, lsn: Lsn, out: &mut Output<Self>) {
-        self.disk.on_durable(lsn);
+        self.disk.on_durable(self.now, lsn);
         self.log.on_durable(lsn);
         match &self.state {
             State::Leader(_) => self.advance_leader_commit(out),
@@ -261,8 +265,12 @@ impl Raft {
         self.members.iter().copied().filter(|member| *member != self.id)
     }
 
-    /// Sends a message that promises the records up to `promise`.
+    /// Sends a message that promises the records up to `promise`; none while the server is mute: one after the other would
+    /// wait for the disk.
     pub(super) fn send(&self, to: NodeId, body: Body, promise: Lsn, out: &mut Output<Self>) {
+        if self.is_mute() {
+            return;
+        }
         let message = Message { term: self.term, body };
         out.messages.push(Outgoing { to, message, after: self.disk.after(promise) });
     }

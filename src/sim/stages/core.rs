@@ -166,6 +166,8 @@ impl<P: Simulated> World<P> {
                 ));
             }
             replica.last_lsn = *lsn;
+            replica.undurable.push_back((*lsn, bytes.len()));
+            replica.undurable_bytes += bytes.len();
             let record = P::Record::from_bytes(bytes.clone()).map_err(|error| {
                 Violation::new("records-decode", format!("node {}, record {lsn}: {error}", node.id))
             })?;
@@ -179,6 +181,17 @@ impl<P: Simulated> World<P> {
             if !node.lies {
                 self.watch.wrote(node.id, *lsn, record)?;
             }
+        }
+        let (lies, waiting) = (node.lies, replica.undurable_bytes);
+        let most = P::most_undurable(&self.settings, self.cast.nodes).filter(|_| !lies);
+        if most.is_some_and(|most| waiting > most) {
+            return Err(Violation::new(
+                "undurable-is-bounded",
+                format!(
+                    "at node {} {waiting} bytes of records wait for the disk, of {most:?} at most",
+                    node.id
+                ),
+            ));
         }
         Ok(())
     }

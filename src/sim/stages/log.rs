@@ -65,6 +65,10 @@ impl<P: Simulated> World<P> {
         }
         self.mix(logged.durable.0);
         self.nodes[n].highest_lsn = logged.durable;
+        let replica = self.replica(n);
+        while let Some((_, bytes)) = replica.undurable.pop_front_if(|(lsn, _)| *lsn <= logged.durable) {
+            replica.undurable_bytes -= bytes;
+        }
         if !self.nodes[n].lies {
             self.watch.durable(self.nodes[n].id, logged.durable)?;
         }

@@ -43,6 +43,27 @@ fn a_batch_costs_one_write_and_one_sync() {
 }
 
 #[test]
+fn a_probe_waits_for_the_disk_and_leaves_nothing() {
+    let mut model = Model::new();
+    model.batch(&[10; 3]).unwrap();
+    let (counters, before) = (model.wal.counters(), model.disk.counters());
+    model.wal.probe().unwrap();
+    assert_eq!(model.wal.sync().unwrap(), Lsn(3));
+    let after = model.disk.counters();
+    assert_eq!((after.writes - before.writes, after.syncs - before.syncs), (1, 1));
+    assert_eq!(model.wal.counters(), counters, "it is no batch");
+    model.wal.sync().unwrap();
+    assert_eq!(model.disk.counters(), after);
+    model.batch(&[10]).unwrap();
+    let (_, opened) = open(&model.disk).unwrap();
+    assert_eq!((opened.records.len(), opened.torn), (4, None));
+    model.disk.fail_next_sync();
+    model.wal.probe().unwrap();
+    assert!(model.wal.sync().is_err(), "a failure is final, as of any sync");
+    assert!(model.wal.failure().is_some());
+}
+
+#[test]
 #[should_panic(expected = "invariant 1")]
 fn a_second_batch_before_the_sync_of_the_first_is_a_bug_of_the_caller() {
     let (mut wal, _) = open(&disk_with_log()).unwrap();

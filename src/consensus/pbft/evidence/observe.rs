@@ -143,7 +143,7 @@ impl Replica {
             index: crate::consensus::Index(self.executed.0),
         });
         // On a full disk it waits for the next time that the log is cut.
-        if self.disk.pressure != Pressure::Full {
+        if self.disk.pressure() != Pressure::Full {
             self.write_evidence(evidence, out);
         }
         if entry == Entry::First {

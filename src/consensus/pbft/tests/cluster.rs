@@ -13,9 +13,9 @@ use crate::consensus::pbft::{
     Checker, Message, Options, Pbft, Record, Replica, Request, Sequence, Signed, View,
 };
 use crate::consensus::{
-    Committed, Epoch, Event, Index, Input, Install, InstallProgress, Lsn, Message as _, NodeId, Outgoing,
-    Output, PieceRequest, Pressure, Proposal, Protocol, Recovered, Rejection, RequestId, Role, Setup,
-    SnapshotMeta, SnapshotPiece, Status, Time, WallTime,
+    Committed, Encode as _, Epoch, Event, Index, Input, Install, InstallProgress, Lsn, Message as _, NodeId,
+    Outgoing, Output, PieceRequest, Pressure, Proposal, Protocol, Recovered, Rejection, RequestId, Role,
+    Setup, SnapshotMeta, SnapshotPiece, Status, Time, WallTime,
 };
 
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -56,12 +56,15 @@ pub(super) struct Envelope {
     pub(super) message: Message,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of a test")]
 pub(super) struct Node {
     pbft: Option<Pbft>,
     checker: Checker,
     setup: Setup<Pbft>,
     /// Whether writes become durable at once.
     pub(super) disk_on: bool,
+    /// The disk is to show whether it answers.
+    probed: bool,
     /// It sends pieces of its own making.
     pub(super) lies: bool,
     /// It does not find the states that it should have.
@@ -91,6 +94,7 @@ impl Node {
             checker: Pbft::checker(&setup),
             setup,
             disk_on: true,
+            probed: false,
             lies: false,
             forgets: false,
             durable: Vec::new(),
@@ -108,6 +112,12 @@ impl Node {
             rejected: Vec::new(),
             trace: Vec::new(),
         }
+    }
+
+    /// How many bytes of records, and how many messages, wait for the disk.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let bytes = self.pending.iter().map(|(_, record)| record.to_bytes().len()).sum();
+        (bytes, self.held.len())
     }
 
     /// The kinds of the messages that wait for the disk, each once.
@@ -263,6 +273,7 @@ impl Cluster {
             node.pending.push((lsn, record));
         }
         node.retain_next = node.retain_next.max(out.retain_from.unwrap_or(Lsn::ZERO));
+        node.probed |= out.probe;
         node.held.extend(out.messages);
         node.answers.extend(out.answers);
         node.rejected.extend(out.rejected);
@@ -397,9 +408,10 @@ impl Cluster {
     /// Everything that was written becomes durable.
     pub(super) fn sync(&mut self, id: u64) {
         let node = self.node_mut(id);
-        if node.pending.is_empty() {
+        if node.pending.is_empty() && !std::mem::take(&mut node.probed) {
             return;
         }
+        node.probed = false;
         for (_, record) in &node.pending {
             node.promises.note(record);
         }
@@ -417,6 +429,7 @@ impl Cluster {
         node.pbft = None;
         node.next_lsn = node.pending.first().map_or(node.next_lsn, |(lsn, _)| *lsn);
         node.pending.clear();
+        node.probed = false;
         node.retain_next = node.retained;
         node.held.clear();
         node.kept.clear();

@@ -214,3 +214,67 @@ fn a_saved_state_ahead_of_the_log_keeps_the_certificates_for_a_view_change() {
     };
     assert!(proved(&cluster), "it tells what prepared above its low water mark");
 }
+
+#[test]
+fn what_waits_for_a_stalled_disk_is_bounded() {
+    const LIMIT: usize = 8_000;
+    let mut cluster = Cluster::with_options(4, |options| options.max_undurable_bytes = LIMIT);
+    cluster.node_mut(4).disk_on = false;
+    for counter in 1..=100 {
+        cluster.put(counter, "x");
+        cluster.advance(50);
+        let (bytes, messages) = cluster.node(4).waiting();
+        assert!(bytes <= LIMIT + 2_000, "{bytes} bytes of records wait after {counter} requests");
+        assert!(messages <= 100, "{messages} messages wait after {counter} requests");
+    }
+    assert_eq!(cluster.applied(1), 100, "three replicas are enough");
+    assert!(cluster.applied(4) < 50, "{} slots are executed", cluster.applied(4));
+    assert!(cluster.status(4).why.iter().any(|why| why.contains("disk does not keep up")));
+    cluster.node_mut(4).disk_on = true;
+    cluster.sync(4);
+    cluster.wait_executed(&["x"; 100]);
+}
+
+#[test]
+fn what_waits_for_a_stalled_disk_is_bounded_in_view_changes() {
+    const LIMIT: usize = 8_000;
+    let mut cluster = Cluster::with_options(4, |options| options.max_undurable_bytes = LIMIT);
+    cluster.node_mut(4).disk_on = false;
+    for counter in 1..=12 {
+        // The primary does not hear of it, and is left.
+        let request = cluster.sign(counter, "x");
+        let primary = (cluster.view(2).max(cluster.view(3)) % 4) + 1;
+        (1..=4).filter(|id| *id != primary).for_each(|id| cluster.send(id, &request));
+        cluster.lose(|envelope| matches!(envelope.message, Message::Request(_)));
+        cluster.advance(4_000);
+        let (bytes, messages) = cluster.node(4).waiting();
+        assert!(bytes <= 2 * LIMIT, "{bytes} bytes of records wait after {counter} requests");
+        assert!(messages <= 100, "{messages} messages wait after {counter} requests");
+    }
+    cluster.node_mut(4).disk_on = true;
+    cluster.sync(4);
+    let request = cluster.sign(13, "last");
+    cluster.send_to_all(&request);
+    cluster.wait_until("the last request", |cluster| {
+        (1..=4).all(|id| cluster.executed(id).contains(&"last".to_owned()))
+    });
+}
+
+#[test]
+fn a_primary_whose_disk_stalls_says_so_while_nobody_asks_for_anything() {
+    let mut cluster = Cluster::new(4);
+    cluster.put(1, "a");
+    let stalls = |cluster: &Cluster, id| {
+        cluster.status(id).why.iter().any(|why| why.contains("the disk has not answered for"))
+    };
+    cluster.advance(5_000);
+    assert!(!stalls(&cluster, 1));
+    let records = cluster.node(1).log_length();
+    cluster.node_mut(1).disk_on = false;
+    cluster.advance(3_000);
+    assert!(stalls(&cluster, 1), "{:?}", cluster.status(1));
+    cluster.node_mut(1).disk_on = true;
+    cluster.sync(1);
+    assert!(!stalls(&cluster, 1));
+    assert_eq!(cluster.node(1).log_length(), records, "asking the disk writes nothing");
+}

@@ -9,9 +9,9 @@ use bytes::Bytes;
 
 use crate::consensus::raft::{Body, Message, Options, Raft, Record, Rpc, Term};
 use crate::consensus::{
-    Committed, Digest, Event, Index, Input, InstallProgress, Keys, Lsn, Message as _, NodeId, Outgoing,
-    Output, PieceRequest, Pressure, Proposal, Protocol, ReadId, Recovered, Rejection, RequestId, Role, Setup,
-    SnapshotMeta, SnapshotPiece, Status, Time, WallTime,
+    Committed, Digest, Encode as _, Event, Index, Input, InstallProgress, Keys, Lsn, Message as _, NodeId,
+    Outgoing, Output, PieceRequest, Pressure, Proposal, Protocol, ReadId, Recovered, Rejection, RequestId,
+    Role, Setup, SnapshotMeta, SnapshotPiece, Status, Time, WallTime,
 };
 
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +44,8 @@ pub(super) struct Node {
     setup: Setup<Raft>,
     /// Whether writes become durable at once.
     pub(super) disk_on: bool,
+    /// The disk is to show whether it answers.
+    probed: bool,
     /// Whether the end of a snapshot's installation is reported at once.
     pub(super) install_on: bool,
     durable: Vec<(Lsn, Record)>,
@@ -72,6 +74,12 @@ impl Node {
 
     pub(super) fn status(&self) -> Status {
         self.raft().status()
+    }
+
+    /// How many bytes of records, and how many messages, wait for the disk.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let bytes = self.pending.iter().map(|(_, record)| record.to_bytes().len()).sum();
+        (bytes, self.held.len())
     }
 
     /// The kinds of the messages that wait for the disk.
@@ -182,6 +190,7 @@ impl Cluster {
             node.pending.push((lsn, record));
         }
         node.retain_next = node.retain_next.max(out.retain_from.unwrap_or(Lsn::ZERO));
+        node.probed |= out.probe;
         for slot in out.committed {
             let last = node.committed.last().map_or_else(|| node.start(), |slot| slot.index);
             assert_eq!(slot.index, last.max(node.start()).next(), "committed has no gaps");
@@ -244,9 +253,10 @@ impl Cluster {
     /// Everything that was written becomes durable.
     pub(super) fn sync(&mut self, id: u64) {
         let node = self.node_mut(id);
-        if node.pending.is_empty() {
+        if node.pending.is_empty() && !std::mem::take(&mut node.probed) {
             return;
         }
+        node.probed = false;
         node.durable.append(&mut node.pending);
         node.retained = node.retain_next;
         let last = node.last_lsn();
@@ -268,6 +278,7 @@ impl Cluster {
         let node = self.node_mut(id);
         node.raft = None;
         node.pending.clear();
+        node.probed = false;
         node.retain_next = node.retained;
         node.held.clear();
         node.installed = None;
@@ -473,6 +484,7 @@ impl Node {
             raft: None,
             setup,
             disk_on: true,
+            probed: false,
             install_on: true,
             durable: Vec::new(),
             pending: Vec::new(),

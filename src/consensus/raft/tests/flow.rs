@@ -23,6 +23,55 @@ fn a_leader_whose_disk_stalls_hands_over() {
 }
 
 #[test]
+fn a_leader_whose_disk_stalls_while_nobody_writes_hands_over() {
+    let mut cluster = Cluster::led(3);
+    cluster.advance(5_000);
+    assert_eq!(
+        (cluster.role(1), cluster.records(1).len()),
+        (Role::Leader, 2),
+        "asking the disk writes nothing"
+    );
+    cluster.node_mut(1).disk_on = false;
+    cluster.advance(3_000);
+    assert_ne!(cluster.role(1), Role::Leader);
+    assert!((2..=3).any(|id| cluster.role(id) == Role::Leader), "another leads");
+    assert!(cluster.node(1).status().why.iter().any(|why| why.contains("disk has not answered")));
+    cluster.node_mut(1).disk_on = true;
+    cluster.sync(1);
+    cluster.advance(200);
+    assert!(cluster.node(1).status().why.is_empty(), "{:?}", cluster.node(1).status().why);
+}
+
+#[test]
+fn what_waits_for_a_stalled_disk_is_bounded() {
+    // Through many terms: leaders come and go, while the followers' disk says nothing.
+    let mut cluster = Cluster::led_with(3, |options| {
+        options.max_append_bytes = 1_000;
+        options.max_inflight_bytes = 4_000;
+    });
+    cluster.node_mut(3).disk_on = false;
+    let mut leader = 1;
+    for _ in 0..6 {
+        for _ in 0..100 {
+            cluster.propose(leader, "x");
+            cluster.settle();
+        }
+        cluster.advance(2_000);
+        cluster.handle(leader, Input::TransferLeadership(Some(NodeId(3 - leader))));
+        cluster.settle();
+        leader = 3 - leader;
+        assert_eq!(cluster.role(leader), Role::Leader);
+        let (bytes, messages) = cluster.node(3).waiting();
+        assert!(bytes <= 8_000 && messages <= 200, "{bytes} bytes of records and {messages} messages wait");
+    }
+    assert_eq!(cluster.commands(leader).len(), 600);
+    cluster.node_mut(3).disk_on = true;
+    cluster.sync(3);
+    cluster.advance(2_000);
+    assert_eq!(cluster.commands(3).len(), 600);
+}
+
+#[test]
 fn a_server_whose_disk_has_stalled_does_not_campaign() {
     let mut cluster = Cluster::led(3);
     cluster.node_mut(2).disk_on = false;
