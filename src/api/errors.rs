@@ -24,6 +24,7 @@ pub(super) fn refused(error: KvError) -> Status {
     let code = match error.class() {
         ErrorClass::InvalidArgument => Code::InvalidArgument,
         ErrorClass::OutOfRange => Code::OutOfRange,
+        ErrorClass::ResourceExhausted => Code::ResourceExhausted,
         ErrorClass::FailedPrecondition => Code::FailedPrecondition,
     };
     let mut status = Status::new(code, error.to_string());

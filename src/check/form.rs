@@ -380,6 +380,7 @@ pub(super) enum KvErrorForm {
     DuplicateKey,
     Compacted,
     FutureRevision,
+    ResultTooLarge,
     Malformed,
     SessionExpired,
     SessionReplyLost,

@@ -4,6 +4,7 @@
 //! a newline behind it. In JSON, `key` and `value` hold text; bytes that are no UTF-8 stand in `key_base64` and
 //! `value_base64` instead.
 
+mod pages;
 mod print;
 pub(super) mod reach;
 mod txn_text;
@@ -71,7 +72,10 @@ enum KvCommand {
     /// Print a key's value, or keys and values with a prefix
     #[command(
         after_help = "Examples:\n  consensusctl kv get colour\n  consensusctl kv get --prefix users/\n  \
-                            consensusctl kv get colour --revision 7"
+                            consensusctl kv get colour --revision 7\n  \
+                            consensusctl kv get --prefix '' --keys-only --limit 100\n\n\
+                            Keys with a prefix are read page by page, all as of one revision, so that there may be any \
+                            number of them. The result of a single request may have 60 MiB."
     )]
     Get {
         /// The key
@@ -85,6 +89,15 @@ enum KvCommand {
         /// Read as of this revision
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         revision: Option<i64>,
+        /// Print no more than so many keys
+        #[arg(long, value_name = "N", requires = "prefix", value_parser = clap::value_parser!(i64).range(1..))]
+        limit: Option<i64>,
+        /// Print the keys without their values
+        #[arg(long, requires = "prefix")]
+        keys_only: bool,
+        /// Print only how many keys there are
+        #[arg(long, alias = "count", requires = "prefix", conflicts_with_all = ["limit", "keys_only"])]
+        count_only: bool,
     },
     /// Delete a key, or keys with a prefix, and print how many there were
     #[command(after_help = "Examples:\n  consensusctl kv del colour\n  consensusctl kv del --prefix users/")]
@@ -123,26 +136,38 @@ impl KvArgs {
                 let answer = once(door, self.timeout, async |client| client.put(put).await).await?;
                 print::put(out, &answer.map_err(explain)?)
             }
-            KvCommand::Get { key, prefix, serializable, revision } => {
+            KvCommand::Get { key, prefix, serializable, revision, limit, keys_only, count_only } => {
                 let consistency =
                     if serializable { Consistency::Serializable } else { Consistency::Linearizable };
                 let name = String::from_utf8_lossy(key.as_bytes()).into_owned();
                 let (key, range_end) = span(bytes(key), prefix);
                 let revision = revision.unwrap_or(0);
-                let range = RangeRequest { key, range_end, revision, ..Default::default() };
-                let get = async |client: &Client| {
-                    if serializable && door.counts_votes() {
-                        out.note(ONE_REPLICAS_WORD);
-                    }
-                    client.get(range, consistency).await
+                let limit = limit.unwrap_or(0);
+                let range = RangeRequest {
+                    key,
+                    range_end,
+                    limit,
+                    revision,
+                    keys_only,
+                    count_only,
+                    ..Default::default()
                 };
-                let found = once(door, self.timeout, get).await?.map_err(|error| match error {
-                    // A read that got no answer has changed nothing: it was just not served.
-                    Error::Unknown { message } => explain(Error::Unreachable { message }),
-                    other => explain(other),
-                })?;
-                if prefix {
-                    return print::many(out, &found);
+                if serializable && door.counts_votes() {
+                    out.note(ONE_REPLICAS_WORD);
+                }
+                if prefix && !count_only {
+                    let mut listing = print::Listing::new(out, keys_only);
+                    let read = async |client: &Client| {
+                        let get = async |range| client.get(range, consistency).await;
+                        pages::each_page(range, get, |page| listing.add(page)).await
+                    };
+                    once(door, self.timeout, read).await?.map_err(explain_read)??;
+                    return listing.finish();
+                }
+                let get = async |client: &Client| client.get(range, consistency).await;
+                let found = once(door, self.timeout, get).await?.map_err(explain_read)?;
+                if count_only {
+                    return print::count(out, &found);
                 }
                 let kv = found.kvs.first();
                 let kv = kv.ok_or_else(|| CliError::failed(format!("key not found: {name:?}")))?;
@@ -248,6 +273,14 @@ fn with_reasons(error: CliError, reasons: &[String]) -> CliError {
     }
 }
 
+/// The same for a read: one that got no answer has changed nothing, it was just not served.
+fn explain_read(error: Error) -> CliError {
+    match error {
+        Error::Unknown { message } => explain(Error::Unreachable { message }),
+        other => explain(other),
+    }
+}
+
 /// An error of the cluster in words for the shell, with its exit code.
 fn explain(error: Error) -> CliError {
     match error {
@@ -273,6 +306,10 @@ fn hint_for(message: &str) -> Option<&'static str> {
             "revisions before the last compaction are gone; leave out --revision for the newest",
         ),
         ("could be reached", QUORUM),
+        (
+            "the result has more than",
+            "`kv get --prefix` reads page by page; --limit and --keys-only read less",
+        ),
         ("too large", "a request may have 1.5 MiB"),
     ];
     known.into_iter().find(|(part, _)| message.contains(part)).map(|(_, hint)| hint)

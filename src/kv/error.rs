@@ -1,5 +1,7 @@
 //! Why a command is refused.
 
+use super::response::MAX_RESULT_BYTES;
+
 /// Why a command is refused. Where etcd has the case, the text is etcd's to the letter: clients match on it.
 ///
 /// A refusal changes nothing. Those of sessions speak of a retry: an earlier attempt may have been executed, see
@@ -27,6 +29,12 @@ pub enum KvError {
     /// The revision is not there yet.
     #[error("etcdserver: mvcc: required revision is a future revision")]
     FutureRevision,
+    /// The result is above the limit for one.
+    #[error(
+        "the result has more than {MIB} MiB, the limit for one: nothing was done; ask for fewer keys at once, or for keys only",
+        MIB = MAX_RESULT_BYTES >> 20
+    )]
+    ResultTooLarge,
     /// The command's bytes are not a command.
     #[error("the command cannot be decoded: it was written by another version, or damaged on its way here")]
     Malformed,
@@ -50,13 +58,15 @@ pub enum ErrorClass {
     InvalidArgument,
     /// The request asks for a revision that is not kept, or not yet there.
     OutOfRange,
+    /// The answer would take more than there is room for.
+    ResourceExhausted,
     /// The request cannot be served in this state; repeating it does not help.
     FailedPrecondition,
 }
 
 impl KvError {
     /// All of them.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::EmptyKey,
         Self::KeyNotFound,
         Self::ValueProvided,
@@ -64,6 +74,7 @@ impl KvError {
         Self::DuplicateKey,
         Self::Compacted,
         Self::FutureRevision,
+        Self::ResultTooLarge,
         Self::Malformed,
         Self::SessionExpired,
         Self::SessionReplyLost,
@@ -85,6 +96,7 @@ impl KvError {
             | Self::DuplicateKey
             | Self::Malformed => ErrorClass::InvalidArgument,
             Self::Compacted | Self::FutureRevision => ErrorClass::OutOfRange,
+            Self::ResultTooLarge => ErrorClass::ResourceExhausted,
             Self::SessionExpired | Self::SessionReplyLost | Self::SessionSequenceTooOld => {
                 ErrorClass::FailedPrecondition
             }

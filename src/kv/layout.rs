@@ -78,7 +78,9 @@ impl Layout {
         let nodes = self.0.get(number)?;
         let mut buf = BytesMut::new();
         buf.put_u32_le(nodes.len() as u32);
-        nodes.iter().for_each(|node| node.encode(store, &mut buf));
+        for node in nodes {
+            node.encode(store, &mut buf);
+        }
         Some(buf.freeze())
     }
 }

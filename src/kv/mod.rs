@@ -73,6 +73,8 @@
 //!   with any other delete. etcd lets it pass, because it looks the key up in an interval that ends before it starts.
 //! - Keys that compare equal in a sort stay in the order of keys, also in descending order; etcd leaves it open.
 //! - Compaction is done when it is answered.
+//! - A command whose result has more than [`MAX_RESULT_BYTES`] is refused, and changes nothing
+//!   ([`KvError::ResultTooLarge`]); etcd has no such limit.
 //!
 //! # Left out
 //!

@@ -12,7 +12,8 @@ use crate::consensus::{Decode, DecodeError, Encode, Reader, put_bytes, put_list}
 
 tagged!(KvError, "an error",
     0 => EmptyKey, 1 => KeyNotFound, 2 => ValueProvided, 3 => TooManyOps, 4 => DuplicateKey, 5 => Compacted,
-    6 => FutureRevision, 7 => Malformed, 8 => SessionExpired, 9 => SessionReplyLost, 10 => SessionSequenceTooOld);
+    6 => FutureRevision, 7 => Malformed, 8 => SessionExpired, 9 => SessionReplyLost, 10 => SessionSequenceTooOld,
+    11 => ResultTooLarge);
 
 impl Encode for Reply {
     fn encode(&self, buf: &mut BytesMut) {

@@ -51,6 +51,15 @@ impl Op {
             Self::Put(_) | Self::DeleteRange(_) | Self::Compact(_) | Self::OpenSession => false,
         }
     }
+
+    /// Whether the operation may both change something and answer with much.
+    pub(super) fn writes_and_may_answer_much(&self) -> bool {
+        match self {
+            Self::DeleteRange(delete) => delete.prev_kv,
+            Self::Txn(txn) => !txn.is_read_only() && txn.may_answer_much(),
+            Self::Range(_) | Self::Put(_) | Self::Compact(_) | Self::OpenSession => false,
+        }
+    }
 }
 
 /// Asks for one key, or for a range of keys.
@@ -151,6 +160,16 @@ pub struct TxnRequest {
 }
 
 impl TxnRequest {
+    /// Whether it may answer with more than it was asked with.
+    fn may_answer_much(&self) -> bool {
+        self.success.iter().chain(&self.failure).any(|op| match op {
+            TxnOp::Range(range) => !range.count_only,
+            TxnOp::Put(put) => put.prev_kv,
+            TxnOp::DeleteRange(delete) => delete.prev_kv,
+            TxnOp::Txn(nested) => nested.may_answer_much(),
+        })
+    }
+
     /// Whether no branch, nested ones included, holds a write.
     pub fn is_read_only(&self) -> bool {
         self.success.iter().chain(&self.failure).all(|op| match op {

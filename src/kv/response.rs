@@ -5,6 +5,9 @@ use bytes::Bytes;
 
 use super::KvError;
 
+/// The most bytes of one result: it must fit into a message, with what stands around it, or nobody would ever hear it.
+pub const MAX_RESULT_BYTES: usize = 60 << 20;
+
 /// The answer to a command.
 pub type Reply = Result<Response, KvError>;
 
@@ -37,6 +40,50 @@ impl Response {
             Self::OpenSession(response) => response.revision,
         }
     }
+}
+
+impl Response {
+    /// Whether the answer is small enough to be told.
+    pub(super) fn fits(&self) -> bool {
+        self.bytes() <= MAX_RESULT_BYTES
+    }
+
+    /// How many bytes the answer takes at most, in any encoding.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Range(range) => bytes_of(&range.kvs),
+            Self::Put(put) => bytes_of(put.prev_kv.as_slice()),
+            Self::DeleteRange(delete) => bytes_of(&delete.prev_kvs),
+            Self::Txn(txn) => txn.bytes(),
+            Self::Compact(_) | Self::OpenSession(_) => FIXED_BYTES,
+        }
+    }
+}
+
+impl RangeResponse {
+    /// Whether the answer is small enough to be told.
+    pub(super) fn fits(&self) -> bool {
+        bytes_of(&self.kvs) <= MAX_RESULT_BYTES
+    }
+}
+
+impl TxnResponse {
+    fn bytes(&self) -> usize {
+        let responses = self.responses.iter().map(|response| match response {
+            TxnOpResponse::Range(range) => bytes_of(&range.kvs),
+            TxnOpResponse::Put(put) => bytes_of(put.prev_kv.as_slice()),
+            TxnOpResponse::DeleteRange(delete) => bytes_of(&delete.prev_kvs),
+            TxnOpResponse::Txn(nested) => nested.bytes(),
+        });
+        FIXED_BYTES + responses.sum::<usize>()
+    }
+}
+
+/// More than what stands around the keys and values: numbers, lengths, tags.
+const FIXED_BYTES: usize = 64;
+
+fn bytes_of(kvs: &[KeyValue]) -> usize {
+    FIXED_BYTES + kvs.iter().map(|kv| FIXED_BYTES + kv.key.len() + kv.value.len()).sum::<usize>()
 }
 
 /// A key with its value and its place in history.

@@ -134,7 +134,9 @@ impl Restore {
             found.push((place, part));
         }
         self.wanted = Some(wanted);
-        found.into_iter().for_each(|(place, part)| self.install(place, part));
+        for (place, part) in found {
+            self.install(place, part);
+        }
         Ok(())
     }
 

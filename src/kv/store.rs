@@ -115,6 +115,19 @@ impl Store {
     /// Executes one operation outside the order: for models and tests. [`Self::applied`] does not move.
     pub fn execute(&mut self, op: &Op) -> Reply {
         check(op)?;
+        // What is refused has changed nothing: what turns out to answer too much is taken back.
+        let before = op.writes_and_may_answer_much().then(|| self.mvcc.clone());
+        let response = self.carry_out(op)?;
+        if response.fits() {
+            return Ok(response);
+        }
+        if let Some(before) = before {
+            self.mvcc = before;
+        }
+        Err(KvError::ResultTooLarge)
+    }
+
+    fn carry_out(&mut self, op: &Op) -> Reply {
         match op {
             Op::Range(request) => {
                 execute::range(&self.mvcc, request, self.mvcc.revision).map(Response::Range)
@@ -145,7 +158,8 @@ impl Store {
         if request.key.is_empty() {
             return Err(KvError::EmptyKey);
         }
-        execute::range(&self.mvcc, request, self.mvcc.revision)
+        let range = execute::range(&self.mvcc, request, self.mvcc.revision)?;
+        if range.fits() { Ok(range) } else { Err(KvError::ResultTooLarge) }
     }
 
     /// Answers a transaction from the state as it is. One that would write is answered as if it had, and leaves no

@@ -131,7 +131,7 @@ fn chains(slots: &[Slot]) -> impl Iterator<Item = &Digest> {
 /// The digest of a bucket up to the end of a block, from that of what precedes the block and its histories' chains.
 pub(super) fn block_digest<'a>(before: &Digest, chains: impl Iterator<Item = &'a Digest>) -> Digest {
     let hasher = Hasher::new(Domain::Bucket).digest(before);
-    chains.fold(hasher, |hasher, chain| hasher.digest(chain)).finish()
+    chains.fold(hasher, Hasher::digest).finish()
 }
 
 #[derive(Clone, Debug)]

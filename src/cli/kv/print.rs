@@ -25,12 +25,58 @@ pub(super) fn one(out: &mut Output, kv: &KeyValue, revision: i64) -> CliResult {
     out.raw(&[&kv.value, &b"\n"[..]].concat())
 }
 
-/// Keys and values.
-pub(super) fn many(out: &mut Output, range: &RangeResponse) -> CliResult {
-    if out.is_json() {
-        return out.document(&range_to_json(range));
+/// Keys and values that come by pages: lines as they come, or one document at the end.
+pub(super) struct Listing<'a> {
+    out: &'a mut Output,
+    keys_only: bool,
+    /// What came, for the document.
+    all: Option<RangeResponse>,
+}
+
+impl<'a> Listing<'a> {
+    pub(super) fn new(out: &'a mut Output, keys_only: bool) -> Self {
+        Self { out, keys_only, all: None }
     }
-    out.raw(&lines(range))
+
+    /// The next page.
+    pub(super) fn add(&mut self, page: RangeResponse) -> CliResult {
+        if !self.out.is_json() {
+            let lines = if self.keys_only { keys(&page) } else { lines(&page) };
+            return self.out.raw(&lines);
+        }
+        match &mut self.all {
+            // Revision and count are those of the first page: it began where the range does.
+            Some(all) => {
+                all.kvs.extend(page.kvs);
+                all.more = page.more;
+            }
+            None => self.all = Some(page),
+        }
+        Ok(())
+    }
+
+    /// There are no more.
+    pub(super) fn finish(self) -> CliResult {
+        let Some(all) = self.all else { return Ok(()) };
+        let kv = |kv: &KeyValue| {
+            let mut json = kv_to_json(kv);
+            if self.keys_only {
+                json.remove("value");
+            }
+            json.into()
+        };
+        let kvs: Vec<Value> = all.kvs.iter().map(kv).collect();
+        let document = json!({ "revision": all.revision, "count": all.count, "more": all.more, "kvs": kvs });
+        self.out.document(&document)
+    }
+}
+
+/// How many keys there are.
+pub(super) fn count(out: &mut Output, range: &RangeResponse) -> CliResult {
+    if out.is_json() {
+        return out.document(&json!({ "revision": range.revision, "count": range.count }));
+    }
+    out.line(&range.count.to_string())
 }
 
 /// A deletion.
@@ -63,6 +109,10 @@ fn branch(txn: &TxnResponse) -> &'static str {
 
 fn lines(range: &RangeResponse) -> Vec<u8> {
     range.kvs.iter().flat_map(|kv| [&kv.key, &b" "[..], &kv.value, b"\n"]).flatten().copied().collect()
+}
+
+fn keys(range: &RangeResponse) -> Vec<u8> {
+    range.kvs.iter().flat_map(|kv| [&kv.key, &b"\n"[..]]).flatten().copied().collect()
 }
 
 fn kv_to_json(kv: &KeyValue) -> Map<String, Value> {

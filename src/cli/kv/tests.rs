@@ -114,6 +114,11 @@ async fn keys_are_written_read_and_deleted() {
     assert_eq!(table(&["get", "--prefix", "u/"]).await.unwrap(), "u/1 ann\nu/2 a b\n");
     assert_eq!(table(&["get", "--prefix", "u/", "--revision", "2"]).await.unwrap(), "u/1 ann\n");
     assert_eq!(table(&["get", "--prefix", "none"]).await.unwrap(), "");
+    assert_eq!(table(&["get", "--prefix", "u/", "--keys-only"]).await.unwrap(), "u/1\nu/2\n");
+    assert_eq!(table(&["get", "--prefix", "u/", "--limit", "1"]).await.unwrap(), "u/1 ann\n");
+    for count in ["--count-only", "--count"] {
+        assert_eq!(table(&["get", "--prefix", "", count]).await.unwrap(), "3\n");
+    }
     assert_eq!(table(&["del", "--prefix", "u/"]).await.unwrap(), "2\n");
     let missing = table(&["get", "u/1"]).await.unwrap_err();
     assert_eq!((missing.exit, &*missing.message), (Exit::Failed, "key not found: \"u/1\""));
@@ -138,6 +143,17 @@ async fn json_holds_text_as_text_and_other_bytes_in_base64() {
     assert_eq!(json(&["get", "k"]).await, expected);
     assert_eq!(json(&["put", "k", "x"]).await, serde_json::json!({ "revision": 3 }));
     assert_eq!(json(&["get", "--prefix", ""]).await["kvs"][0]["value"], "x");
+    assert_eq!(
+        json(&["get", "--prefix", "", "--keys-only"]).await,
+        serde_json::json!({
+            "revision": 3, "count": 1, "more": false,
+            "kvs": [{ "key": "k", "create_revision": 2, "mod_revision": 3, "version": 2 }],
+        })
+    );
+    assert_eq!(
+        json(&["get", "--prefix", "", "--count-only"]).await,
+        serde_json::json!({ "revision": 3, "count": 1 })
+    );
     assert_eq!(json(&["del", "k"]).await, serde_json::json!({ "revision": 4, "deleted": 1 }));
 }
 

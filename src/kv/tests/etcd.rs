@@ -300,3 +300,34 @@ fn a_peek_leaves_no_trace() {
     assert_eq!(store.peek(&request).unwrap().revision(), 6);
     assert_eq!(store.digest(), digest);
 }
+
+/// No message would hold it: nobody would ever be told.
+#[test]
+fn a_result_above_the_limit_is_refused_and_changes_nothing() {
+    const VALUE: usize = 1 << 20;
+    let mut store = Store::new();
+    let last = MAX_RESULT_BYTES / VALUE;
+    for number in 0..=last {
+        store.execute(&Op::Put(put(&format!("k{number:02}"), &"v".repeat(VALUE)))).unwrap();
+    }
+    let (revision, digest) = (store.revision(), store.digest());
+    let all = RangeRequest { key: bytes("k"), range_end: bytes("l"), ..RangeRequest::default() };
+    let delete = DeleteRangeRequest { key: bytes("k"), range_end: bytes("l"), prev_kv: true };
+    let txn = |ops: Vec<TxnOp>| TxnRequest { success: ops, ..TxnRequest::default() };
+    let write = TxnOp::Put(put("other", "1"));
+    let nested = TxnOp::Txn(txn(vec![TxnOp::Range(all.clone())]));
+    assert_eq!(store.range(&all), Err(KvError::ResultTooLarge));
+    assert_eq!(store.peek(&txn(vec![nested.clone()])), Err(KvError::ResultTooLarge));
+    for op in [Op::Range(all.clone()), Op::DeleteRange(delete.clone()), Op::Txn(txn(vec![write, nested]))] {
+        assert_eq!(store.execute(&op), Err(KvError::ResultTooLarge));
+        assert_eq!((store.revision(), store.digest()), (revision, digest), "it changed nothing");
+    }
+    assert!(KvError::ResultTooLarge.to_string().contains("60 MiB"));
+
+    let keys_only = RangeRequest { keys_only: true, ..all.clone() };
+    assert_eq!(store.range(&keys_only).unwrap().kvs.len(), last + 1);
+    let limited = RangeRequest { limit: last as i64 - 1, ..all };
+    assert!(store.range(&limited).unwrap().more);
+    let quiet = DeleteRangeRequest { prev_kv: false, ..delete };
+    store.execute(&Op::DeleteRange(quiet)).unwrap();
+}
