@@ -13,7 +13,8 @@ use super::{CliError, CliResult, Exit, Output};
 use crate::consensus::{NodeId, Scheme};
 use crate::registry;
 use crate::sim::{
-    Cast, Failure, FaultMix, Outcome, Report, RunOptions, Shrunk, Stats, Sweep, Tracing, parse_liar,
+    Cast, Failure, FaultMix, Outcome, Report, RunOptions, Shrunk, Stats, Sweep, TraceLine, Tracing,
+    parse_liar,
 };
 
 /// Run simulated clusters on faults drawn from seeds, and check that they kept their promises.
@@ -29,6 +30,7 @@ use crate::sim::{
 ///
 ///   consensusctl sim --seeds 1000
 ///   consensusctl sim --seed 42 --trace
+///   consensusctl sim --seed 42 --trace --trace-nodes 1,3 --trace-kinds send,receive,fault
 ///   consensusctl sim --faults=crashes,partitions --nodes 3
 ///   consensusctl sim --faults=-rot,loss=20
 #[derive(Debug, clap::Args)]
@@ -70,9 +72,16 @@ pub struct SimArgs {
     /// How many threads [default: one for each core].
     #[arg(long)]
     pub jobs: Option<usize>,
-    /// Tell everything that happens in the run of `--seed`.
+    /// Tell everything that happens in the run of `--seed`; with `--output json`, one object a line.
     #[arg(long, requires = "seed")]
     pub trace: bool,
+    /// Of the trace, only what happens at these nodes, by id.
+    #[arg(long, value_name = "IDS", requires = "trace", value_delimiter = ',')]
+    pub trace_nodes: Vec<u64>,
+    /// Of the trace, only these kinds: send, receive, request, timer, protocol, disk, store, snapshot, life, fault, client,
+    /// or kinds of messages, such as `AppendEntries`.
+    #[arg(long, value_name = "KINDS", requires = "trace", value_delimiter = ',')]
+    pub trace_kinds: Vec<String>,
     /// Of the run of `--seed`, only these faults, by number, or `none`: as a failure's report names them.
     #[arg(long, value_name = "NUMBERS", requires = "seed")]
     pub keep: Option<Keep>,
@@ -243,19 +252,69 @@ fn options(args: &SimArgs) -> RunOptions {
 /// Runs one seed, and tells it or keeps its history.
 fn run_one(args: &SimArgs, options: &RunOptions, entry: &registry::Entry, out: &mut Output) -> CliResult {
     let report = (entry.simulation.run)(options);
-    for line in &report.trace {
-        out.line(line)?;
+    for line in report.trace.iter().filter(|line| is_wanted(args, line)) {
+        if out.is_json() { out.object(line)? } else { out.line(&line.to_string())? }
     }
     if let Some(path) = &args.history {
         let write =
             || -> std::io::Result<()> { report.history.write(BufWriter::new(File::create(path)?)).map(drop) };
         write().map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
     }
+    if out.is_json() {
+        out.object(&Ending::of(&report))?;
+    }
     out.note(&format!("{}; digest {:016x}", report.cast, report.digest));
+    if report.failure.is_none() && report.unknown.is_none() {
+        out.note("no violation");
+    }
     match (&report.failure, &report.unknown) {
         (Some(failure), _) => Err(CliError::new(Exit::Violated, told(failure, &report.cast))),
         (None, Some(why)) => Err(CliError::unknown(why.clone())),
         (None, None) => Ok(()),
+    }
+}
+
+/// Whether a line of the trace is asked for.
+fn is_wanted(args: &SimArgs, line: &TraceLine) -> bool {
+    let node = args.trace_nodes.is_empty() || line.node.is_some_and(|node| args.trace_nodes.contains(&node));
+    let named = |kind: &String| {
+        line.kind.name().eq_ignore_ascii_case(kind)
+            || line.message.is_some_and(|message| message.eq_ignore_ascii_case(kind))
+    };
+    node && (args.trace_kinds.is_empty() || args.trace_kinds.iter().any(named))
+}
+
+/// The last line of a run's JSON.
+#[derive(Debug, Serialize)]
+struct Ending<'a> {
+    cast: String,
+    digest: String,
+    /// The promise that was broken, if one was.
+    violation: Option<Broken<'a>>,
+    /// Why there is no verdict on the history, if there is none.
+    unknown: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Broken<'a> {
+    invariant: &'static str,
+    detail: &'a str,
+    at_us: u64,
+}
+
+impl<'a> Ending<'a> {
+    fn of(report: &'a Report) -> Self {
+        let broken = |failure: &'a Failure| Broken {
+            invariant: failure.invariant,
+            detail: &failure.detail,
+            at_us: failure.at,
+        };
+        Self {
+            cast: report.cast.to_string(),
+            digest: format!("{:016x}", report.digest),
+            violation: report.failure.as_ref().map(broken),
+            unknown: report.unknown.as_deref(),
+        }
     }
 }
 
@@ -283,7 +342,7 @@ fn report_failure(protocol: &str, shrunk: &Shrunk) -> FailureReport {
         replay: shrunk.options.command(protocol),
         faults_before: shrunk.faults_before,
         faults: schedule.iter().map(ToString::to_string).collect(),
-        trace: trace.clone(),
+        trace: trace.iter().map(ToString::to_string).collect(),
     }
 }
 

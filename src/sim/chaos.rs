@@ -9,6 +9,7 @@ use super::network::is_partition;
 use super::node::{Blow, Doom, Standing, WrongState};
 use super::schedule::{Injection, Target};
 use super::simulated::{Checked, Simulated, Watch as _};
+use super::trace::TraceKind;
 use super::world::{DATA_DIR, World};
 use crate::consensus::NodeId;
 use crate::engine::Event;
@@ -27,9 +28,7 @@ impl<P: Simulated> World<P> {
             return Ok(());
         }
         *self.stats.injected.entry(injection.fault.name()).or_default() += 1;
-        if self.trace.is_on() {
-            self.trace.push(self.now, &self.nodes[n].name, &format!("✗ {injection}"));
-        }
+        self.tell(n, TraceKind::Fault, || format!("✗ {injection}"));
         self.recorder.fact(self.now, injection.to_string());
         self.schedule[position].target = Target::Node(n);
         self.queue.at(self.now + injection.lasts, What::Heal(position));
@@ -199,7 +198,7 @@ impl<P: Simulated> World<P> {
         let at = offset + dice.below(bytes);
         disk.rot(&file, at, 1 << dice.below(8));
         self.nodes[n].rotten = true;
-        self.tell(n, || format!("✗ byte {at} of {} rots", file.display()));
+        self.tell(n, TraceKind::Fault, || format!("✗ byte {at} of {} rots", file.display()));
     }
 
     /// A fault ends.
@@ -289,7 +288,7 @@ impl<P: Simulated> World<P> {
         }
         self.leave_some_away(&mut dice);
         if self.trace.is_on() {
-            self.trace.push(self.now, "world", "the faults end");
+            self.tell_of("world".to_owned(), TraceKind::Fault, "the faults end".to_owned());
         }
     }
 
@@ -305,7 +304,7 @@ impl<P: Simulated> World<P> {
         for n in order.into_iter().take(dice.between(1, spare as u64) as usize) {
             if dice.chance(500) {
                 self.network.isolate(n);
-                self.tell(n, || "✗ stays cut off".to_owned());
+                self.tell(n, TraceKind::Fault, || "✗ stays cut off".to_owned());
             } else {
                 let blow = blow(Fault::PowerLoss, 0, dice);
                 self.crash(n, &blow);

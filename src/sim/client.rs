@@ -10,6 +10,7 @@ use super::node::{Ask, Caller};
 use super::run::RunOptions;
 use super::simulated::Simulated;
 use super::stages::encoded;
+use super::trace::TraceKind;
 use super::workload::Workload;
 use super::world::World;
 use crate::check::{Call, Consistency, Outcome, Ticket};
@@ -135,7 +136,7 @@ impl<P: Simulated> World<P> {
         let (node, patience) = (client.node, client.patience.0);
         if self.trace.is_on() {
             let text = format!("→ n{} {}", node + 1, Workload::describe(&current.op, current.tag));
-            self.trace.push(self.now, &format!("client {c}"), &text);
+            self.tell_of(format!("client {c}"), TraceKind::Client, text);
         }
         let delay = self.clients[c].delay();
         self.queue.at(self.now + delay, What::Request { node, caller, ask });
@@ -247,7 +248,7 @@ impl<P: Simulated> World<P> {
                 Outcome::Refused(why) => format!("not done: {why}"),
                 Outcome::Unknown(why) => format!("unknown: {why}"),
             };
-            self.trace.push(self.now, &format!("client {c}"), &text);
+            self.tell_of(format!("client {c}"), TraceKind::Client, text);
         }
         if let Outcome::Ok(response) = &outcome {
             self.mix(response.revision() as u64 ^ (c as u64) << 48);

@@ -8,6 +8,7 @@ use super::event::{Answer, Step, What};
 use super::node::{Blow, Caller, Replica, Standing};
 use super::simulated::{Checked, Simulated, Violation, Watch as _};
 use super::stages::REQUEST_TIMEOUT;
+use super::trace::TraceKind;
 use super::world::{DATA_DIR, World};
 use crate::consensus::Pressure;
 use crate::engine::{self, EngineConfig, OpenError, Opened};
@@ -106,7 +107,7 @@ impl<P: Simulated> World<P> {
             archiving: false,
         }));
         let (life, index) = (node.life, recovery.snapshot.unwrap_or_default());
-        self.tell(n, || {
+        self.tell(n, TraceKind::Life, || {
             let torn = if recovery.torn.is_some() { ", after a torn batch" } else { "" };
             format!("starts: snapshot {index}, {} records up to {last_lsn}{torn}", recovery.records)
         });
@@ -122,7 +123,7 @@ impl<P: Simulated> World<P> {
         if std::mem::take(&mut node.rotten) {
             node.standing = Standing::Damaged;
             self.stats.rot_detected += 1;
-            self.tell(n, || format!("does not start: {error}"));
+            self.tell(n, TraceKind::Life, || format!("does not start: {error}"));
             return Ok(());
         }
         let full = matches!(error, OpenError::Wal(error) if error.is_full());
@@ -142,7 +143,7 @@ impl<P: Simulated> World<P> {
     pub(super) fn disk_failed(&mut self, n: usize, error: &WalError) -> Checked {
         match self.nodes[n].armed.take() {
             Some(blow) => {
-                self.tell(n, || format!("stops: {error}"));
+                self.tell(n, TraceKind::Life, || format!("stops: {error}"));
                 self.crash(n, &blow);
                 Ok(())
             }
@@ -169,7 +170,7 @@ impl<P: Simulated> World<P> {
     /// The node is gone, with everything that was not on its disk.
     pub(super) fn crash(&mut self, n: usize, blow: &Blow) {
         self.stats.crashes += 1;
-        self.tell(n, || format!("✗ crash: {}", blow.why));
+        self.tell(n, TraceKind::Life, || format!("✗ crash: {}", blow.why));
         let node = &mut self.nodes[n];
         let unsynced = node.replica.as_ref().is_some_and(|replica| replica.syncing);
         let callers: Vec<Caller> = node.replica.take().map_or_else(Vec::new, |replica| {

@@ -84,4 +84,4 @@ pub use shrink::{Shrunk, shrink};
 pub use simulated::{Checked, Simulated, Violation, Watch};
 pub use stats::Stats;
 pub use sweep::{Outcome, Sweep, sweep};
-pub use trace::Tracing;
+pub use trace::{TraceKind, TraceLine, Tracing};

@@ -9,7 +9,7 @@ use super::faults::FaultMix;
 use super::schedule::Injection;
 use super::simulated::{Checked, Simulated, Violation};
 use super::stats::Stats;
-use super::trace::{Trace, Tracing};
+use super::trace::{Trace, TraceLine, Tracing};
 use super::world::World;
 use crate::check::{Header, History, Limits, Verdict, Witness};
 use crate::consensus::{NodeId, Scheme};
@@ -131,7 +131,7 @@ pub struct Report {
     /// The faults, as far as they were injected.
     pub schedule: Vec<Injection>,
     /// What happened, in words, if that was wanted.
-    pub trace: Vec<String>,
+    pub trace: Vec<TraceLine>,
     /// What the clients saw.
     pub history: History,
 }

@@ -234,7 +234,9 @@ impl<P: Simulated> World<P> {
 
     /// Hands a message to the network.
     pub(super) fn transmit(&mut self, from: usize, to: usize, message: P::Message) {
-        match self.network.route(self.now, from, to) {
+        let fate = self.network.route(self.now, from, to);
+        self.tell_sent(from, to, &message, fate);
+        match fate {
             Fate::Lost(_) => self.stats.messages_lost += 1,
             Fate::At(at) => self.queue.at(at, What::Deliver { from, to, message }),
             Fate::Twice(at, again) => {

@@ -4,6 +4,7 @@ use super::FULL_DISK_RETRY;
 use crate::engine::{ArchiveWork, Archived, Event, ExecutorWork};
 use crate::sim::event::Step;
 use crate::sim::simulated::{Checked, Simulated, Watch as _};
+use crate::sim::trace::TraceKind;
 use crate::sim::world::World;
 
 impl<P: Simulated> World<P> {
@@ -48,7 +49,7 @@ impl<P: Simulated> World<P> {
                 if !self.nodes[n].lies {
                     self.watch.snapshot(id, &meta);
                 }
-                self.tell(n, || format!("snapshot of index {} is durable", meta.index));
+                self.tell(n, TraceKind::Snapshot, || format!("snapshot of index {} is durable", meta.index));
                 self.report(n, Event::Saved(meta));
             }
             Archived::Piece(piece) => self.report(n, Event::Piece(piece)),
@@ -57,7 +58,9 @@ impl<P: Simulated> World<P> {
                 if !self.nodes[n].lies {
                     self.watch.snapshot(id, &meta);
                 }
-                self.tell(n, || format!("received the snapshot of index {}", meta.index));
+                self.tell(n, TraceKind::Snapshot, || {
+                    format!("received the snapshot of index {}", meta.index)
+                });
                 self.give_store(n, ExecutorWork::Replace { meta, store, repair });
             }
             Archived::Full => self.later(n, FULL_DISK_RETRY, Step::Retry),

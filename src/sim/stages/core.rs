@@ -11,6 +11,7 @@ use crate::sim::agreement::Agreement;
 use crate::sim::event::{Answer, Step, What};
 use crate::sim::node::{Ask, Caller};
 use crate::sim::simulated::{Checked, Simulated, Violation, Watch as _};
+use crate::sim::trace::TraceKind;
 use crate::sim::world::World;
 
 impl<P: Simulated> World<P> {
@@ -155,6 +156,7 @@ impl<P: Simulated> World<P> {
     pub(super) fn watch_records(&mut self, n: usize, effects: &Effects<P>) -> Checked {
         let node = &mut self.nodes[n];
         let replica = node.replica.as_mut().expect("only nodes that run have effects");
+        let mut told = Vec::new();
         for (lsn, bytes) in &effects.log.records {
             if *lsn != replica.last_lsn.next() || *lsn <= node.highest_lsn {
                 return Err(Violation::new(
@@ -172,25 +174,19 @@ impl<P: Simulated> World<P> {
                 Violation::new("records-decode", format!("node {}, record {lsn}: {error}", node.id))
             })?;
             if self.trace.is_on() {
-                self.trace.push(
-                    self.now,
-                    &node.name,
-                    &format!("writes {lsn}: {}", P::describe_record(&record)),
-                );
+                told.push(format!("writes {lsn}: {}", P::describe_record(&record)));
             }
             if !node.lies {
                 self.watch.wrote(node.id, *lsn, record)?;
             }
         }
-        let (lies, waiting) = (node.lies, replica.undurable_bytes);
+        let (id, lies, waiting) = (node.id, node.lies, replica.undurable_bytes);
+        told.into_iter().for_each(|what| self.tell(n, TraceKind::Disk, || what));
         let most = P::most_undurable(&self.settings, self.cast.nodes).filter(|_| !lies);
-        if most.is_some_and(|most| waiting > most) {
+        if let Some(most) = most.filter(|most| waiting > *most) {
             return Err(Violation::new(
                 "undurable-is-bounded",
-                format!(
-                    "at node {} {waiting} bytes of records wait for the disk, of {most:?} at most",
-                    node.id
-                ),
+                format!("at node {id} {waiting} bytes of records wait for the disk, of {most} at most"),
             ));
         }
         Ok(())
@@ -241,11 +237,8 @@ impl<P: Simulated> World<P> {
                 self.answer(n, caller, Answer::Rejected(rejection));
             }
         }
-        if self.trace.is_on() {
-            for event in &effects.trace {
-                let text = describe_event(event);
-                self.trace.push(self.now, &self.nodes[n].name, &text);
-            }
+        for event in &effects.trace {
+            self.tell(n, TraceKind::Protocol, || describe_event(event));
         }
         effects.trace.clear();
         Ok(())

@@ -5,6 +5,7 @@ use crate::consensus::Pressure;
 use crate::engine::Event;
 use crate::sim::event::Step;
 use crate::sim::simulated::{Checked, Simulated, Watch as _};
+use crate::sim::trace::TraceKind;
 use crate::sim::world::World;
 use crate::wal::{Preparation, WalError};
 
@@ -60,9 +61,7 @@ impl<P: Simulated> World<P> {
             Ok(logged) => logged,
             Err(error) => return self.disk_failed(n, &error),
         };
-        if self.trace.is_on() {
-            self.trace.push(self.now, &self.nodes[n].name, &format!("durable up to {}", logged.durable));
-        }
+        self.tell(n, TraceKind::Disk, || format!("durable up to {}", logged.durable));
         self.mix(logged.durable.0);
         self.nodes[n].highest_lsn = logged.durable;
         let replica = self.replica(n);

@@ -5,6 +5,7 @@ use crate::engine::{Event, ExecutorWork};
 use crate::sim::event::{Answer, Step, What};
 use crate::sim::node::WrongState;
 use crate::sim::simulated::{Checked, Simulated, Watch as _};
+use crate::sim::trace::TraceKind;
 use crate::sim::world::World;
 
 /// Digests are compared after every so many slots.
@@ -94,7 +95,9 @@ impl<P: Simulated> World<P> {
         if self.nodes[n].wrong_state == WrongState::Due {
             self.nodes[n].wrong_state = WrongState::Struck;
             digest.0[0] ^= 0xff;
-            self.tell(n, || format!("✗ its state at index {index} is not what it should be"));
+            self.tell(n, TraceKind::Fault, || {
+                format!("✗ its state at index {index} is not what it should be")
+            });
         }
         digest
     }

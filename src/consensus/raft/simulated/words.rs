@@ -1,7 +1,8 @@
 //! Raft's messages and records in words, for traces.
 
-use super::super::message::{Body, Message};
+use super::super::message::{AppendOutcome, Attempt, Body, InstallOutcome, Message};
 use super::super::record::{Entry, Payload, Record};
+use crate::consensus::Message as _;
 
 pub(super) fn message(message: &Message) -> String {
     let term = message.term;
@@ -31,26 +32,50 @@ pub(super) fn message(message: &Message) -> String {
             )
         }
         Body::AppendEntriesResponse(response) => {
-            format!("AppendEntriesResponse of term {term}: {:?}, round {}", response.outcome, response.round)
+            let outcome = appended(response.outcome);
+            format!("AppendEntriesResponse of term {term}: {outcome}, round {}", response.round)
         }
         Body::InstallSnapshot(piece) => {
             format!("InstallSnapshot of term {term}: {} piece {}", piece.meta.index, piece.number)
         }
         Body::InstallSnapshotResponse(response) => {
-            format!("InstallSnapshotResponse of term {term}: {} {:?}", response.index, response.outcome)
+            let outcome = installed(response.outcome);
+            format!("InstallSnapshotResponse of term {term}: {} {outcome}", response.index)
         }
         Body::TimeoutNow => format!("TimeoutNow of term {term}"),
-        Body::TermOver(rpc) => format!("the answer to a late {rpc:?}: term {term} began"),
+        Body::TermOver(_) => format!("{} of term {term}: the request's term is over", message.kind()),
         Body::Forward(forward) => {
             let ids: Vec<_> = forward.proposals.iter().map(|proposal| proposal.id.to_string()).collect();
             format!("Forward of term {term}: {}", ids.join(" "))
         }
         Body::ForwardRejected(rejected) => format!("ForwardRejected of term {term}: {}", rejected.reason),
-        Body::ReadIndex(attempt) => format!("ReadIndex of term {term}: {attempt:?}"),
+        Body::ReadIndex(attempt) => format!("ReadIndex of term {term}: {}", named(*attempt)),
         Body::ReadIndexResponse(response) => {
-            format!("ReadIndexResponse of term {term}: {:?} at {}", response.attempt, response.index)
+            format!("ReadIndexResponse of term {term}: {} at {}", named(response.attempt), response.index)
         }
     }
+}
+
+fn appended(outcome: AppendOutcome) -> String {
+    match outcome {
+        AppendOutcome::Matched(index) => format!("matched up to {index}"),
+        AppendOutcome::Conflict { prev_index, index, term } => {
+            format!("conflict at {prev_index}, may match at {index}@{term}")
+        }
+        AppendOutcome::Full => "the disk is full".to_owned(),
+    }
+}
+
+fn installed(outcome: InstallOutcome) -> String {
+    match outcome {
+        InstallOutcome::Next(piece) => format!("wants piece {piece}"),
+        InstallOutcome::Done => "is held".to_owned(),
+        InstallOutcome::Failed => "could not be stored".to_owned(),
+    }
+}
+
+fn named(attempt: Attempt) -> String {
+    format!("attempt {} of life {}", attempt.counter, attempt.incarnation)
 }
 
 pub(super) fn record(record: &Record) -> String {
