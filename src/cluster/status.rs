@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::malice::beyond_the_model;
-use super::{DiskFault, Info, NodeInfo, NodeState};
+use super::{DiskFault, Info, NodeInfo, NodeState, Partition};
 use crate::client::{ControlClient, ConvictionReport, NodeReport, SuspicionReport};
 use crate::consensus::Misbehaviour;
 use crate::registry::{self, Entry};
@@ -240,7 +240,7 @@ fn assess(entry: &Entry, info: &Info, answers: &Answers, goal: u64) -> ClusterSt
         name: info.name.clone(),
         protocol: info.protocol.clone(),
         tolerates: entry.faults_of(nodes.len() as u64),
-        leader: leader_of(entry, &nodes),
+        leader: leader_of(entry, &nodes, &info.partition),
         healthy: false,
         why: Vec::new(),
         warnings: beyond_the_model(entry, nodes.len(), liars).into_iter().collect(),
@@ -318,12 +318,16 @@ fn needed(entry: &Entry, nodes: &[NodeStatus]) -> usize {
 }
 
 /// The node that says that it leads, in the highest epoch in which one does, if a quorum of all nodes follows it. A liar
-/// that nobody follows is not heard.
-fn leader_of(entry: &Entry, nodes: &[NodeStatus]) -> Option<u64> {
+/// that nobody follows is not heard. Who is cut off from a leader does not follow it, whatever it says: where the leader
+/// of an epoch is known beforehand, as in PBFT, its name alone shows nothing.
+fn leader_of(entry: &Entry, nodes: &[NodeStatus], partition: &Partition) -> Option<u64> {
     let needed = needed(entry, nodes);
     let is_followed = |leader: &NodeStatus| {
         let follows = |node: &&NodeStatus| {
-            node.is_honest() && node.leader == Some(leader.id) && node.epoch == leader.epoch
+            node.is_honest()
+                && node.leader == Some(leader.id)
+                && node.epoch == leader.epoch
+                && !partition.blocked(node.id).contains(&leader.id)
         };
         nodes.iter().filter(follows).count() >= needed
     };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cluster::{Partition, Phase};
+use crate::cluster::Phase;
 use crate::registry::tests::lying;
 
 /// What is known of a node: its info, and its answer if it was asked.
@@ -115,6 +115,18 @@ fn a_leader_that_only_a_minority_follows_does_not_lead() {
     assert_eq!(status.leader, None);
     assert_eq!(status.why[0], "no leader that a quorum follows");
     assert_eq!(status.why[1], "partitioned: 1, 2 | 3, 4, 5");
+}
+
+#[test]
+fn who_is_cut_off_from_a_primary_does_not_follow_it() {
+    let nodes = || (1..=4).map(|id| node(id, Some(1))).collect::<Vec<_>>();
+    let all = (1..=4).collect();
+    let halves = Partition::groups(&all, vec![[1, 2].into()]).unwrap();
+    let status = assessed(lying(), nodes(), halves);
+    assert_eq!(status.leader, None, "in a view that no quorum shares nobody leads");
+    assert_eq!(status.why, ["no primary that a quorum follows", "partitioned: 1, 2 | 3, 4"]);
+    let one_away = Partition::groups(&all, vec![[4].into()]).unwrap();
+    assert_eq!(assessed(lying(), nodes(), one_away).leader, Some(1));
 }
 
 #[test]
