@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
@@ -24,7 +24,10 @@ Examples:
   consensusctl logs leader
   consensusctl logs 2,3 --lines 200
   consensusctl logs --follow
-  consensusctl logs supervisor")]
+  consensusctl logs supervisor
+
+The lines of several logs are merged in order of time. With --follow, those that come later are merged as they are
+read, ten times a second.")]
 pub struct LogsArgs {
     /// Whose: ids, `leader` or `primary`, `follower` or `backup`, `all`, comma lists, or `supervisor` [default: all]
     #[arg(value_name = "TARGET")]
@@ -40,20 +43,16 @@ pub struct LogsArgs {
 pub(super) async fn run(context: &mut Context<'_>, args: LogsArgs) -> CliResult {
     let mut logs = logs_of(context, args.target.as_deref().unwrap_or("all")).await?;
     let several = logs.len() > 1;
-    for log in &mut logs {
-        for line in log.tail(args.lines)? {
-            show(context, &log.name, &line, several)?;
-        }
+    for (name, line) in by_time(&mut logs, |log| log.tail(args.lines))? {
+        show(context, &name, &line, several)?;
     }
     if !args.follow {
         return Ok(());
     }
     let follow = async {
         loop {
-            for log in &mut logs {
-                for line in log.read_on()? {
-                    show(context, &log.name, &line, several)?;
-                }
+            for (name, line) in by_time(&mut logs, Log::read_on)? {
+                show(context, &name, &line, several)?;
             }
             tokio::time::sleep(POLL).await;
         }
@@ -96,6 +95,30 @@ async fn logs_of(context: &mut Context<'_>, target: &str) -> CliResult<Vec<Log>>
         return Ok(logs);
     }
     Ok(vec![Log::new("supervisor".to_owned(), dir.supervisor_log())])
+}
+
+/// What is read from each log, in order of time, each line with its log's name. A line without a time belongs to the one
+/// before it.
+fn by_time(
+    logs: &mut [Log],
+    mut read: impl FnMut(&mut Log) -> CliResult<Vec<String>>,
+) -> CliResult<Vec<(String, String)>> {
+    let mut lines = Vec::new();
+    for log in logs {
+        let mut at = None;
+        for line in read(log)? {
+            at = time_of(&line).or(at);
+            lines.push((at, (log.name.clone(), line)));
+        }
+    }
+    // Stable: lines of one time, and of one log, stay in their order.
+    lines.sort_by_key(|(at, _)| *at);
+    Ok(lines.into_iter().map(|(_, line)| line).collect())
+}
+
+/// When a line was logged.
+fn time_of(line: &str) -> Option<SystemTime> {
+    humantime::parse_rfc3339(line.split_whitespace().next()?).ok()
 }
 
 fn show(context: &mut Context<'_>, name: &str, line: &str, several: bool) -> CliResult {
@@ -170,5 +193,26 @@ mod tests {
         assert_eq!(log.read_on().unwrap(), ["three"]);
         fs::write(&path, "new\n").unwrap();
         assert_eq!(log.read_on().unwrap(), ["new"], "a file that was replaced is read from its beginning");
+    }
+
+    #[test]
+    fn the_lines_of_several_logs_are_merged_in_order_of_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let log = |name: &str, text: &str| {
+            let path = temp.path().join(name);
+            fs::write(&path, text).unwrap();
+            Log::new(name.to_owned(), path)
+        };
+        let mut logs = [
+            log("node-1", "2026-01-01T00:00:01.000001Z a\n  of a\n2026-01-01T00:00:03.000000Z c\n"),
+            log("node-2", "2026-01-01T00:00:02.000000Z b\n2026-01-01T00:00:03.000000Z d\n"),
+        ];
+        let merged = by_time(&mut logs, |log| log.tail(10)).unwrap();
+        let shown: Vec<(&str, &str)> =
+            merged.iter().map(|(name, line)| (name.as_str(), line.rsplit('Z').next().unwrap())).collect();
+        let expected =
+            [("node-1", " a"), ("node-1", "  of a"), ("node-2", " b"), ("node-1", " c"), ("node-2", " d")];
+        assert_eq!(shown, expected);
+        assert!(by_time(&mut logs, Log::read_on).unwrap().is_empty(), "each line is shown once");
     }
 }
