@@ -181,16 +181,17 @@ impl Entry {
 
     /// How many faults a cluster of so many nodes tolerates, in words.
     pub fn tolerance(&self, nodes: u64) -> String {
-        let size = format!("a cluster of {nodes} {} tolerates", plural(nodes, "node"));
+        let size = format!("a cluster of {} tolerates", counted(nodes, "node", "nodes"));
         match self.faults_of(nodes) {
             0 => format!("{size} no fault: it takes {} for one", self.nodes_for(1)),
-            faults => format!("{size} {faults} {}", plural(faults, "fault")),
+            faults => format!("{size} {}", counted(faults, "fault", "faults")),
         }
     }
 }
 
-fn plural(count: u64, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
+/// A number with its noun, as `1 index` or `3 indices`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// The protocol that is used unless another one is asked for.

@@ -25,9 +25,10 @@ impl Information {
 #[tonic::async_trait]
 impl Maintenance for Information {
     async fn alarm(&self, request: Request<pb::AlarmRequest>) -> Result<Response<pb::AlarmResponse>, Status> {
-        if request.into_inner().action() != pb::alarm_request::AlarmAction::Get {
+        // There is never one to list or to disarm.
+        if request.into_inner().action() == pb::alarm_request::AlarmAction::Activate {
             return Err(Status::unimplemented(
-                "alarms cannot be raised or disarmed: a full disk shows in the status, and ends by itself",
+                "alarms cannot be raised: a full disk shows in the status, and ends by itself",
             ));
         }
         let header = self.executor.header().await?;

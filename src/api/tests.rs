@@ -235,6 +235,8 @@ async fn the_status_and_the_members_are_told_as_etcd_tells_them() {
     assert_eq!(alarms, []);
     let raise = pb::AlarmRequest { action: 1, ..Default::default() };
     assert_eq!(maintenance.alarm(raise).await.unwrap_err().code(), Code::Unimplemented);
+    let disarm = pb::AlarmRequest { action: 2, ..Default::default() };
+    assert_eq!(maintenance.alarm(disarm).await.unwrap().into_inner().alarms, []);
     let mut cluster = ClusterClient::connect(url.clone()).await.unwrap();
     let members = cluster.member_list(pb::MemberListRequest {}).await.unwrap().into_inner().members;
     assert_eq!(members.iter().map(|member| member.id).collect::<Vec<_>>(), [1]);

@@ -1,7 +1,6 @@
 //! `cluster up`, `down`, `restart`, `list`.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -79,7 +78,6 @@ impl WishArgs {
     fn ignored(&self, running: &Info) -> Vec<&'static str> {
         let first = running.nodes.first().and_then(|node| node.address.rsplit(':').next()?.parse().ok());
         let all = [
-            ("--protocol", self.protocol.as_ref().is_some_and(|name| *name != running.protocol)),
             ("--nodes", self.nodes.is_some_and(|nodes| nodes != running.nodes.len())),
             ("--port", self.port.is_some_and(|port| Some(port) != first)),
             ("--config", self.config.is_some()),
@@ -160,11 +158,24 @@ async fn up(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
             cluster
         }
         UpOutcome::AlreadyRunning(cluster) => {
+            let running = cluster.info().await?;
+            if let Some(protocol) = wish.protocol.as_ref().filter(|name| **name != running.protocol) {
+                return Err(CliError::failed(format!(
+                    "the cluster {name} runs {}, not {protocol}; nothing was changed",
+                    running.protocol
+                ))
+                .hint("another cluster needs another name: --name NAME"));
+            }
             context.out.note(&format!("the cluster {name} is up already; nothing was changed"));
-            let ignored = wish.ignored(&cluster.info().await?);
+            let ignored = wish.ignored(&running);
             if !ignored.is_empty() {
+                let lies = if ignored.contains(&"--malicious") {
+                    "`byzantine set` and `clear` change who lies; "
+                } else {
+                    ""
+                };
                 context.out.warn(&format!(
-                    "{} had no effect: `byzantine set` and `clear` change who lies, and for the rest take it down first",
+                    "{} had no effect: {lies}take the cluster down first, then bring it up so",
                     ignored.join(", ")
                 ));
             }
@@ -218,8 +229,7 @@ async fn foreground(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
     let boot = supervisor::boot(context, wish)?;
     boot.dir.create()?;
     let path = boot.dir.supervisor_log();
-    let log = OpenOptions::new().create(true).append(true).open(&path);
-    let log = log.map_err(|error| CliError::failed(format!("cannot open {}: {error}", path.display())))?;
+    let log = cluster::open_log(&path)?;
     let _log = logging::start(context.log.as_deref(), "info", Some(log))?;
     let dir = boot.dir.clone();
     let (tell, told) = tokio::sync::oneshot::channel();
@@ -250,7 +260,7 @@ async fn down(context: &mut Context<'_>, args: &DownArgs) -> CliResult {
     // A Ctrl-C ends this command, not what the supervisor has begun.
     let dir = match context.dir() {
         Ok(dir) => dir,
-        Err(error) if context.name.is_none() && context.state.clusters()?.is_empty() => {
+        Err(error) if context.name.is_none() && context.state()?.clusters()?.is_empty() => {
             context.out.note(&format!("nothing to take down: {}", error.message));
             return Ok(());
         }
@@ -259,9 +269,17 @@ async fn down(context: &mut Context<'_>, args: &DownArgs) -> CliResult {
     let spinner = context.out.spinner(&format!("taking down the cluster {}", dir.name()));
     let was_up = dir.down().await;
     spinner.finish_and_clear();
-    let what = if was_up? { "is down" } else { "was down already" };
-    let rest = if args.wipe {
+    let was_up = was_up?;
+    if args.wipe {
         remove(&dir).await?;
+    }
+    if context.out.is_json() {
+        return context.out.document(&serde_json::json!({
+            "name": dir.name(), "was_up": was_up, "wiped": args.wipe, "directory": dir.path(),
+        }));
+    }
+    let what = if was_up { "is down" } else { "was down already" };
+    let rest = if args.wipe {
         "its data is gone".to_owned()
     } else {
         format!("its data stays in {}", dir.path().display())
@@ -297,14 +315,14 @@ struct Listed {
 
 async fn list(context: &mut Context<'_>) -> CliResult {
     let mut clusters = Vec::new();
-    for dir in context.state.clusters()? {
+    for dir in context.state()?.clusters()? {
         clusters.push(describe(dir).await);
     }
     if context.out.is_json() {
         return context.out.document(&clusters);
     }
     if clusters.is_empty() {
-        context.out.note(&format!("no clusters in {}", context.state.path().display()));
+        context.out.note(&format!("no clusters in {}", context.state()?.path().display()));
         return Ok(());
     }
     let header = ["name", "state", "protocol", "nodes", "tolerates", "malicious", "supervisor", "directory"];

@@ -14,8 +14,8 @@ use crate::wal::WalError;
 pub struct Context<'a> {
     /// Where its facts and talk go.
     pub out: &'a mut Output,
-    /// The directory of all clusters.
-    pub state: StateDir,
+    /// The directory of all clusters, or why there is none; only some commands need it.
+    state: Result<StateDir, Error>,
     /// The cluster that was chosen by name.
     pub name: Option<String>,
     /// Which events are wanted in logs.
@@ -27,20 +27,25 @@ impl<'a> Context<'a> {
         logging::check(global.log.as_deref())?;
         Ok(Self {
             out,
-            state: StateDir::new(global.state_dir.clone())?,
+            state: StateDir::new(global.state_dir.clone()),
             name: global.cluster.clone(),
             log: global.log.clone(),
         })
     }
 
+    /// The directory of all clusters.
+    pub fn state(&self) -> CliResult<&StateDir> {
+        self.state.as_ref().map_err(|error| error.clone().into())
+    }
+
     /// The chosen cluster, which must run.
     pub async fn cluster(&self) -> CliResult<Cluster> {
-        Ok(Cluster::choose(&self.state, self.name.as_deref()).await?)
+        Ok(Cluster::choose(self.state()?, self.name.as_deref()).await?)
     }
 
     /// The directory of the chosen cluster, which need not run.
     pub fn dir(&self) -> CliResult<ClusterDir> {
-        Ok(self.state.choose(self.name.as_deref())?)
+        Ok(self.state()?.choose(self.name.as_deref())?)
     }
 }
 

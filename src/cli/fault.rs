@@ -112,6 +112,11 @@ pub(super) fn targets(text: &str) -> Result<Vec<Target>, String> {
 
 pub(super) async fn kill(context: &mut Context<'_>, args: KillArgs) -> CliResult {
     let (cluster, ids) = chosen(context, args.nodes).await?;
+    let before = cluster.info().await?;
+    let down = |node: &&NodeInfo| matches!(node.state, NodeState::Stopped | NodeState::Failed);
+    for node in before.nodes.iter().filter(down).filter(|node| ids.contains(&node.id)) {
+        context.out.note(&format!("node {} was down already", node.id));
+    }
     let info = cluster.kill(ids.clone(), args.signal).await?;
     show(context, &info, &ids)
 }

@@ -9,9 +9,12 @@ mod print;
 pub(super) mod reach;
 mod txn_text;
 
-use std::ffi::OsString;
-use std::io::Read;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,8 +27,8 @@ use crate::client::{Client, Consistency, ControlClient, Error, Options};
 use crate::cluster::Door;
 use crate::kv::{DeleteRangeRequest, PutRequest, RangeRequest};
 
-/// How much of standard input `kv txn` reads: more than a request may have.
-const MAX_TXN_TEXT: u64 = 8 << 20;
+/// How much is read of a file or standard input: more than a request may have, also where each byte is written out.
+const MAX_INPUT: u64 = 8 << 20;
 
 /// How long a node may take to say why it does not serve.
 const REASON_TIMEOUT: Duration = Duration::from_millis(500);
@@ -61,13 +64,14 @@ pub struct KvArgs {
 enum KvCommand {
     /// Write a key
     #[command(
-        after_help = "Examples:\n  consensusctl kv put colour blue\n  consensusctl kv put offset -- -3"
+        after_help = "Examples:\n  consensusctl kv put colour blue\n  consensusctl kv put offset -- -3\n  \
+                            consensusctl kv put photo @photo.jpg\n  date | consensusctl kv put now"
     )]
     Put {
         /// The key
         key: OsString,
-        /// Its new value
-        value: OsString,
+        /// Its new value; `@FILE` is what a file holds, `@-` or none is standard input, `@@...` begins with one `@`
+        value: Option<OsString>,
     },
     /// Print a key's value, or keys and values with a prefix
     #[command(
@@ -132,7 +136,8 @@ impl KvArgs {
     async fn attempt(self, door: &Door, out: &mut Output) -> CliResult {
         match self.command {
             KvCommand::Put { key, value } => {
-                let put = PutRequest { key: bytes(key), value: bytes(value), ..Default::default() };
+                let value = value_of(value, std::io::stdin())?;
+                let put = PutRequest { key: bytes(key), value, ..Default::default() };
                 let answer = once(door, self.timeout, async |client| client.put(put).await).await?;
                 print::put(out, &answer.map_err(explain)?)
             }
@@ -181,7 +186,7 @@ impl KvArgs {
             }
             KvCommand::Txn => {
                 // Read and understood before anyone is asked: a mistake must not depend on the cluster.
-                let txn = txn_text::parse(&standard_input()?)?;
+                let txn = txn_text::parse(&transaction()?)?;
                 let answer = once(door, self.timeout, async |client| client.txn(txn).await).await?;
                 print::txn(out, &answer.map_err(explain)?)
             }
@@ -230,12 +235,44 @@ fn span(key: Bytes, prefix: bool) -> (Bytes, Bytes) {
     (key, end.into())
 }
 
-fn standard_input() -> CliResult<String> {
-    let mut text = String::new();
-    std::io::stdin().take(MAX_TXN_TEXT).read_to_string(&mut text).map_err(|error| {
-        CliError::usage(format!("cannot read the transaction from standard input: {error}"))
-    })?;
-    Ok(text)
+/// The value that a word of the command line means. With `@` it stands in a file or on standard input, where it may be
+/// longer than an argument of a program (128 KiB), and may hold any byte.
+fn value_of(word: Option<OsString>, stdin: impl Read) -> CliResult<Bytes> {
+    const STDIN: &str = "standard input";
+    let Some(word) = word else { return read_all(STDIN, "the value", stdin) };
+    match word.as_bytes() {
+        b"@-" => read_all(STDIN, "the value", stdin),
+        [b'@', literal @ ..] if literal.starts_with(b"@") => Ok(Bytes::copy_from_slice(literal)),
+        [b'@', path @ ..] => {
+            let path = Path::new(OsStr::from_bytes(path));
+            let file = File::open(path).map_err(|error| unreadable("the value", path.display(), &error))?;
+            read_all(path.display(), "the value", file)
+        }
+        _ => Ok(bytes(word)),
+    }
+}
+
+/// Reads `what` up to the end of its source, unless that is further away than anything that could be sent.
+fn read_all(source: impl Display, what: &str, reader: impl Read) -> CliResult<Bytes> {
+    let mut content = Vec::new();
+    let read = reader.take(MAX_INPUT + 1).read_to_end(&mut content);
+    read.map_err(|error| unreadable(what, &source, &error))?;
+    if content.len() as u64 > MAX_INPUT {
+        return Err(CliError::usage(format!("{source} has more than 8 MiB, and a request may have 1.5 MiB")));
+    }
+    Ok(content.into())
+}
+
+fn unreadable(what: &str, source: impl Display, error: &io::Error) -> CliError {
+    CliError::usage(format!("cannot read {what} from {source}: {error}"))
+}
+
+/// The text of a transaction.
+fn transaction() -> CliResult<String> {
+    let text = read_all("standard input", "the transaction", std::io::stdin())?;
+    String::from_utf8(text.into()).map_err(|_| {
+        CliError::usage("the transaction is not UTF-8 text; write other bytes as \\xNN, in quotes")
+    })
 }
 
 /// What the nodes themselves say of why they do not serve. Empty when none of them answers.

@@ -54,6 +54,10 @@ pub(super) async fn run(context: &mut Context<'_>, args: LogsArgs) -> CliResult 
             for (name, line) in by_time(&mut logs, Log::read_on)? {
                 show(context, &name, &line, several)?;
             }
+            // With nobody left to read, the next line may be far away.
+            if context.out.is_closed() {
+                return Err(CliError::closed());
+            }
             tokio::time::sleep(POLL).await;
         }
     };

@@ -26,9 +26,12 @@ mod supervisor;
 mod test;
 mod wal;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use nix::sys::signal::Signal;
+use tokio::signal::unix::{SignalKind, signal};
 
 pub use args::{Cli, Command};
 pub use context::{Context, Interrupt, interrupted};
@@ -43,17 +46,29 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         // Help and usage errors; clap knows which stream they belong to.
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            let _ = error.print();
-            return exit.into();
+            if error.use_stderr() {
+                let _ = error.print();
+                return Exit::Usage.into();
+            }
+            // Help that did not arrive is not done.
+            return match error.print().and_then(|()| io::stdout().flush()) {
+                Ok(()) => Exit::Done.into(),
+                Err(error) => ended(Err(error.into()), &mut Output::new(Format::default())).into(),
+            };
         }
     };
     let mut output = Output::new(cli.global.output);
-    match run(cli, &mut output) {
-        Ok(()) => Exit::Done.into(),
+    let result = run(cli, &mut output);
+    ended(result, &mut output).into()
+}
+
+/// Says why a command failed, if it did, and how it ends.
+fn ended(result: CliResult, output: &mut Output) -> Exit {
+    match result {
+        Ok(()) => Exit::Done,
         Err(error) => {
             output.error(&error);
-            error.exit.into()
+            error.exit
         }
     }
 }
@@ -76,6 +91,9 @@ fn run(cli: Cli, output: &mut Output) -> CliResult {
 }
 
 async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
+    // Who limits how large a file may become (`ulimit -f`) means a full disk and nobody's end: with the signal caught, the
+    // write fails instead. It stays caught when this is dropped.
+    let _ = signal(SignalKind::from_raw(Signal::SIGXFSZ as i32));
     let mut context = Context::new(&cli.global, output)?;
     match cli.command {
         Command::Cluster(command) => cluster::run(&mut context, command).await,

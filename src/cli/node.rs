@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::thread;
 
@@ -10,7 +9,7 @@ use clap::Args;
 use tokio::sync::oneshot;
 
 use super::{CliError, CliResult, Context, interrupted, logging};
-use crate::cluster::{self, DiskFault, Host, Lie, NodeStart, node_config};
+use crate::cluster::{self, DiskFault, Host, Lie, NodeStart, is_loopback, node_config};
 use crate::config::{ClusterConfig, MAKE_KEYS};
 use crate::consensus::{Keys, Misbehaviour};
 
@@ -167,15 +166,13 @@ fn data_dir(context: &Context<'_>, args: &NodeArgs, config: &ClusterConfig) -> C
     let name = context.name.as_deref().unwrap_or(&config.name);
     Ok(match &config.data_dir {
         Some(dir) => dir.join(format!("node-{}", args.id)),
-        None => context.state.cluster(name)?.node_dir(args.id),
+        None => context.state()?.cluster(name)?.node_dir(args.id),
     })
 }
 
 /// Warns of an address that others can reach, and of `what` that means.
 pub(super) fn warn_beyond_loopback(context: &mut Context<'_>, address: &str, what: &str) {
-    let loopback =
-        address.to_socket_addrs().is_ok_and(|mut all| all.all(|address| address.ip().is_loopback()));
-    if !loopback {
+    if !is_loopback(address) {
         context
             .out
             .warn(&format!("{address} is not a loopback address, and {what}: use a network that you trust"));

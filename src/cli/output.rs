@@ -4,12 +4,15 @@
 //! a command streams; else tables and lines for people. Talk is progress, warnings and errors; it never mixes with
 //! facts, so that `consensusctl … | jq` works while a person still sees what goes on.
 
+use std::borrow::Cow;
 use std::env;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use super::{CliError, CliResult};
@@ -29,6 +32,8 @@ pub struct Output {
     format: Format,
     facts: Box<dyn Write + Send>,
     talk: Box<dyn Write + Send>,
+    /// Whether facts go to a terminal.
+    terminal: bool,
     /// Whether standard error is a terminal, so that progress may move and labels may have colour.
     live: bool,
     colour: bool,
@@ -38,11 +43,14 @@ impl Output {
     /// Prints to the process's own streams.
     pub fn new(format: Format) -> Self {
         let live = io::stderr().is_terminal();
+        // A terminal that can move no cursor shows no colour, either.
+        let live = live && env::var_os("TERM").is_none_or(|value| value != "dumb");
         let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             format,
             facts: Box::new(io::stdout()),
             talk: Box::new(io::stderr()),
+            terminal: io::stdout().is_terminal(),
             live,
             colour: live && !plain,
         }
@@ -50,7 +58,7 @@ impl Output {
 
     /// Prints to writers of the caller's choice, without colour or moving progress.
     pub fn to(format: Format, facts: Box<dyn Write + Send>, talk: Box<dyn Write + Send>) -> Self {
-        Self { format, facts, talk, live: false, colour: false }
+        Self { format, facts, talk, terminal: false, live: false, colour: false }
     }
 
     /// Whether facts are wanted as JSON.
@@ -60,26 +68,42 @@ impl Output {
 
     /// Prints a line of text, in either format: for commands whose JSON is handled elsewhere.
     pub fn line(&mut self, text: &str) -> CliResult {
-        writeln!(self.facts, "{text}")?;
+        self.put(&format!("{}\n", visible(text)))
+    }
+
+    /// Prints bytes as they are, as for the value of a key; on a terminal without what would move its cursor, or worse.
+    pub fn raw(&mut self, bytes: &[u8]) -> CliResult {
+        if self.terminal {
+            return self.put(&visible(&String::from_utf8_lossy(bytes)));
+        }
+        self.facts.write_all(bytes)?;
         Ok(self.facts.flush()?)
     }
 
-    /// Prints bytes as they are, as for the value of a key.
-    pub fn raw(&mut self, bytes: &[u8]) -> CliResult {
-        self.facts.write_all(bytes)?;
+    fn put(&mut self, text: &str) -> CliResult {
+        self.facts.write_all(text.as_bytes())?;
         Ok(self.facts.flush()?)
+    }
+
+    /// Whether nobody reads the facts any more, as when `head` has seen enough.
+    pub fn is_closed(&self) -> bool {
+        let stdout = io::stdout();
+        let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+        let gone = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
+        poll(&mut polled, PollTimeout::ZERO).is_ok()
+            && polled[0].revents().is_some_and(|found| found.intersects(gone))
     }
 
     /// Prints one JSON document, indented.
     pub fn document(&mut self, value: &impl Serialize) -> CliResult {
         let text = serde_json::to_string_pretty(value).map_err(not_json)?;
-        self.line(&text)
+        self.put(&format!("{}\n", json_visible(&text)))
     }
 
     /// Prints one JSON object as a line of a stream.
     pub fn object(&mut self, value: &impl Serialize) -> CliResult {
         let text = serde_json::to_string(value).map_err(not_json)?;
-        self.line(&text)
+        self.put(&format!("{}\n", json_visible(&text)))
     }
 
     /// Prints a table: a header line and rows, columns aligned by spaces so that `awk` and eyes both can read it.
@@ -89,7 +113,7 @@ impl Output {
 
     /// Replaces what the terminal shows by `text`; without a terminal, prints it after an empty line.
     pub fn refresh(&mut self, text: &str) -> CliResult {
-        if io::stdout().is_terminal() {
+        if self.terminal {
             // Home, print, then clear what is left of an older, longer screen.
             write!(self.facts, "\x1b[H\x1b[2J")?;
         }
@@ -99,25 +123,32 @@ impl Output {
     /// Says something that is not a fact: what is going on, what was done.
     pub fn note(&mut self, text: &str) {
         // Where standard error is gone there is nobody to tell.
-        let _ = writeln!(self.talk, "{text}");
+        let _ = writeln!(self.talk, "{}", visible(text));
     }
 
     /// Warns.
     pub fn warn(&mut self, text: &str) {
         let label = self.label("warning", "33");
-        let _ = writeln!(self.talk, "{label} {text}");
+        let _ = writeln!(self.talk, "{label} {}", visible(text));
     }
 
-    /// Prints an error and its hint.
+    /// Prints an error and its hint; where JSON is wanted, as one object.
     pub fn error(&mut self, error: &CliError) {
         if error.is_silent() {
             return;
         }
+        if self.is_json() {
+            let object = serde_json::json!({
+                "error": error.message, "hint": error.hint, "exit_code": error.exit as u8,
+            });
+            let _ = writeln!(self.talk, "{}", json_visible(&object.to_string()));
+            return;
+        }
         let label = self.label("error", "31");
-        let _ = writeln!(self.talk, "{label} {}", error.message);
+        let _ = writeln!(self.talk, "{label} {}", visible(&error.message));
         if let Some(hint) = &error.hint {
             let label = self.label("hint", "36");
-            let _ = writeln!(self.talk, "{label} {hint}");
+            let _ = writeln!(self.talk, "{label} {}", visible(hint));
         }
     }
 
@@ -147,8 +178,39 @@ impl Output {
     }
 }
 
+/// A text that only shows: what is no letter for eyes (controls, with which nodes and files could move the cursor, set the
+/// title or answer for the user, and marks that turn the direction of writing) is written out. Lines and tabs stay.
+fn visible(text: &str) -> Cow<'_, str> {
+    escape(text, |c| !matches!(c, '\n' | '\t') && is_hidden(c), |c| c.escape_unicode().to_string())
+}
+
+/// The same of JSON, which knows no other escapes for them. The lower controls are escaped in it already.
+fn json_visible(text: &str) -> Cow<'_, str> {
+    escape(text, |c| c >= '\u{7f}' && is_hidden(c), |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+/// The same of a cell of a table, which is one line.
+fn cell_visible(text: &str) -> Cow<'_, str> {
+    escape(text, is_hidden, |c| c.escape_default().to_string())
+}
+
+fn escape(text: &str, hidden: impl Fn(char) -> bool, written: impl Fn(char) -> String) -> Cow<'_, str> {
+    if !text.chars().any(&hidden) {
+        return Cow::Borrowed(text);
+    }
+    let write = |c| if hidden(c) { written(c) } else { String::from(c) };
+    Cow::Owned(text.chars().map(write).collect())
+}
+
+fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Draws a table without printing it.
 pub fn render_table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let visible =
+        |row: Vec<String>| row.iter().map(|cell| cell_visible(cell).into_owned()).collect::<Vec<_>>();
+    let rows = rows.into_iter().map(visible);
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().map(|title| title.to_uppercase()));
@@ -204,7 +266,49 @@ mod tests {
         output.note("starting");
         output.error(&CliError::failed("no leader").hint("wait"));
         assert_eq!(facts.text(), "{\"id\":1}\n");
-        assert_eq!(talk.text(), "starting\nerror: no leader\nhint: wait\n");
+        assert!(talk.text().starts_with("starting\n{"), "{}", talk.text());
+    }
+
+    #[test]
+    fn an_error_is_an_object_where_json_is_wanted() {
+        let (mut output, facts, talk) = output(Format::Json);
+        output.error(&CliError::usage("no such node").hint("they are 1, 2"));
+        assert_eq!(facts.text(), "");
+        let said: serde_json::Value = serde_json::from_str(&talk.text()).unwrap();
+        let wanted = serde_json::json!({"error": "no such node", "hint": "they are 1, 2", "exit_code": 2});
+        assert_eq!(said, wanted);
+    }
+
+    #[test]
+    fn no_text_reaches_the_terminal_as_a_command_to_it() {
+        let evil = "a\x1b[2J\u{9b}31m\x07\u{202e}b";
+        let (mut output, facts, talk) = output(Format::Table);
+        output.line(evil).unwrap();
+        output.table(&["x"], vec![vec![format!("{evil}\nforged")]]).unwrap();
+        output.note(evil);
+        output.warn(evil);
+        output.error(&CliError::failed(evil).hint(evil));
+        output.terminal = true;
+        output.raw(evil.as_bytes()).unwrap();
+        for text in [facts.text(), talk.text()] {
+            assert!(!text.chars().any(|c| c != '\n' && is_hidden(c)), "{text:?}");
+            assert!(text.contains("a\\u{1b}[2J\\u{9b}31m\\u{7}\\u{202e}b"), "{text:?}");
+        }
+        assert!(facts.text().contains("\\nforged"), "{}", facts.text());
+    }
+
+    #[test]
+    fn a_value_goes_to_a_pipe_as_it_is_and_json_stays_json() {
+        let evil = "a\x1b[2J\u{9b}b";
+        let (mut output, facts, _) = output(Format::Json);
+        output.raw(evil.as_bytes()).unwrap();
+        assert_eq!(facts.text(), evil);
+        output.object(&serde_json::json!({"key": evil})).unwrap();
+        let text = facts.text();
+        let line = &text[evil.len()..];
+        assert!(!line.trim_end().chars().any(is_hidden), "{line:?}");
+        let read: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(read["key"], evil);
     }
 
     #[test]

@@ -46,6 +46,6 @@ pub(super) fn boot(context: &Context<'_>, wish: &WishArgs) -> CliResult<Boot> {
         Some(name) => name.clone(),
         None => wish.default_name()?,
     };
-    let dir = context.state.cluster(&name)?;
+    let dir = context.state()?.cluster(&name)?;
     Ok(Boot { dir, wish, in_process, fresh, program, log: context.log.clone() })
 }

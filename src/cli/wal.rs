@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{CliError, CliResult, Context, Output};
 use crate::cluster::Lock;
 use crate::consensus::Lsn;
-use crate::registry;
+use crate::registry::{self, counted};
 use crate::wal::{
     BatchState, Entry, Holdings, Inspection, RealDisk, Report, clean, holdings, in_use, inspect, verify,
 };
@@ -136,8 +136,11 @@ fn show_entry(out: &mut Output, dir: &Path, entry: &Entry) -> CliResult {
             let recycled = if segment.recycled { ", recycled" } else { "" };
             let problem = segment.problem.as_ref().map_or_else(String::new, |problem| format!(": {problem}"));
             format!(
-                "  segment {} ({} of {} bytes used, {} batches{recycled}){problem}",
-                segment.id, segment.used, segment.bytes, segment.batches
+                "  segment {} ({} of {} bytes used, {}{recycled}){problem}",
+                segment.id,
+                segment.used,
+                segment.bytes,
+                counted(segment.batches, "batch", "batches")
             )
         }
         Entry::Batch(batch) => {
@@ -149,8 +152,10 @@ fn show_entry(out: &mut Output, dir: &Path, entry: &Entry) -> CliResult {
             let number = batch.batch.map_or("?".to_owned(), |number| number.to_string());
             let first = batch.first_lsn.map_or("?".to_owned(), |lsn| lsn.to_string());
             format!(
-                "    batch {number} at {}: {} bytes, {} records from {first}, {state}",
-                batch.offset, batch.bytes, batch.records
+                "    batch {number} at {}: {} bytes, {} from {first}, {state}",
+                batch.offset,
+                batch.bytes,
+                counted(batch.records.into(), "record", "records")
             )
         }
         Entry::Record(record) => format!("      {} ({} bytes) {}", record.lsn, record.bytes, record.text),
@@ -184,12 +189,12 @@ fn describe(report: &Report) -> String {
     let torn =
         if report.torn.is_some() { ", a torn write at the end (cut off when it is opened)" } else { "" };
     let mut text = format!(
-        "{}: {sound}: {} records in {} batches and {} segments, {} snapshots{torn}",
+        "{}: {sound}: {} in {} and {}, {}{torn}",
         report.dir.display(),
-        report.records,
-        report.batches,
-        report.segments,
-        report.snapshots.len()
+        counted(report.records, "record", "records"),
+        counted(report.batches, "batch", "batches"),
+        counted(report.segments, "segment", "segments"),
+        counted(report.snapshots.len() as u64, "snapshot", "snapshots")
     );
     for problem in &report.problems {
         text.push_str("\n  ");
@@ -234,8 +239,8 @@ fn show_cleaned(out: &mut Output, held: &[Holdings], dry_run: bool) -> CliResult
     }
     let verb = if dry_run { "would remove" } else { "removed" };
     for holdings in held {
-        let (dir, files, bytes) = (holdings.dir.display(), holdings.files.len(), holdings.bytes);
-        out.line(&format!("{verb} {dir}: {files} files, {bytes} bytes"))?;
+        let files = counted(holdings.files.len() as u64, "file", "files");
+        out.line(&format!("{verb} {}: {files}, {} bytes", holdings.dir.display(), holdings.bytes))?;
     }
     if held.is_empty() {
         out.note("there is no data");

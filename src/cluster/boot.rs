@@ -1,19 +1,21 @@
 //! The life of a supervisor, from the lock to the last node's end.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::files::{remove_if_there, replace};
 use super::operations::Progress;
-use super::plan::{self, remove_if_there};
+use super::plan;
+use super::process::keep_inherited_files;
 use super::server::Socket;
-use super::supervisor::write_atomically;
 use super::{
-    Attempt, ClusterDir, Error, Info, Lock, Result, Setup, Supervisor, Wish, check_free, keys, malice, reap,
-    wipe,
+    Attempt, ClusterDir, Error, Info, Lock, Result, Setup, Supervisor, Wish, check_free, is_loopback, keys,
+    malice, reap, wipe,
 };
+use crate::config::ClusterConfig;
+use crate::registry::counted;
 
 /// How long clients have to read that the cluster is down before the supervisor ends.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -43,6 +45,7 @@ pub async fn run(
     progress: Progress<'_>,
     served: impl FnOnce(Info),
 ) -> Result<()> {
+    keep_inherited_files();
     boot.dir.create()?;
     let lock = match Lock::try_take(&boot.dir.lock())? {
         Attempt::Locked(lock) => lock,
@@ -54,8 +57,7 @@ pub async fn run(
 
     let life = async {
         supervisor.bring_up().await?;
-        fs::write(boot.dir.served(), "")
-            .map_err(|error| Error::io("cannot mark that the cluster served", &error))?;
+        replace(&boot.dir.served(), "")?;
         supervisor.set_running();
         tracing::info!(cluster = boot.dir.name(), "the cluster serves");
         served(supervisor.info());
@@ -87,7 +89,8 @@ async fn prepare(boot: &Boot, progress: Progress<'_>) -> Result<Setup> {
     let dir = &boot.dir;
     let reaped = reap(dir).await?;
     if !reaped.is_empty() {
-        progress(format!("ended {} processes that a supervisor that died had left", reaped.len()));
+        let processes = counted(reaped.len() as u64, "process", "processes");
+        progress(format!("ended {processes} that a supervisor that died had left"));
     }
     // Planned before anything is thrown away: a wish that makes no sense must not cost data.
     let existing = if boot.fresh { None } else { plan::existing(dir)? };
@@ -95,13 +98,14 @@ async fn prepare(boot: &Boot, progress: Progress<'_>) -> Result<Setup> {
     let liars = boot.wish.liars(dir, &config, boot.fresh)?;
     keys::check(&config, dir, boot.fresh)?;
     check_free(&config.members)?;
+    check_exposure(&config, progress)?;
     if boot.fresh {
         wipe(dir)?;
     }
     if config.entry().signs {
         keys::complete(&mut config, dir)?;
     }
-    write_atomically(&dir.config(), &config.to_toml())?;
+    replace(&dir.config(), &config.to_toml())?;
     liars.keep(dir)?;
     if let Some(warning) = malice::beyond_the_model(config.entry(), config.members.len(), liars.count()) {
         tracing::warn!("{warning}");
@@ -114,6 +118,25 @@ async fn prepare(boot: &Boot, progress: Progress<'_>) -> Result<Setup> {
         program: boot.program.clone(),
         log: boot.log.clone(),
     })
+}
+
+/// Whoever reaches a supervised node can break it, which is what it is for: on this machine. Elsewhere only if that is meant.
+fn check_exposure(config: &ClusterConfig, progress: Progress<'_>) -> Result<()> {
+    let Some(member) = config.members.iter().find(|member| !is_loopback(&member.address)) else {
+        return Ok(());
+    };
+    let exposed = format!(
+        "node {} listens on {}, where other hosts reach it, and whoever reaches a supervised node can set faults on it",
+        member.id, member.address
+    );
+    if config.faults_over_network {
+        progress(format!("warning: {exposed}: use a network that you trust"));
+        return Ok(());
+    }
+    Err(Error::usage(exposed).hint(
+        "if that is meant, write `faults_over_network = true` into the configuration; `consensusctl node` runs nodes \
+         on which nobody can set any",
+    ))
 }
 
 fn held(dir: &ClusterDir, pid: Option<u32>) -> Error {

@@ -218,7 +218,7 @@ async fn sweep(dir: &ClusterDir) -> Result<bool> {
     let stale = dir.lock().exists();
     let super::Attempt::Locked(lock) = Lock::try_take(&dir.lock())? else { return Ok(false) };
     let reaped = reap(dir).await?;
-    super::plan::remove_if_there(&dir.socket()?)?;
+    super::files::remove_if_there(&dir.socket()?)?;
     drop(lock);
     Ok(stale || !reaped.is_empty())
 }

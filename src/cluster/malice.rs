@@ -11,8 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::faults::list;
-use super::plan::remove_if_there;
-use super::supervisor::write_atomically;
+use super::files::{remove_if_there, replace};
 use super::{ClusterDir, Error, Lie, Result};
 use crate::config::ClusterConfig;
 use crate::consensus::Misbehaviour;
@@ -113,7 +112,7 @@ impl Liars {
         if self.0.is_empty() {
             return remove_if_there(&dir.malicious());
         }
-        write_atomically(&dir.malicious(), &serde_json::to_string(self).unwrap_or_default())
+        replace(&dir.malicious(), &serde_json::to_string(self).unwrap_or_default())
     }
 
     /// How a node lies, if it does.

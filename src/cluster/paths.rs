@@ -1,12 +1,12 @@
 //! Where everything of a cluster lies.
 
 use std::env;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::files::{create_private, runtime_dir};
 use super::{Error, Result};
 use crate::config;
 
@@ -21,10 +21,10 @@ impl StateDir {
     /// `chosen` if given, else `$XDG_STATE_HOME/consensusctl`, else `~/.local/state/consensusctl`: a place that does
     /// not depend on the current directory, so that a cluster is found from everywhere.
     pub fn new(chosen: Option<PathBuf>) -> Result<Self> {
-        let path = chosen.or_else(default_state_dir).ok_or_else(|| {
-            Error::usage("no state directory: neither $XDG_STATE_HOME nor $HOME is set")
-                .hint("name one with --state-dir DIR or CONSENSUSCTL_STATE_DIR")
-        })?;
+        let path = match chosen {
+            Some(path) => path,
+            None => default_state_dir()?,
+        };
         let path = std::path::absolute(&path)
             .map_err(|error| Error::io(format!("state directory {}", path.display()), &error))?;
         Ok(Self(path))
@@ -61,12 +61,23 @@ impl StateDir {
     }
 }
 
-fn default_state_dir() -> Option<PathBuf> {
-    let absolute = |value: std::ffi::OsString| Some(PathBuf::from(value)).filter(|path| path.is_absolute());
-    let base = env::var_os("XDG_STATE_HOME")
-        .and_then(absolute)
-        .or_else(|| Some(env::var_os("HOME").and_then(absolute)?.join(".local/state")))?;
-    Some(base.join("consensusctl"))
+fn default_state_dir() -> Result<PathBuf> {
+    match (absolute("XDG_STATE_HOME"), absolute("HOME")) {
+        (Ok(base), _) => Ok(base.join("consensusctl")),
+        (_, Ok(home)) => Ok(home.join(".local/state/consensusctl")),
+        (Err(state), Err(home)) => Err(Error::usage(format!("no state directory: {state}, and {home}"))
+            .hint("name one with --state-dir DIR or CONSENSUSCTL_STATE_DIR")),
+    }
+}
+
+/// The directory that an environment variable names, or what is wrong with it. The base directory specification wants
+/// relative ones ignored.
+fn absolute(variable: &str) -> std::result::Result<PathBuf, String> {
+    match env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from) {
+        None => Err(format!("${variable} is not set")),
+        Some(path) if path.is_absolute() => Ok(path),
+        Some(path) => Err(format!("${variable} is `{}`, not an absolute path", path.display())),
+    }
 }
 
 /// The directory of one cluster.
@@ -148,7 +159,7 @@ impl ClusterDir {
         // 128 bits are enough that two directories never share a name.
         let mut first = [0; 16];
         first.copy_from_slice(&hash[..16]);
-        Ok(private_runtime_dir()?.join(format!("{:032x}.sock", u128::from_be_bytes(first))))
+        Ok(runtime_dir()?.join(format!("{:032x}.sock", u128::from_be_bytes(first))))
     }
 
     /// Makes the directory, readable by its owner alone: it holds what clients have stored.
@@ -160,30 +171,6 @@ impl ClusterDir {
     pub(super) fn create_keys(&self) -> Result<()> {
         create_private(&self.keys())
     }
-}
-
-fn create_private(path: &Path) -> Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| Error::io(format!("cannot make {}", path.display()), &error))
-}
-
-/// A short directory of this user alone. `/tmp` and not `$TMPDIR`, which may be long and differ from shell to shell.
-fn private_runtime_dir() -> Result<PathBuf> {
-    let user = nix::unistd::getuid();
-    let path = PathBuf::from(format!("/tmp/consensusctl-{user}"));
-    let doing = || format!("cannot use {} for the supervisor's socket", path.display());
-    match DirBuilder::new().mode(0o700).create(&path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(Error::io(doing(), &error)),
-    }
-    // Others may write to /tmp: what is there must be a directory of ours that nobody else can write to.
-    let meta = fs::symlink_metadata(&path).map_err(|error| Error::io(doing(), &error))?;
-    if !meta.is_dir() || meta.uid() != user.as_raw() || meta.permissions().mode() & 0o022 != 0 {
-        return Err(Error::failed(format!("{}: it is not a private directory of this user", doing()))
-            .hint("choose a shorter --state-dir, so that the socket fits into it"));
-    }
-    Ok(path)
 }
 
 #[cfg(test)]

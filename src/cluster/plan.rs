@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::faults::list;
+use super::files::remove_if_there;
 use super::{Attempt, ClusterDir, Error, Liars, Lock, Malicious, ProcessId, Result, keys};
 use crate::config::{ClientConfig, ClusterConfig, ConfigError, FIRST_CLIENT, MAX_NODES};
 use crate::registry::{self, Entry, PROTOCOLS};
+use crate::wal::{RealDisk, WalError, clean, holdings, in_use};
 
 /// How long a process may take to be gone after SIGKILL.
 const REAP: Duration = Duration::from_secs(10);
@@ -197,17 +199,9 @@ fn read_if_there(path: &Path) -> Result<Option<String>> {
     }
 }
 
-pub(super) fn remove_if_there(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io(format!("cannot remove {}", path.display()), &error))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Removes everything of a cluster but its lock, which the caller holds, and the log of the supervisor, which may be the
-/// caller. Only what a supervisor puts there is touched.
+/// caller. Only what a supervisor puts there is touched: a directory with a node's name that holds anything else, or that
+/// is a link, is refused before the first file is removed.
 pub fn wipe(dir: &ClusterDir) -> Result<()> {
     let entries = match fs::read_dir(dir.path()) {
         Ok(entries) => entries,
@@ -218,10 +212,21 @@ pub fn wipe(dir: &ClusterDir) -> Result<()> {
         entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     // The configuration goes last: a directory whose wiping was interrupted is still known as a cluster's.
     names.sort_by_key(|name| name == "cluster.toml");
-    for name in names.iter().filter(|name| is_ours(name)) {
-        let path = dir.path().join(name);
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.map_err(|error| Error::io(format!("cannot remove {}", path.display()), &error))?;
+    let paths = names.iter().filter(|name| is_ours(name)).map(|name| dir.path().join(name));
+    let (nodes, files): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
+    // All are looked at before the first is touched.
+    for node in &nodes {
+        holdings(&RealDisk, node)?;
+        if in_use(&RealDisk, node)? {
+            return Err(WalError::InUse { dir: node.clone() }.into());
+        }
+    }
+    for node in &nodes {
+        clean(&RealDisk, node)?;
+    }
+    for file in &files {
+        fs::remove_file(file)
+            .map_err(|error| Error::io(format!("cannot remove {}", file.display()), &error))?;
     }
     keys::wipe(dir)?;
     remove_if_there(&dir.socket()?)

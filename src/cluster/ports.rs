@@ -1,10 +1,11 @@
 //! Ports: who holds one that we want, and free ones for clusters that come and go.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use super::{Error, Result};
+use super::{Error, Result, files};
 use crate::config::MemberConfig;
 
 /// Where [`free_ports`] looks: above the well-known ports, below the ranges from which Linux (32768) and macOS (49152)
@@ -20,6 +21,7 @@ fn check_member(member: &MemberConfig) -> Result<()> {
     let (address, who) = (&member.address, format!("node {}", member.id));
     bind(&who, address).map(drop).map_err(|failure| match failure {
         Failure::InUse(error) => error.hint("stop that process, or choose other ports with --port BASE"),
+        Failure::Closing(error) => error.hint("try again then, or choose other ports with --port BASE"),
         Failure::Elsewhere(error) => error.hint(format!(
             "on the host that has it, run: consensusctl node --id {} --config FILE",
             member.id
@@ -34,15 +36,25 @@ pub fn listen(who: &str, address: &str, option: &str) -> Result<TcpListener> {
         Failure::InUse(error) => {
             error.hint(format!("stop that process, or choose another port with {option}"))
         }
+        Failure::Closing(error) => {
+            error.hint(format!("try again then, or choose another port with {option}"))
+        }
         Failure::Elsewhere(error) => error.hint(format!("choose one with {option}")),
         Failure::Other(error) => error,
     })
+}
+
+/// Whether only this machine reaches an address.
+pub fn is_loopback(address: &str) -> bool {
+    address.to_socket_addrs().is_ok_and(|mut all| all.all(|address| address.ip().is_loopback()))
 }
 
 /// Why nobody can listen at an address.
 enum Failure {
     /// A process does already.
     InUse(Error),
+    /// Nobody does, but the system keeps the port until the last packets of a closed connection must be gone.
+    Closing(Error),
     /// It is no address of this machine.
     Elsewhere(Error),
     Other(Error),
@@ -56,7 +68,13 @@ fn bind(who: &str, address: &str) -> std::result::Result<TcpListener, Failure> {
     TcpListener::bind(&resolved[..]).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             let port = resolved.first().map_or(0, SocketAddr::port);
-            let holder = holder(port).unwrap_or_else(|| "a process that cannot be named".to_owned());
+            let holder = holder(port);
+            if holder.is_none() && is_closing(port) {
+                return Failure::Closing(Error::failed(format!(
+                    "{who}: {address} is held by a connection that was closed, for a minute at most"
+                )));
+            }
+            let holder = holder.unwrap_or_else(|| "a process that cannot be named".to_owned());
             Failure::InUse(Error::failed(format!("{who}: {address} is in use by {holder}")))
         }
         std::io::ErrorKind::AddrNotAvailable => {
@@ -70,11 +88,10 @@ fn bind(who: &str, address: &str) -> std::result::Result<TcpListener, Failure> {
 /// for processes of other users.
 #[cfg(target_os = "linux")]
 pub fn holder(port: u16) -> Option<String> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| listening_inodes(&table, port))
-        .map(|inode| format!("socket:[{inode}]"))
+    let inodes: Vec<String> = sockets(port)
+        .into_iter()
+        .filter(|(state, _)| state == LISTEN)
+        .map(|(_, inode)| format!("socket:[{inode}]"))
         .collect();
     let pids =
         fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
@@ -90,15 +107,42 @@ pub fn holder(port: u16) -> Option<String> {
     Some(format!("{} (pid {pid})", name.trim()))
 }
 
-/// The socket inodes that listen on `port`, from the text of `/proc/net/tcp` or `tcp6`.
+/// How the kernel writes the states of a socket that listens, and of one that waits for its last packets (RFC 9293,
+/// section 3.3.2).
 #[cfg(target_os = "linux")]
-fn listening_inodes(table: &str, port: u16) -> Vec<String> {
-    // proc_pid_net(5): "sl local_address rem_address st … inode"; 0A is LISTEN, the port is hexadecimal.
+const LISTEN: &str = "0A";
+#[cfg(target_os = "linux")]
+const TIME_WAIT: &str = "06";
+
+/// State and inode of every TCP socket of this machine with that local port.
+#[cfg(target_os = "linux")]
+fn sockets(port: u16) -> Vec<(String, String)> {
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|table| fs::read_to_string(table).ok());
+    tables.flat_map(|table| sockets_of(&table, port)).collect()
+}
+
+/// Those of one table, whose columns `proc_pid_net(5)` names; a port is hexadecimal.
+#[cfg(target_os = "linux")]
+fn sockets_of(table: &str, port: u16) -> Vec<(String, String)> {
     let suffix = format!(":{port:04X}");
     let rows = table.lines().skip(1).map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    rows.filter(|row| row.len() > 9 && row[1].ends_with(&suffix) && row[3] == "0A")
-        .map(|row| row[9].to_owned())
+    rows.filter(|row| row.len() > 9 && row[1].ends_with(&suffix))
+        .map(|row| (row[3].to_owned(), row[9].to_owned()))
         .collect()
+}
+
+/// Whether only connections that were closed hold a port.
+#[cfg(target_os = "linux")]
+fn is_closing(port: u16) -> bool {
+    let sockets = sockets(port);
+    !sockets.is_empty() && sockets.iter().all(|(state, _)| state == TIME_WAIT)
+}
+
+/// Not told apart here from a process of another user.
+#[cfg(not(target_os = "linux"))]
+fn is_closing(_: u16) -> bool {
+    false
 }
 
 /// The process that listens on a port of this machine. `None` if it cannot be found out.
@@ -149,14 +193,17 @@ pub fn free_ports(count: u16) -> Result<FreePorts> {
     Err(Error::failed(format!("no {count} consecutive free ports from {} on", FREE_RANGE.start)))
 }
 
+/// Where the lock files lie. Nobody else can have put anything there.
 fn lock_dir() -> Result<PathBuf> {
-    let dir = std::env::temp_dir().join(format!("consensusctl-ports-{}", nix::unistd::getuid()));
-    fs::create_dir_all(&dir).map_err(|error| Error::io(format!("cannot make {}", dir.display()), &error))?;
+    let dir = files::runtime_dir()?.join("ports");
+    files::create_private(&dir)?;
     Ok(dir)
 }
 
 fn reserve(dir: &std::path::Path, port: u16) -> Option<File> {
-    let file = File::create(dir.join(port.to_string())).ok()?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let file = options.open(dir.join(port.to_string())).ok()?;
     file.try_lock().ok()?;
     TcpListener::bind(("127.0.0.1", port)).ok()?;
     Some(file)
@@ -188,6 +235,27 @@ mod tests {
         let error = check_free(&[MemberConfig::new(3, "192.0.2.1:5001")]).unwrap_err();
         assert!(error.message.contains("is not an address of this machine"), "{error}");
         assert!(error.hint.unwrap().contains("node --id 3"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_port_of_a_closed_connection_is_free_soon_and_no_process_is_to_blame() {
+        // Without SO_REUSEADDR, so that its closed connection keeps the port to itself.
+        let server = tokio::net::TcpSocket::new_v4().unwrap();
+        server.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = server.listen(1).unwrap();
+        let address = server.local_addr().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let (accepted, _) = server.accept().await.unwrap();
+        // Whoever closes first waits.
+        drop((accepted, server));
+        drop(client);
+        let error = check_free(&[MemberConfig::new(2, address.to_string())]).unwrap_err();
+        assert_eq!(
+            error.message,
+            format!("node 2: {address} is held by a connection that was closed, for a minute at most")
+        );
+        assert_eq!(error.hint.unwrap(), "try again then, or choose other ports with --port BASE");
     }
 
     #[test]

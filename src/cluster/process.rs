@@ -1,14 +1,31 @@
 //! Processes by pid *and* start time, so that a pid that was given to someone else is never taken for ours.
 
+use std::fs;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 /// How often a condition of the operating system is looked at that it cannot tell us of.
 const POLL: Duration = Duration::from_millis(2);
+
+/// Keeps the files that this process inherited from those that it starts. A supervisor and its nodes outlive whoever called
+/// `up`: a lock or a pipe of the caller's that they held on to would stay taken, or open, for as long.
+#[expect(unsafe_code, reason = "a number becomes a descriptor in no other way")]
+pub(super) fn keep_inherited_files() {
+    let Ok(open) = fs::read_dir("/dev/fd") else { return };
+    let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
+    for number in numbers.filter(|number| *number > 2).collect::<Vec<_>>() {
+        // SAFETY: nothing is read or closed through it. If it was closed since it was listed, the call fails; if it was
+        // opened anew, by this program, it has the flag already.
+        let file = unsafe { BorrowedFd::borrow_raw(number) };
+        let _ = fcntl(file, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    }
+}
 
 /// A process, for ever: pids are reused, pairs of pid and start time are not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 
-use super::plan::remove_if_there;
+use super::files::remove_if_there;
 use super::wire::{Call, VERSION};
 use super::{Error, Reply, Request, Result, Supervisor};
 

@@ -23,7 +23,7 @@ use super::malice::beyond_the_model;
 use super::{DiskFault, Info, NodeInfo, NodeState, Partition};
 use crate::client::{ControlClient, ConvictionReport, NodeReport, SuspicionReport};
 use crate::consensus::Misbehaviour;
-use crate::registry::{self, Entry};
+use crate::registry::{self, Entry, counted};
 
 pub use blame::{Convicted, Suspected};
 pub use condition::Condition;
@@ -232,7 +232,8 @@ fn assess(entry: &Entry, info: &Info, answers: &Answers, goal: u64) -> ClusterSt
     for node in &mut nodes {
         node.behind = node.applied.and_then(|applied| Some(highest?.saturating_sub(applied)));
         if node.applied.is_some_and(|applied| applied < goal) {
-            node.why.push(format!("{} indices behind", node.behind.unwrap_or_default()));
+            let behind = counted(node.behind.unwrap_or_default(), "index", "indices");
+            node.why.push(format!("{behind} behind"));
         }
     }
     let liars = nodes.iter().filter(|node| !node.is_honest()).count();

@@ -1,12 +1,12 @@
 //! The supervisor's state: which nodes there are, what should become of them, and how they are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::files::replace;
 use super::host::NodeStart;
 use super::member::{self, Member, MemberState};
 use super::{
@@ -237,7 +237,7 @@ impl Supervisor {
         let children: Vec<&ProcessId> =
             state.slots.values().filter_map(|slot| Some(&slot.member.as_ref()?.process)).collect();
         let text = serde_json::to_string(&children).unwrap_or_default();
-        write_atomically(&self.setup.dir.children(), &text)
+        replace(&self.setup.dir.children(), &text)
     }
 
     /// To watch a node; `None` for one that is down.
@@ -306,12 +306,4 @@ impl Slot {
         };
         (state, Some(member.process.pid))
     }
-}
-
-/// Replaces a small file, so that a reader finds the old content or the new one.
-pub(super) fn write_atomically(path: &Path, text: &str) -> Result<()> {
-    let temporary = path.with_added_extension("tmp");
-    fs::write(&temporary, text)
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|error| Error::io(format!("cannot write {}", path.display()), &error))
 }

@@ -1,6 +1,5 @@
 //! Starting a supervisor that outlives whoever starts it.
 
-use std::fs::OpenOptions;
 use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,7 +8,9 @@ use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::files::open_log;
 use super::member::last_error;
+use super::process::keep_inherited_files;
 use super::{Boot, Cluster, Error, Lock, Phase, ProcessId, Reply, Result, Wish};
 
 /// How long a cluster that is starting or stopping is waited for before `up` gives up on it.
@@ -80,9 +81,9 @@ async fn running(boot: &Boot) -> Result<Option<Cluster>> {
 
 /// Starts the hidden `supervisor` subcommand. What it has to say while it starts comes over its standard output.
 fn spawn(boot: &Boot) -> Result<Child> {
+    keep_inherited_files();
     let log = boot.dir.supervisor_log();
-    let doing = |error: std::io::Error| Error::io(format!("cannot open {}", log.display()), &error);
-    let file = OpenOptions::new().create(true).append(true).open(&log).map_err(doing)?;
+    let file = open_log(&log)?;
     let state_dir = boot.dir.path().parent().unwrap_or(boot.dir.path());
     let mut command = Command::new(&boot.program);
     command.arg("--state-dir").arg(state_dir).args(["supervisor", "--name", boot.dir.name()]);

@@ -34,6 +34,8 @@ struct File {
     data_dir: Option<PathBuf>,
     log: Option<String>,
     #[serde(default)]
+    faults_over_network: bool,
+    #[serde(default)]
     member: Vec<FileMember>,
     #[serde(default)]
     client: Vec<FileClient>,
@@ -61,7 +63,14 @@ pub(super) fn wrong<T>(value: &Spanned<T>, message: impl Into<String>) -> Wrong 
 
 impl From<toml::de::Error> for Wrong {
     fn from(error: toml::de::Error) -> Self {
-        Self { at: error.span(), message: error.message().to_owned(), hint: None }
+        // What the parser takes for a misspelt `true` or `false` is most often a text without quotes.
+        let unquoted = error.message().starts_with("invalid boolean");
+        let message = if unquoted {
+            "the value is neither a number, nor `true` or `false`, nor text in quotes"
+        } else {
+            error.message()
+        };
+        Self { at: error.span(), message: message.to_owned(), hint: None }
     }
 }
 
@@ -105,6 +114,9 @@ impl ClusterConfig {
             let _ = writeln!(text, "data_dir = {}", quoted(&dir.to_string_lossy()));
         }
         let _ = writeln!(text, "log = {}", quoted(&self.log));
+        if self.faults_over_network {
+            text.push_str("faults_over_network = true\n");
+        }
         for member in &self.members {
             let _ = writeln!(text, "\n[[member]]\nid = {}\naddress = {}", member.id, quoted(&member.address));
             text.push_str(&super::keys::lines(member.public_key.as_ref(), member.key_file.as_deref()));
@@ -167,6 +179,7 @@ fn parse(text: &str, wanted: Option<&'static Entry>) -> Result<ClusterConfig, Wr
     }
     config.data_dir = file.data_dir;
     config.log = file.log.unwrap_or(config.log);
+    config.faults_over_network = file.faults_over_network;
     config.options.extend(sections.remove(entry.name).unwrap_or_default());
     config.cluster_id = file.cluster_id.unwrap_or_else(|| config.derived_id());
     Ok(config)

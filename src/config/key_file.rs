@@ -60,7 +60,10 @@ pub fn create(path: &Path, owner: &str) -> Result<SecretKey, KeyFileError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     file.and_then(|mut file| {
         file.write_all(text.as_bytes())?;
-        file.sync_all()
+        file.sync_all()?;
+        // Its name, too: a public key whose private one is lost names nobody.
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(dir)?.sync_all()
     })
     .map_err(|error| KeyFileError::io(path, "it cannot be written", &error))?;
     Ok(key)

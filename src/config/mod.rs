@@ -92,6 +92,9 @@ pub struct ClusterConfig {
     pub data_dir: Option<PathBuf>,
     /// Which events are logged, in the syntax of `RUST_LOG`.
     pub log: String,
+    /// Whether the nodes of a supervised cluster, on which faults can be set by whoever reaches them, may listen where other
+    /// hosts reach them.
+    pub faults_over_network: bool,
     /// The protocol's own section.
     pub options: toml::Table,
 }
@@ -109,6 +112,7 @@ impl ClusterConfig {
             segment_bytes: WalOptions::default().segment_bytes,
             data_dir: None,
             log: "info".to_owned(),
+            faults_over_network: false,
             options: (protocol.default_options)(),
         };
         config.cluster_id = config.derived_id();

@@ -258,7 +258,7 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
         );
     }
     tracing::info!(
-        "node {} starts for the {}. time: snapshot of index {}, {} records in the log",
+        "node {} starts (start {} of its data): snapshot of index {}, records in the log: {}",
         config.id,
         recovery.incarnation,
         recovery.snapshot.unwrap_or_default(),

@@ -47,9 +47,15 @@ pub fn in_use(disk: &dyn Disk, dir: &Path) -> Result<bool, WalError> {
     }
 }
 
-/// Lists what [`clean`] would remove. A directory that holds anything that no node puts there is refused.
+/// Lists what [`clean`] would remove. A directory that holds anything that no node puts there is
+/// refused, and so is one that is a link or holds one.
 pub fn holdings(disk: &dyn Disk, dir: &Path) -> Result<Holdings, WalError> {
     let mut files = Vec::new();
+    for part in [dir.to_owned(), dir.join(LOG), dir.join(SNAPSHOTS)] {
+        if disk.is_link(&part).map_err(cannot("look for", &part))? {
+            return Err(WalError::Link { path: part });
+        }
+    }
     for part in [dir.join(LOG), dir.join(SNAPSHOTS)] {
         if disk.exists(&part).map_err(cannot("look for", &part))? {
             list_files(disk, &part, is_data, &mut files)?;

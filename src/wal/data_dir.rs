@@ -60,6 +60,7 @@ impl DataDir {
             None if create => initialise(&disk, path, &identity, options)?,
             None => return Err(WalError::Missing { dir: path.to_owned() }),
         }
+        make_private(&*disk, path)?;
         let incarnation = count_boot(&*disk, path)?;
         Ok(Self { disk, path: path.to_owned(), identity, options, incarnation, _lock: lock })
     }
@@ -122,6 +123,18 @@ fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map_err(cannot("create", dir)),
     }
+}
+
+/// Takes all of a data directory from everybody but its owner: it holds what clients have stored. What an earlier version
+/// made was open to all.
+fn make_private(disk: &dyn Disk, dir: &Path) -> Result<(), WalError> {
+    for dir in [dir.to_owned(), dir.join(LOG), dir.join(SNAPSHOTS)] {
+        disk.make_private(&dir).map_err(cannot("restrict", &dir))?;
+        for path in disk.list(&dir).map_err(cannot("list", &dir))?.into_iter().map(|name| dir.join(name)) {
+            disk.make_private(&path).map_err(cannot("restrict", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes what a data directory holds, the identity last (invariant 1).

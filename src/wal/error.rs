@@ -141,6 +141,14 @@ pub enum WalError {
         /// What does not belong there.
         entry: String,
     },
+    /// What is to be removed is a link.
+    #[error(
+        "{path} is a symbolic link, which is not followed to remove anything: remove what it leads to, then the link"
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// A file other than the log is damaged.
     #[error(
         "{path} is damaged: {why}; nothing was changed. Check the directory with `consensusctl wal verify`, then restore \
@@ -178,7 +186,9 @@ impl WalError {
         match self {
             Self::Full { .. } => true,
             Self::Io { kind, .. } => {
-                matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+                // `FileTooLarge` is what a limit of the process says (`ulimit -f`).
+                use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+                matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
             }
             _ => false,
         }

@@ -23,6 +23,38 @@ fn a_prefix_is_the_range_up_to_the_next_key_that_does_not_begin_with_it() {
 }
 
 #[test]
+fn a_transaction_from_another_systems_editor_is_the_same_transaction() {
+    let plain = "compare\n version lock = 0\nthen\n put lock me\nelse\n get lock\n";
+    let windows = format!("\u{feff}{}", plain.replace('\n', "\r\n"));
+    let wanted = txn_text::parse(plain).unwrap();
+    assert_eq!(txn_text::parse(&windows).unwrap(), wanted);
+    assert_eq!(txn_text::parse(windows.trim_end_matches('\n')).unwrap(), wanted);
+}
+
+#[test]
+fn a_value_is_a_word_or_a_file_or_standard_input() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("value");
+    std::fs::write(&file, b"from a file\n\xff").unwrap();
+    let at_file = format!("@{}", file.display());
+    let read =
+        |word: Option<&str>| value_of(word.map(OsString::from), &b"typed\n"[..]).map(|value| value.to_vec());
+    assert_eq!(read(Some("a word")).unwrap(), b"a word");
+    assert_eq!(read(Some("@@handle")).unwrap(), b"@handle");
+    assert_eq!(read(Some(&at_file)).unwrap(), b"from a file\n\xff");
+    assert_eq!(read(Some("@-")).unwrap(), b"typed\n");
+    assert_eq!(read(None).unwrap(), b"typed\n");
+    let error = read(Some("@/no/such/file")).unwrap_err();
+    assert_eq!(
+        error.message,
+        "cannot read the value from /no/such/file: No such file or directory (os error 2)"
+    );
+    assert_eq!(error.exit, Exit::Usage);
+    let endless = value_of(None, io::repeat(b'x')).unwrap_err();
+    assert_eq!(endless.message, "standard input has more than 8 MiB, and a request may have 1.5 MiB");
+}
+
+#[test]
 fn a_transaction_is_read_from_its_text_form() {
     let text = "compare\n  version lock = 0 # free\n  value \"a key\" != \"x\\x00\\n\"\n\nthen\n  put lock me\n  \
                 del old/ --prefix\nelse\n  get lock\n";

@@ -43,6 +43,8 @@ enum Section {
 pub(super) fn parse(text: &str) -> CliResult<TxnRequest> {
     let mut txn = TxnRequest::default();
     let mut section = None;
+    // Some editors begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in text.lines().enumerate() {
         let at = |why: String| {
             let error = CliError::usage(format!("transaction, line {}: {why}", number + 1));

@@ -1,6 +1,6 @@
 //! A node as a child process of the supervisor.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
 
 use super::{Member, MemberState, Order};
+use crate::cluster::files::open_log;
 use crate::cluster::process::wait_until;
 use crate::cluster::{Error, KillSignal, ProcessId, Result};
 
@@ -29,12 +30,11 @@ const LOG_TAIL_BYTES: u64 = 64 << 10;
 /// Starts a node: `program` with `args`, its standard error appended to `log`. It is running once it has printed a line
 /// on its standard output. Its standard input stays open as long as this supervisor lives.
 pub fn spawn(program: &Path, args: &[String], log: &Path) -> Result<Member> {
-    let doing = |what: &str, error: &std::io::Error| Error::io(format!("{what} {}", log.display()), error);
     if fs::metadata(log).is_ok_and(|meta| meta.len() > MAX_LOG_BYTES) {
-        fs::rename(log, log.with_extension("log.1")).map_err(|error| doing("cannot set aside", &error))?;
+        fs::rename(log, log.with_extension("log.1"))
+            .map_err(|error| Error::io(format!("cannot set aside {}", log.display()), &error))?;
     }
-    let file = OpenOptions::new().create(true).append(true).open(log);
-    let file = file.map_err(|error| doing("cannot open", &error))?;
+    let file = open_log(log)?;
     let log_start = file.metadata().map_or(0, |meta| meta.len());
 
     let mut child = Command::new(program)

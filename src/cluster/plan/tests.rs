@@ -72,7 +72,7 @@ async fn what_a_killed_supervisor_left_is_ended_and_strangers_are_not() {
 async fn wiping_takes_what_is_ours_and_nothing_else() {
     let temp = tempfile::tempdir().unwrap();
     let dir = dir(temp.path());
-    fs::create_dir_all(dir.node_dir(12).join("log")).unwrap();
+    fs::create_dir_all(dir.node_dir(12).join("wal")).unwrap();
     for path in [dir.node_log(12), dir.supervisor_log(), dir.config(), dir.served(), dir.children()] {
         fs::write(path, "x").unwrap();
     }
@@ -84,4 +84,26 @@ async fn wiping_takes_what_is_ours_and_nothing_else() {
     fs::remove_file(notes).unwrap();
     remove(&dir).await.unwrap();
     assert!(!dir.path().exists());
+}
+
+#[tokio::test]
+async fn a_directory_that_only_has_a_nodes_name_stops_wiping_before_it_begins() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = dir(temp.path());
+    fs::create_dir_all(dir.node_dir(1).join("wal")).unwrap();
+    fs::write(dir.served(), "").unwrap();
+    let thesis = dir.node_dir(2).join("thesis.tex");
+    fs::create_dir(dir.node_dir(2)).unwrap();
+    fs::write(&thesis, "years").unwrap();
+    let error = remove(&dir).await.unwrap_err();
+    assert!(error.message.contains("node-2 is no data directory: it holds thesis.tex"), "{error}");
+    assert!(thesis.exists() && dir.node_dir(1).exists() && dir.served().exists());
+
+    fs::remove_dir_all(dir.node_dir(2)).unwrap();
+    let elsewhere = temp.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, dir.node_dir(2)).unwrap();
+    let error = remove(&dir).await.unwrap_err();
+    assert!(error.message.contains("node-2 is a symbolic link"), "{error}");
+    assert!(elsewhere.exists() && dir.node_dir(1).exists() && dir.served().exists());
 }

@@ -162,7 +162,7 @@ fn a_node_that_trails_what_the_leader_had_committed_is_neither_converged_nor_hea
     report(&mut nodes[0]).digest_at = 9;
     let status = status_of(nodes);
     assert_eq!(status.nodes[0].behind, Some(1));
-    assert_eq!(status.why, ["node 1: 1 indices behind"]);
+    assert_eq!(status.why, ["node 1: 1 index behind"]);
     assert!(!holds("healthy", &status) && !holds("converged", &status));
 }
 

@@ -55,6 +55,14 @@ impl Disk for FaultyDisk {
         Ok(is_root(path) || self.state().names.contains_key(path))
     }
 
+    fn make_private(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn is_link(&self, _: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
+
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.has_dir(dir.parent().unwrap_or(Path::new("/")))?;

@@ -37,7 +37,7 @@ pub enum OpenMode {
     Read,
     /// To read and write what is there.
     Write,
-    /// To write anew: made if it is missing, emptied if it is not.
+    /// To write anew: made, for its owner alone, if it is missing, emptied if it is not. A link is not followed.
     Create,
 }
 
@@ -58,8 +58,14 @@ pub trait Disk: Debug + Send + Sync {
     /// Whether there is a file or directory of this name.
     fn exists(&self, path: &Path) -> io::Result<bool>;
 
-    /// Makes a directory whose parent exists.
+    /// Makes a directory whose parent exists, for its owner alone.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Takes a file or directory from everybody but its owner. Does nothing where there are no owners.
+    fn make_private(&self, path: &Path) -> io::Result<()>;
+
+    /// Whether the name is a symbolic link, wherever that leads.
+    fn is_link(&self, path: &Path) -> io::Result<bool>;
 
     /// Removes an empty directory.
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;

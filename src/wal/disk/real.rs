@@ -1,14 +1,17 @@
 //! The operating system's disk.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::{Disk, DiskFile, DiskLock, OpenMode};
+
+/// The permission bits of everybody but the owner.
+const OTHERS: u32 = 0o077;
 
 /// The operating system's disk. On macOS the standard library's `sync_data` asks the drive itself to flush
 /// (`F_FULLFSYNC`), which is what durable means here.
@@ -20,7 +23,7 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         options.read(true).write(mode != OpenMode::Read);
         if mode == OpenMode::Create {
-            options.create(true).truncate(true);
+            options.create(true).truncate(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
         }
         Ok(Arc::new(options.open(path)?))
     }
@@ -46,7 +49,30 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir(dir)
+        DirBuilder::new().mode(0o700).create(dir)
+    }
+
+    fn make_private(&self, path: &Path) -> io::Result<()> {
+        let mode = fs::metadata(path)?.permissions().mode();
+        if mode & OTHERS == 0 {
+            return Ok(());
+        }
+        match fs::set_permissions(path, Permissions::from_mode(mode & !OTHERS)) {
+            // It is another user's, who decides, or of a file system without permissions.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) =>
+            {
+                Ok(())
+            }
+            set => set,
+        }
+    }
+
+    fn is_link(&self, path: &Path) -> io::Result<bool> {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            found => Ok(found?.is_symlink()),
+        }
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
@@ -58,7 +84,7 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         // flock belongs to the open file and not to the process, so that it also excludes another task of this one.
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Box::new(lock)),

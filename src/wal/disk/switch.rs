@@ -148,6 +148,14 @@ impl Disk for SwitchedDisk {
         self.disk.sync_dir(dir)
     }
 
+    fn make_private(&self, path: &Path) -> io::Result<()> {
+        self.disk.make_private(path)
+    }
+
+    fn is_link(&self, path: &Path) -> io::Result<bool> {
+        self.disk.is_link(path)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
         self.disk.lock(path)
     }

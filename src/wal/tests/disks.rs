@@ -111,3 +111,48 @@ fn a_sync_that_is_stalled_or_slow_wakes_when_the_fault_changes() {
         sync.join().unwrap().unwrap();
     }
 }
+
+#[test]
+fn a_data_directory_is_its_owners_alone_also_one_that_was_open_to_all() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn modes(dir: &Path) -> Vec<u32> {
+        let mut modes = vec![fs::metadata(dir).unwrap().permissions().mode() & 0o777];
+        for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                modes.extend(modes_of_files(&path));
+            }
+            modes.push(fs::metadata(&path).unwrap().permissions().mode() & 0o777);
+        }
+        modes
+    }
+
+    fn modes_of_files(dir: &Path) -> Vec<u32> {
+        let files = fs::read_dir(dir).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().permissions().mode() & 0o777).collect()
+    }
+
+    fn open_up(dir: &Path) {
+        fs::set_permissions(dir, Permissions::from_mode(0o755)).unwrap();
+        for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                open_up(&path);
+            } else {
+                fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+            }
+        }
+    }
+
+    let temp = tempfile::tempdir().unwrap();
+    let home = temp.path().join("node-1");
+    for _ in 0..2 {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let dir = DataDir::open(disk, &home, identity(), WalOptions::default(), true).unwrap();
+        dir.open_wal().unwrap();
+        let modes = modes(&home);
+        assert!(modes.len() > 5 && modes.iter().all(|mode| mode & 0o077 == 0), "{modes:?}");
+        drop(dir);
+        open_up(&home);
+    }
+}

@@ -1,0 +1,157 @@
+//! What a machine does to a cluster besides crashing: limits, locks, closed pipes, an environment that lacks things.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use support::{Lab, Mode, Ran, Running, eventually, signal};
+
+/// A shell that knows the laboratory and has the program's path as `$0`.
+fn shell(lab: &Lab, script: &str) -> Ran {
+    let args = lab.up_args(&[]).join(" ");
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &script.replace("UP", &format!("$0 {args}")), env!("CARGO_BIN_EXE_consensusctl")]);
+    shell.env("CONSENSUSCTL_STATE_DIR", lab.state_dir()).env("NO_COLOR", "1").current_dir(lab.dir.path());
+    shell.output().unwrap().into()
+}
+
+#[test]
+fn a_cluster_keeps_no_lock_and_no_pipe_of_whoever_brought_it_up() {
+    let lab = Lab::new(3, Mode::Processes);
+    // Descriptor 9 is a lock, 8 a pipe whose reader ends when nobody can write to it any more.
+    shell(&lab, "( flock 9; UP >/dev/null 8>&1 ) 9>l && flock -n l true").ok();
+    lab.run(&["cluster", "down"]).ok();
+    let read =
+        shell(&lab, "exec 7>&1; ( UP >/dev/null 2>&1 7>&- 8>&1; echo up ) 8> >(cat >/dev/null) | cat").ok();
+    assert_eq!(read.stdout, "up\n");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_a_full_disk_and_ends_no_node() {
+    let lab = Lab::new(3, Mode::Processes);
+    // More than a segment of the log has, less than the snapshot of what is written below.
+    shell(&lab, "ulimit -f 10000 && UP").ok();
+    let value = "v".repeat(1_000_000);
+    let full = |id: u64| {
+        let log = std::fs::read_to_string(lab.state_dir().join(format!("lab/node-{id}.log"))).unwrap();
+        log.contains("the disk is full")
+    };
+    let mut written = 0;
+    while !(1..=3).all(full) {
+        assert!(written < 200, "no node finds that a file cannot grow");
+        let mut put =
+            lab.command(&["kv", "txn"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        put.stdin.take().unwrap().write_all(format!("then\nput {written} {value}\n").as_bytes()).unwrap();
+        put.wait().unwrap();
+        written += 1;
+    }
+    let status = lab.status();
+    assert!(status["nodes"].as_array().unwrap().iter().all(|node| node["state"] == "running"), "{status:#}");
+    assert_eq!(lab.run(&["kv", "get", "0", "--timeout", "30s"]).ok().stdout.len(), value.len() + 1);
+}
+
+#[test]
+fn what_needs_no_state_directory_works_without_a_home() {
+    let lab = Lab::new(3, Mode::Processes);
+    let out = lab.dir.path().join("keys");
+    let keys = ["keys", "generate", "--nodes", "4", "--out", out.to_str().unwrap()];
+    let all: [&[&str]; 4] = [&["sim", "--seeds", "1"], &["test", "list"], &keys, &["--version"]];
+    let bare = |args: &[&str]| -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_consensusctl"));
+        command.args(args).env_clear().output().unwrap().into()
+    };
+    for args in all {
+        bare(args).ok();
+    }
+    let ran = bare(&["kv", "--endpoints", "127.0.0.1:1", "get", "a", "--timeout", "1s"]);
+    assert_eq!(ran.code, 5, "{ran:#?}");
+
+    let ran = bare(&["status"]).fails(2, &[]);
+    assert_eq!(
+        ran.stderr,
+        "error: no state directory: $XDG_STATE_HOME is not set, and $HOME is not set\n\
+         hint: name one with --state-dir DIR or CONSENSUSCTL_STATE_DIR\n"
+    );
+    let mut command = Command::new(env!("CARGO_BIN_EXE_consensusctl"));
+    let ran: Ran = command.arg("status").env_clear().env("HOME", "rel").output().unwrap().into();
+    assert!(ran.stderr.contains("$HOME is `rel`, not an absolute path"), "{ran:#?}");
+}
+
+#[test]
+fn help_that_cannot_be_written_is_not_done() {
+    let lab = Lab::new(1, Mode::Processes);
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let ran = shell(&lab, "$0 --help >/dev/full").fails(1, &[]);
+    assert!(ran.stderr.starts_with("error: cannot write the output: "), "{ran:#?}");
+}
+
+#[test]
+fn following_logs_ends_when_nobody_reads_any_more() {
+    let lab = Lab::up(3, Mode::Processes);
+    let mut command = lab.command(&["logs", "--follow", "all"]);
+    let mut child = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap());
+    lines.read_line(&mut String::new()).unwrap();
+    // Nobody logs anything, and so nobody finds out by writing.
+    for pid in lab.pids() {
+        signal(pid, "STOP");
+    }
+    drop(lines);
+    let ended = eventually("it ends", || child.0.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[test]
+fn a_cluster_that_runs_another_protocol_is_not_taken_for_the_one_that_is_wanted() {
+    let lab = Lab::up(3, Mode::InProcess);
+    let ran = lab.run(&["cluster", "up", "--protocol", "pbft", "--name", "lab"]);
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (
+            1,
+            "error: the cluster lab runs raft, not pbft; nothing was changed\n\
+             hint: another cluster needs another name: --name NAME\n"
+        )
+    );
+    lab.run(&["kill", "2"]).ok();
+    let again = lab.run(&["kill", "2"]).ok();
+    assert_eq!(again.stderr, "node 2 was down already\n");
+    let down = lab.run(&["cluster", "down", "--output", "json"]).ok().json();
+    assert_eq!(
+        (&down["name"], &down["was_up"], &down["wiped"]),
+        (&"lab".into(), &true.into(), &false.into())
+    );
+}
+
+#[test]
+fn faults_are_open_to_the_network_only_where_the_file_says_so() {
+    let lab = Lab::new(3, Mode::InProcess);
+    let port = lab.ports[0];
+    let file = format!("name = \"lab\"\nnodes = 3\nhost = \"0.0.0.0\"\nbase_port = {port}\n");
+    std::fs::write(lab.config(), &file).unwrap();
+    let refused = lab.start().fails(2, &["`faults_over_network = true`"]);
+    let exposed = format!(
+        "node 1 listens on 0.0.0.0:{port}, where other hosts reach it, and whoever reaches a supervised node can set \
+         faults on it"
+    );
+    assert!(refused.stderr.starts_with(&format!("error: {exposed}\n")), "{refused:#?}");
+    std::fs::write(lab.config(), file + "faults_over_network = true\n").unwrap();
+    let up = lab.start().ok();
+    assert!(up.stderr.contains(&format!("warning: {exposed}: use a network that you trust\n")), "{up:#?}");
+}
+
+#[test]
+fn a_value_comes_from_a_file_or_standard_input_and_may_be_longer_than_an_argument() {
+    let lab = Lab::up(3, Mode::InProcess);
+    let value = vec![b'v'; 1 << 20];
+    std::fs::write(lab.dir.path().join("value"), &value).unwrap();
+    shell(&lab, "$0 kv put file @value && $0 kv put typed < value && $0 kv put handle @@me").ok();
+    assert_eq!(lab.get("file").len(), value.len());
+    assert_eq!(lab.get("typed").len(), value.len());
+    assert_eq!(lab.get("handle"), "@me");
+}
