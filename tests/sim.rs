@@ -1,5 +1,7 @@
 //! Seeds that found something, each with what it found: they must pass for ever. And what the command tells of a run.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use std::process::Command;
 
 use consensusctl::consensus::raft::Raft;

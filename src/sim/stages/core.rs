@@ -181,7 +181,9 @@ impl<P: Simulated> World<P> {
             }
         }
         let (id, lies, waiting) = (node.id, node.lies, replica.undurable_bytes);
-        told.into_iter().for_each(|what| self.tell(n, TraceKind::Disk, || what));
+        for what in told {
+            self.tell(n, TraceKind::Disk, || what);
+        }
         let most = P::most_undurable(&self.settings, self.cast.nodes).filter(|_| !lies);
         if let Some(most) = most.filter(|most| waiting > *most) {
             return Err(Violation::new(

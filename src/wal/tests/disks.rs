@@ -151,7 +151,7 @@ fn a_data_directory_is_its_owners_alone_also_one_that_was_open_to_all() {
         let dir = DataDir::open(disk, &home, identity(), WalOptions::default(), true).unwrap();
         dir.open_wal().unwrap();
         let modes = modes(&home);
-        assert!(modes.len() > 5 && modes.iter().all(|mode| mode & 0o077 == 0), "{modes:?}");
+        assert!(modes.len() > 5 && modes.iter().all(|mode| [0o600, 0o700].contains(mode)), "{modes:?}");
         drop(dir);
         open_up(&home);
     }
