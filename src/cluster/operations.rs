@@ -202,7 +202,7 @@ impl Supervisor {
             loop {
                 let status = surveyor.survey(&self.info(), false).await;
                 let well = status.node(id).is_some_and(|node| {
-                    let well = node.why.is_empty() && node.leader.is_some();
+                    let well = status.keeps_up(node) && node.leader.is_some();
                     node.reachable && (well || !node.is_honest())
                 });
                 if well && status.leader.is_some() {

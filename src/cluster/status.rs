@@ -8,7 +8,7 @@
 //!
 //! A node that was made to lie counts neither for nor against anything: quorums are looked for among the others, and
 //! where the leader itself lies, the most advanced of the others stands in for it. So a cluster is healthy when its
-//! honest nodes are well, which is all that the protocol promises.
+//! honest nodes are well, which is all that the protocol promises. It is not while a node leads that is proved to lie.
 
 mod blame;
 mod condition;
@@ -116,6 +116,12 @@ impl ClusterStatus {
     /// The node of this id.
     pub fn node(&self, id: u64) -> Option<&NodeStatus> {
         self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// Whether a node does its work, as far as it and the others say: what was proved against it is apart from that.
+    pub(super) fn keeps_up(&self, node: &NodeStatus) -> bool {
+        let convicted = self.convicted.iter().any(|one| one.id == node.id);
+        node.why.len() == usize::from(convicted)
     }
 
     /// The node to which the others are held: the leader, or if that one lies, the most advanced one that does not.
@@ -252,7 +258,18 @@ fn assess(entry: &Entry, info: &Info, answers: &Answers, goal: u64) -> ClusterSt
     explain_nodes(entry, &mut status);
     status.why = explain_cluster(entry, &status, info);
     status.healthy = status.why.is_empty();
+    name_convicted(&mut status);
     status
+}
+
+/// A node that is convicted is not well, whatever it says. The cluster may be: it does without such nodes, unless one
+/// leads.
+fn name_convicted(status: &mut ClusterStatus) {
+    for Convicted { id, newest, .. } in &status.convicted {
+        if let Some(node) = status.nodes.iter_mut().find(|node| node.id == *id) {
+            node.why.insert(0, format!("convicted: {newest}"));
+        }
+    }
 }
 
 fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
@@ -366,6 +383,9 @@ fn explain_cluster(entry: &Entry, status: &ClusterStatus, info: &Info) -> Vec<St
         why.push(format!("no quorum: {reachable} of {} {among}reachable", honest.len()));
     } else if status.leader.is_none() {
         why.push(format!("no {} that a quorum follows", entry.words.leader));
+    }
+    if let Some(liar) = status.convicted.iter().find(|liar| status.leader == Some(liar.id)) {
+        why.push(format!("{} {} is convicted: {}", entry.words.leader, liar.id, liar.newest));
     }
     if !info.partition.is_healed() {
         why.push(format!("partitioned: {}", info.partition));

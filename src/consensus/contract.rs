@@ -70,6 +70,9 @@ pub trait Protocol: Sized + Send + 'static {
     /// How the replica sees itself and the cluster, in neutral words.
     fn status(&self) -> Status;
 
+    /// An event in the protocol's own words, for logs and traces.
+    fn describe_event(event: &Event) -> String;
+
     /// The pieces of evidence that the replica holds against others, each as bytes that
     /// [`judge_evidence`](Self::judge_evidence) takes. Bounded, in the order of culprits.
     fn evidence(&self) -> Vec<Bytes> {

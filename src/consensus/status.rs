@@ -124,6 +124,15 @@ pub enum Event {
         /// Why.
         why: &'static str,
     },
+    /// The replica holds proof that another one signed what no honest replica signs.
+    Convicted {
+        /// Who signed it.
+        liar: NodeId,
+        /// From whom the proof came; the replica itself if it found it.
+        from: NodeId,
+        /// What the proof shows, as `two PREPAREs for view 0, sequence 7`.
+        what: String,
+    },
     /// Anything else, about an index.
     Noted {
         /// What happened, as `took a snapshot`.
@@ -131,4 +140,21 @@ pub enum Event {
         /// Where.
         index: Index,
     },
+}
+
+impl Event {
+    /// In words, with the protocol's own for an epoch and an index.
+    pub fn describe(&self, epoch_word: &str, index_word: &str) -> String {
+        match self {
+            Self::Became { role, epoch, why } => {
+                format!("became {} of {epoch_word} {epoch}: {why}", role.name())
+            }
+            Self::Follows { leader, epoch } => format!("follows {leader} in {epoch_word} {epoch}"),
+            Self::Ignored { from, kind, why } => format!("ignored {kind} of {from}: {why}"),
+            Self::Convicted { liar, from, what } => {
+                format!("node {liar} is convicted: it signed {what} (proof from node {from})")
+            }
+            Self::Noted { what, index } => format!("{what} at {index_word} {index}"),
+        }
+    }
 }

@@ -271,19 +271,14 @@ impl<P: Wire> Core<P> {
 
     fn trace(&mut self) {
         for event in self.effects.trace.drain(..) {
+            if let consensus::Event::Became { epoch, .. } | consensus::Event::Follows { epoch, .. } = event {
+                self.epoch.store(epoch.0, Ordering::Relaxed);
+            }
+            let text = P::describe_event(&event);
             match event {
-                consensus::Event::Became { role, epoch, why } => {
-                    self.epoch.store(epoch.0, Ordering::Relaxed);
-                    tracing::info!("became {} of epoch {epoch}: {why}", role.name());
-                }
-                consensus::Event::Follows { leader, epoch } => {
-                    self.epoch.store(epoch.0, Ordering::Relaxed);
-                    tracing::info!("follows {leader} in epoch {epoch}");
-                }
-                consensus::Event::Ignored { from, kind, why } => {
-                    tracing::debug!("ignored {kind} of {from}: {why}");
-                }
-                consensus::Event::Noted { what, index } => tracing::info!("{what} at index {index}"),
+                consensus::Event::Ignored { .. } => tracing::debug!("{text}"),
+                consensus::Event::Convicted { .. } => tracing::warn!("{text}"),
+                _ => tracing::info!("{text}"),
             }
         }
     }

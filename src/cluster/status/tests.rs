@@ -303,3 +303,18 @@ fn what_nodes_hold_against_others_is_put_together_and_a_liars_word_left_out() {
     let [suspected] = &status.suspicions[..] else { panic!("{:?}", status.suspicions) };
     assert_eq!(suspected.to_string(), "node 4 is suspected: silent, it sends nothing (by nodes 1, 2, 3)");
 }
+
+#[test]
+fn a_convicted_node_is_never_shown_as_well_and_the_cluster_is_not_while_it_leads() {
+    for (leader, healthy) in [(1, false), (2, true)] {
+        let status = with_liars(leader, &[1], |nodes| {
+            let newest = "two PREPAREs".to_owned();
+            report(&mut nodes[2]).convicted.push(ConvictionReport { id: 1, pieces: 1, newest });
+        });
+        let node = status.node(1).unwrap();
+        assert_eq!(node.why[0], "convicted: two PREPAREs");
+        assert_eq!(status.keeps_up(node), node.why.len() == 1);
+        assert_eq!(status.healthy, healthy, "{:?}", status.why);
+        assert_eq!(status.why.iter().any(|why| why.contains("1 is convicted")), !healthy);
+    }
+}

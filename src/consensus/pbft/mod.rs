@@ -38,7 +38,7 @@
 //! | thresholds and certificates | `quorum`, `certificate` | TOCS §4.1 |
 //! | what is signed, and the check of all that arrives | `signing`, `verified`, `check` | TOCS §4.1 |
 //! | messages, their canonical bytes, and how they travel | `message`, `codec`, `wire` | OSDI'99 §4 |
-//! | proof of who lied | `evidence` | |
+//! | proof of who lied, and what follows for a primary | `evidence`, `conviction` | |
 //! | settings | `options` | |
 //! | liars, for laboratories, around the honest replica | `protocol`, `adversary` | TOCS §2 |
 //! | the simulator's watch over the invariants | `simulated` | |
@@ -92,6 +92,7 @@
 //! - The timers go back to their shortest only when an execution shows that they are long enough: nothing waits any more,
 //!   or the view has lasted for a while and nothing has waited for long. The papers reset them at once; on a machine that
 //!   is slower than they are, views would follow each other for ever, each with a little progress.
+//! - A primary against which there is proof is left at once, and its later views are passed over: see `conviction`.
 //! - NEW-VIEW carries whole VIEW-CHANGEs, so it proves itself, and takes anybody along who is in an earlier view.
 //!
 //! Requests and answers:
@@ -132,6 +133,7 @@ mod check;
 mod checkpoint;
 mod client;
 mod codec;
+mod conviction;
 mod disk;
 mod dispute;
 mod evidence;

@@ -13,8 +13,8 @@ use super::recover;
 use super::replica::Replica;
 use super::sizes;
 use crate::consensus::{
-    Answers, Behaviour, Checked, Court, Encode, Input, Judgement, Misbehaviour, NodeId, Output, Protocol,
-    RecoverError, Recovered, Refused, Setup, Status, Time,
+    Answers, Behaviour, Checked, Court, Encode, Event, Input, Judgement, Misbehaviour, NodeId, Output,
+    Protocol, RecoverError, Recovered, Refused, Role, Setup, Status, Time,
 };
 
 /// A PBFT replica, which may be told to lie.
@@ -98,6 +98,20 @@ impl Protocol for Pbft {
         self.replica.note_refused(now, from, count);
     }
 
+    fn describe_event(event: &Event) -> String {
+        match event {
+            Event::Became { role: Role::Leader, epoch, why } => {
+                format!("is the primary of view {epoch}: {why}")
+            }
+            Event::Became { role: Role::Follower, epoch, why } => {
+                format!("is a backup in view {epoch}: {why}")
+            }
+            Event::Became { epoch, why, .. } => format!("wants view {epoch}: {why}"),
+            Event::Follows { leader, epoch } => format!("the primary of view {epoch} is node {leader}"),
+            other => other.describe("view", "sequence number"),
+        }
+    }
+
     fn status(&self) -> Status {
         self.replica.status()
     }
@@ -121,5 +135,29 @@ impl Protocol for Pbft {
         };
         self.adversary = misbehaviour.map(adversary).transpose()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::{Epoch, Index};
+
+    #[test]
+    fn events_are_told_in_the_words_of_pbft() {
+        let became = |role| Pbft::describe_event(&Event::Became { role, epoch: Epoch(2), why: "why" });
+        assert_eq!(became(Role::Candidate), "wants view 2: why");
+        assert_eq!(became(Role::Leader), "is the primary of view 2: why");
+        assert_eq!(became(Role::Follower), "is a backup in view 2: why");
+        let follows = Event::Follows { leader: NodeId(3), epoch: Epoch(2) };
+        assert_eq!(Pbft::describe_event(&follows), "the primary of view 2 is node 3");
+        let noted = Event::Noted { what: "took a snapshot", index: Index(8) };
+        assert_eq!(Pbft::describe_event(&noted), "took a snapshot at sequence number 8");
+        let what = "two PREPAREs for view 0, sequence 3".to_owned();
+        let convicted = Event::Convicted { liar: NodeId(1), from: NodeId(4), what };
+        assert_eq!(
+            Pbft::describe_event(&convicted),
+            "node 1 is convicted: it signed two PREPAREs for view 0, sequence 3 (proof from node 4)"
+        );
     }
 }

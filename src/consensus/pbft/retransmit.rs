@@ -112,6 +112,7 @@ impl Replica {
         }
         peer.helped = Some(now);
         self.help_with_view(from, &status, out);
+        self.help_with_evidence(from, status.view, out);
         if status.stable < self.low_water_mark() {
             self.send(from, Message::Stable(self.checkpoints.stable().clone()), Lsn::ZERO, out);
         }

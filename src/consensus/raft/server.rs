@@ -149,6 +149,10 @@ impl Protocol for Raft {
         [role, retry, receiving, self.proposals.deadline(), self.reads.deadline()].into_iter().flatten().min()
     }
 
+    fn describe_event(event: &Event) -> String {
+        event.describe("term", "index")
+    }
+
     fn status(&self) -> Status {
         self.describe()
     }

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{NoRecord, Toy, ToyMessage};
 use crate::consensus::{
-    Answers, Behaviour, Checked, Committed, Epoch, Index, Input, InstallProgress, Misbehaviour, NodeId,
-    Outcome, Output, Proof, Protocol, Recall, RecoverError, Recovered, Refused, RejectReason, Rejection,
-    RequestId, Setup, Status, Time,
+    Answers, Behaviour, Checked, Committed, Epoch, Event, Index, Input, InstallProgress, Misbehaviour,
+    NodeId, Outcome, Output, Proof, Protocol, Recall, RecoverError, Recovered, Refused, RejectReason,
+    Rejection, RequestId, Setup, Status, Time,
 };
 
 /// It has no settings.
@@ -73,6 +73,10 @@ impl Protocol for Alone {
 
     fn deadline(&self) -> Option<Time> {
         None
+    }
+
+    fn describe_event(event: &Event) -> String {
+        event.describe("epoch", "index")
     }
 
     fn status(&self) -> Status {

@@ -8,7 +8,7 @@ pub(crate) use alone::{Alone, NoOptions};
 use bytes::Bytes;
 
 use super::{
-    Answers, Checked, Decode, DecodeError, Encode, Input, Message, NodeId, Output, Protocol, Reader,
+    Answers, Checked, Decode, DecodeError, Encode, Event, Input, Message, NodeId, Output, Protocol, Reader,
     RecoverError, Recovered, Refused, Role, Setup, Status, Time,
 };
 
@@ -103,6 +103,10 @@ impl Protocol for Toy {
 
     fn deadline(&self) -> Option<Time> {
         None
+    }
+
+    fn describe_event(event: &Event) -> String {
+        event.describe("epoch", "index")
     }
 
     fn status(&self) -> Status {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::told::describe_event;
 use crate::consensus::{self, Decode as _, Message as _, Proposal, ReadId, RequestId, WallTime};
 use crate::engine::{Effects, Event, ExecutorWork, Ticket};
 use crate::sim::agreement::Agreement;
@@ -240,7 +239,7 @@ impl<P: Simulated> World<P> {
             }
         }
         for event in &effects.trace {
-            self.tell(n, TraceKind::Protocol, || describe_event(event));
+            self.tell(n, TraceKind::Protocol, || P::describe_event(event));
         }
         effects.trace.clear();
         Ok(())

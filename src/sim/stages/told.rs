@@ -1,6 +1,6 @@
 //! What a trace tells of events.
 
-use crate::consensus::{self, InstallProgress, Message as _, NodeId, Pressure};
+use crate::consensus::{InstallProgress, Message as _, NodeId, Pressure};
 use crate::engine::Event;
 use crate::sim::faults::Fault;
 use crate::sim::network::Fate;
@@ -111,17 +111,5 @@ fn kind_of<P: Simulated>(event: &Event<P>) -> TraceKind {
         | Event::Piece(_)
         | Event::Install(_)
         | Event::Installed(_) => TraceKind::Snapshot,
-    }
-}
-
-/// An event of the protocol in words.
-pub(super) fn describe_event(event: &consensus::Event) -> String {
-    match event {
-        consensus::Event::Became { role, epoch, why } => {
-            format!("becomes {} of epoch {epoch}: {why}", role.name())
-        }
-        consensus::Event::Follows { leader, epoch } => format!("follows n{leader} in epoch {epoch}"),
-        consensus::Event::Ignored { from, kind, why } => format!("ignores {kind} of n{from}: {why}"),
-        consensus::Event::Noted { what, index } => format!("{what}, index {index}"),
     }
 }

@@ -28,12 +28,12 @@ struct Piece {
 }
 
 /// What became of a piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// It is the first against its culprit.
-    First,
-    /// It is kept.
-    Kept,
+    /// It is the first against its culprit, and proves this.
+    First(Charge),
+    /// It is kept, and proves this.
+    Kept(Charge),
     /// There are enough like it.
     Known,
 }
@@ -54,8 +54,8 @@ impl Book {
             return Ok(Entry::Known);
         }
         let kept = self.kept.entry(charge.accused).or_default();
-        kept.push(Piece { evidence: evidence.clone(), charge });
-        Ok(if kept.len() == 1 { Entry::First } else { Entry::Kept })
+        kept.push(Piece { evidence: evidence.clone(), charge: charge.clone() });
+        Ok(if kept.len() == 1 { Entry::First(charge) } else { Entry::Kept(charge) })
     }
 
     /// Whether there is nothing of the same place, and not enough of the kind.
@@ -85,6 +85,16 @@ impl Book {
     /// Against whom anything is held.
     pub(in super::super) fn convicted(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.kept.keys().copied()
+    }
+
+    /// Whether anything is held against this one.
+    pub(in super::super) fn convicts(&self, id: NodeId) -> bool {
+        self.kept.contains_key(&id)
+    }
+
+    /// The first piece against this one.
+    pub(in super::super) fn first_against(&self, id: NodeId) -> Option<&Evidence> {
+        self.kept.get(&id)?.first().map(|piece| &piece.evidence)
     }
 
     /// For `status`.

@@ -135,18 +135,17 @@ impl Replica {
             Ok(entry) => entry,
             Err(why) => return out.trace.push(Event::Ignored { from, kind: "Evidence", why }),
         };
-        if entry == Entry::Known {
-            return;
-        }
-        out.trace.push(Event::Noted {
-            what: "holds evidence against a liar",
-            index: crate::consensus::Index(self.executed.0),
-        });
+        let (first, charge) = match entry {
+            Entry::First(charge) => (true, charge),
+            Entry::Kept(charge) => (false, charge),
+            Entry::Known => return,
+        };
+        out.trace.push(Event::Convicted { liar: charge.accused, from, what: charge.what });
         // On a full disk it waits for the next time that the log is cut.
         if self.disk.pressure() != Pressure::Full {
             self.write_evidence(evidence, out);
         }
-        if entry == Entry::First {
+        if first {
             self.broadcast(&Message::Evidence(evidence.clone()), Lsn::ZERO, out);
         }
     }

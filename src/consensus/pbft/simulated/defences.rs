@@ -1,4 +1,4 @@
-//! Whoever floods, dawdles or leaves requests out: what a replica does about it.
+//! Whoever lies, floods, dawdles or leaves requests out: what a replica does about it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,6 +33,10 @@ impl Defences {
         if replica.is_primary_slow() {
             let detail = format!("node {node} stays in a view whose primary it knows to be slow");
             return Err(Violation::new("slow-primaries-left", detail));
+        }
+        if replica.has_convicted_primary() {
+            let detail = format!("node {node} stays in a view whose primary it convicts");
+            return Err(Violation::new("convicted-primaries-left", detail));
         }
         self.time(node, replica)
     }

@@ -167,3 +167,68 @@ fn a_replica_that_repaired_its_state_stays_with_its_first_word() {
         assert_eq!(convicted(&cluster, id), [], "n{id}");
     }
 }
+
+/// What somebody says in view 0 twice, differently.
+fn convict(cluster: &mut Cluster, liar: u64, to: u64) {
+    for digest in [A, B] {
+        let vote = commit(&cluster.cast, liar, (view(0), at(3)), digest);
+        cluster.inject(liar, to, Message::Commit(vote));
+    }
+}
+
+#[test]
+fn a_convicted_primary_is_left_without_a_request_that_waits() {
+    let mut cluster = Cluster::new(4);
+    convict(&mut cluster, 1, 3);
+    cluster.settle();
+    for id in 1..=4 {
+        assert_eq!((cluster.view(id), cluster.is_active(id)), (1, true), "n{id}");
+    }
+    assert!(cluster.node(3).traced("the primary is convicted"));
+    cluster.put(1, "x");
+    cluster.wait_executed(&["x"]);
+}
+
+#[test]
+fn proof_that_was_lost_is_shown_again_to_those_who_stay_with_a_convicted_primary() {
+    let mut cluster = Cluster::new(4);
+    cluster.lose_kind("Evidence");
+    convict(&mut cluster, 1, 3);
+    cluster.settle();
+    assert_eq!([1, 2, 3, 4].map(|id| cluster.view(id)), [0, 0, 1, 0], "one alone takes nobody along");
+    cluster.heal();
+    let left = |cluster: &Cluster| (1..=4).all(|id| cluster.view(id) == 1 && cluster.is_active(id));
+    cluster.wait_until("that all have left the view", left);
+    assert_eq!([2, 4].map(|id| convicted(&cluster, id)[0].id), [1, 1]);
+}
+
+#[test]
+fn views_of_convicted_primaries_are_passed_over() {
+    let mut cluster = Cluster::new(7);
+    convict(&mut cluster, 2, 5);
+    cluster.settle();
+    assert_eq!(cluster.view(5), 0, "who is not the primary is not left");
+    convict(&mut cluster, 1, 5);
+    let left = |cluster: &Cluster| (1..=7).all(|id| cluster.view(id) == 2 && cluster.is_active(id));
+    cluster.wait_until("that node 3 is the primary", left);
+}
+
+#[test]
+fn with_more_liars_than_are_tolerated_views_do_not_follow_each_other_for_ever() {
+    let mut cluster = Cluster::new(4);
+    for liar in [1, 2, 4] {
+        convict(&mut cluster, liar, 3);
+    }
+    cluster.advance(5_000);
+    assert!(cluster.view(3) <= 3, "{}", cluster.view(3));
+}
+
+#[test]
+fn a_replica_that_starts_again_leaves_the_primary_that_its_log_convicts() {
+    let mut cluster = Cluster::new(4);
+    convict(&mut cluster, 1, 3);
+    cluster.settle();
+    cluster.restart(3);
+    cluster.advance(500);
+    assert_eq!((cluster.view(3), cluster.is_active(3)), (1, true));
+}

@@ -519,6 +519,7 @@ fn describe_event(event: &Event) -> String {
         Event::Follows { leader, epoch } => format!("follows n{leader} in term {epoch}"),
         Event::Ignored { from, kind, why } => format!("ignores {kind} of n{from}: {why}"),
         Event::Noted { what, index } => format!("{what}, at {index}"),
+        Event::Convicted { .. } => unreachable!("nobody proves a lie in Raft"),
     }
 }
 
