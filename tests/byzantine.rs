@@ -157,3 +157,24 @@ fn evidence_list_names_who_is_told_to_lie_and_had_no_occasion() {
     assert_eq!(json["unseen"][0]["id"], 4);
     assert_eq!(json["unseen"][0]["misbehaviour"]["behaviour"], "lying-state");
 }
+
+#[test]
+fn a_first_primary_that_lies_to_each_differently_is_convicted_and_left() {
+    let lab = Lab::of(lying().name, 4, Mode::Processes);
+    lab.start_with(&["--malicious", "1=equivocate"]).ok();
+    let mut written = 0;
+    let status = eventually("the convicted primary is left", || {
+        lab.put("colour", &written.to_string());
+        written += 1;
+        let status = lab.status();
+        let convicted = status["convicted"].as_array().unwrap().iter().any(|one| one["id"] == 1);
+        let led_by_another = status["leader"].as_u64().is_some_and(|leader| leader != 1);
+        (convicted && led_by_another).then_some(status)
+    });
+    let first = &status["nodes"][0];
+    let why = first["why"][0].as_str().unwrap_or_default();
+    assert!(why.starts_with("convicted: "), "a convicted node is shown as well: {first:#}");
+    // Whoever follows another primary keeps the evidence, and the view stays.
+    lab.wait_until("leader");
+    assert_ne!(lab.status()["leader"], 1);
+}
