@@ -29,3 +29,18 @@ fn etcdctl_can_do_as_much_with_a_gateway_also_when_the_primary_lies() {
     let lab = Lab::up(3, Mode::InProcess);
     etcdctl::session_through(&Gateway::start(&lab, &[]).address);
 }
+
+#[test]
+fn etcdctl_hears_that_there_is_no_leader_before_it_gives_up() {
+    if !etcdctl::is_installed() {
+        return;
+    }
+    let lab = Lab::up(3, Mode::Processes);
+    lab.run(&["kill", "2,3"]).ok();
+    let endpoint = format!("127.0.0.1:{}", lab.ports[0]);
+    let mut put = std::process::Command::new("etcdctl");
+    put.args(["--endpoints", &endpoint, "put", "a", "1"]).env("ETCDCTL_API", "3");
+    let put = put.output().unwrap();
+    let said = String::from_utf8_lossy(&put.stderr).into_owned();
+    assert!(!put.status.success() && said.contains("etcdserver: no leader"), "{said}");
+}

@@ -77,6 +77,12 @@ fn refusal(message: String) -> (Code, String) {
     }
 }
 
+/// The caller's time is up, sooner than the cluster's own. Of a write it is not known whether it will be executed.
+pub(super) fn overdue(leaderless: bool, writes: bool) -> Status {
+    let reason = if leaderless { RejectReason::NoLeader } else { RejectReason::TimedOut };
+    rejected(&Rejection { reason, never_executed: !writes, leader: None })
+}
+
 /// A request above the limit for one.
 pub(super) fn too_large() -> Status {
     never_done(RejectReason::TooLarge)

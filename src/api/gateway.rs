@@ -127,7 +127,7 @@ impl Gateway {
 }
 
 /// Reads so little that all it says is the revision.
-fn nothing() -> Op {
+pub(super) fn nothing() -> Op {
     let key = bytes::Bytes::from_static(b"\0");
     Op::Range(RangeRequest { key, limit: 1, count_only: true, ..RangeRequest::default() })
 }

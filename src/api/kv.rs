@@ -4,6 +4,7 @@ use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use super::deadline::Deadline;
 use super::errors::{malformed, refused, too_large};
 use super::executor::{Answered, Executor};
 use crate::kv::{self, Command, Limits, Op, validate};
@@ -36,27 +37,31 @@ impl KvService {
             return Err(too_large());
         }
         let session = session_of(metadata).map_err(malformed)?;
-        self.executor.execute(Command { session, op }, bytes).await
+        let answer = self.executor.execute(Command { session, op }, bytes);
+        Deadline::of(metadata).keep(&self.executor, true, answer).await
     }
 
     /// Checks a read and has it served: linearizably, or from a state that may be old.
-    async fn read(&self, op: Op, bytes: usize, serializable: bool) -> Answered {
+    async fn read(&self, op: Op, bytes: usize, serializable: bool, metadata: &MetadataMap) -> Answered {
         validate(&op, &Limits::default()).map_err(refused)?;
-        if serializable {
-            self.executor.read_serializable(op, bytes).await
-        } else {
-            self.executor.read(op, bytes).await
-        }
+        let answer = async {
+            if serializable {
+                self.executor.read_serializable(op, bytes).await
+            } else {
+                self.executor.read(op, bytes).await
+            }
+        };
+        Deadline::of(metadata).keep(&self.executor, false, answer).await
     }
 }
 
 #[tonic::async_trait]
 impl Kv for KvService {
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
-        let message = request.into_inner();
+        let (metadata, _, message) = request.into_parts();
         let (serializable, bytes) = (message.serializable, message.encoded_len());
         let op = Op::Range(message.try_into().map_err(malformed)?);
-        match self.read(op, bytes, serializable).await? {
+        match self.read(op, bytes, serializable, &metadata).await? {
             (kv::Response::Range(range), header) => Ok(Response::new(header.range(range))),
             (other, _) => Err(mismatch(&other)),
         }
@@ -90,7 +95,7 @@ impl Kv for KvService {
         let serializable = is_serializable(&message);
         let txn: kv::TxnRequest = message.try_into().map_err(malformed)?;
         let answer = if txn.is_read_only() {
-            self.read(Op::Txn(txn), bytes, serializable).await?
+            self.read(Op::Txn(txn), bytes, serializable, &metadata).await?
         } else {
             self.propose(Op::Txn(txn), bytes, &metadata).await?
         };

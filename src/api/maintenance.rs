@@ -5,6 +5,9 @@ use tonic::{Request, Response, Status};
 use super::executor::Executor;
 use crate::wire::pb::etcdserverpb::{self as pb, cluster_server::Cluster, maintenance_server::Maintenance};
 
+/// The version of etcd whose API is served.
+pub(super) const API_VERSION: &str = "3.4.0";
+
 /// The API that is served, and by what: a version that etcd's tools can parse, with the build metadata of semantic
 /// versions for the truth.
 pub(super) const VERSION: &str = concat!("3.4.0+consensusctl.", env!("CARGO_PKG_VERSION"));

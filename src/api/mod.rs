@@ -37,9 +37,11 @@
 
 mod connection;
 mod control;
+mod deadline;
 mod errors;
 mod executor;
 mod gateway;
+mod health;
 mod kv;
 mod maintenance;
 mod server;

@@ -4,13 +4,16 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use tonic::body::Body;
-use tonic::codegen::http::Response;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
@@ -18,6 +21,7 @@ use super::connection::Connection;
 use super::control::Control;
 use super::executor::Executor;
 use super::gateway::{Gateway, GatewayConfig};
+use super::health::Checkup;
 use super::kv::{KvService, MAX_MESSAGE_BYTES};
 use super::maintenance::Information;
 use super::session::Sessions;
@@ -44,6 +48,9 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 /// After how long without a sign of life a client is asked for one, so that those that vanished do not add up.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// The code of UNIMPLEMENTED as `grpc-status` has it.
+const UNIMPLEMENTED: &str = "12";
+
 /// How many accepted connections may wait to be served.
 const ACCEPTED: usize = 64;
 
@@ -67,9 +74,10 @@ where
     F: Future<Output = ()>,
 {
     let handle = node.handle();
-    let routes = with_clients(node.peer_routes(), &Executor::Node(handle.clone()))
+    let executor = Executor::Node(handle.clone());
+    let routes = with_clients(node.peer_routes(), &executor)
         .add_service(ControlServiceServer::new(Control::new(handle)));
-    serve_routes(routes, listener, shutdown, GRACE)
+    serve_routes(routes, executor, listener, shutdown, GRACE)
 }
 
 /// Serves clients of a gateway until `shutdown`; then calls in progress may end, for as long as any call may take.
@@ -80,7 +88,8 @@ pub async fn serve_gateway(
     grace: Duration,
 ) -> Result<(), ServeError> {
     let executor = Executor::Gateway(Gateway::new(config));
-    serve_routes(with_clients(Routes::default(), &executor), listener, shutdown, grace).await
+    let routes = with_clients(Routes::default(), &executor);
+    serve_routes(routes, executor, listener, shutdown, grace).await
 }
 
 /// Adds the services for clients.
@@ -91,15 +100,18 @@ fn with_clients(routes: Routes, executor: &Executor) -> Routes {
         .add_service(SessionServiceServer::new(Sessions::new(executor.clone())))
         .add_service(MaintenanceServer::new(Information::new(executor.clone())))
         .add_service(ClusterServer::new(Information::new(executor.clone())))
+        .add_service(Checkup::new(executor.clone()).service())
 }
 
 async fn serve_routes(
     routes: Routes,
+    executor: Executor,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) -> Result<(), ServeError> {
-    let routes = Routes::from(routes.into_axum_router().fallback(not_served));
+    let all = Checkup::new(executor).with_http(routes.into_axum_router());
+    let routes = Routes::from(all.fallback(not_served).layer(from_fn(name_what_is_not_served)));
     // Dropped at the end of this function, or with its future: that cuts all connections.
     let (switch, cut) = watch::channel(false);
     let (accepted, connections) = mpsc::channel(ACCEPTED);
@@ -125,6 +137,8 @@ async fn serve_routes(
 
 fn builder() -> Server {
     Server::builder()
+        // For `/health` and `/version`.
+        .accept_http1(true)
         .max_concurrent_streams(MAX_CALLS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -132,10 +146,30 @@ fn builder() -> Server {
 }
 
 /// Answers calls of services that are not there, in words: tonic's own answer has none.
-async fn not_served() -> Response<Body> {
-    Status::unimplemented(
-        "this service is not served: of etcd's API there are KV, Maintenance (Status, Alarm) and Cluster (MemberList)",
-    )
+async fn not_served(request: Request) -> axum::response::Response {
+    let content = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if !content.starts_with(b"application/grpc") {
+        let words = "this port serves etcd's API over gRPC, and /health and /version over HTTP\n";
+        return (StatusCode::NOT_FOUND, words).into_response();
+    }
+    unimplemented(request.uri())
+}
+
+/// A service that is there answers calls of methods that it lacks without a word. They get the same words.
+async fn name_what_is_not_served(request: Request, next: Next) -> axum::response::Response {
+    let uri = request.uri().clone();
+    let response = next.run(request).await;
+    let status = response.headers().get("grpc-status");
+    let wordless = status.is_some_and(|status| *status == UNIMPLEMENTED)
+        && response.headers().get("grpc-message").is_none_or(HeaderValue::is_empty);
+    if wordless { unimplemented(&uri) } else { response }
+}
+
+fn unimplemented(uri: &Uri) -> axum::response::Response {
+    Status::unimplemented(format!(
+        "{} is not served: of etcd's API there are KV, Maintenance (Status, Alarm) and Cluster (MemberList)",
+        uri.path()
+    ))
     .into_http()
 }
 

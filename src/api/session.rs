@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use super::deadline::Deadline;
 use super::executor::Executor;
 use crate::kv::{self, Command, Op};
 use crate::wire::pb::session::{OpenRequest, OpenResponse, session_service_server::SessionService};
@@ -21,9 +22,10 @@ impl Sessions {
 
 #[tonic::async_trait]
 impl SessionService for Sessions {
-    async fn open(&self, _: Request<OpenRequest>) -> Result<Response<OpenResponse>, Status> {
+    async fn open(&self, request: Request<OpenRequest>) -> Result<Response<OpenResponse>, Status> {
         let command = Command { session: None, op: Op::OpenSession };
-        match self.executor.execute(command, 0).await? {
+        let answer = self.executor.execute(command, 0);
+        match Deadline::of(request.metadata()).keep(&self.executor, true, answer).await? {
             (kv::Response::OpenSession(opened), _) => {
                 Ok(Response::new(OpenResponse { session: opened.session }))
             }

@@ -14,8 +14,8 @@ use crate::client::{Client, Consistency, ControlClient, Error, Options};
 use crate::consensus::raft::Raft;
 use crate::consensus::{Keys, Misbehaviour, NodeId, RejectReason, Rejection};
 use crate::kv::{
-    CompactionRequest, DeleteRangeRequest, KvError, PutRequest, RangeRequest, TxnOp, TxnOpResponse,
-    TxnRequest,
+    CompactionRequest, DeleteRangeRequest, KvError, MAX_TXN_DEPTH, PutRequest, RangeRequest, TxnOp,
+    TxnOpResponse, TxnRequest,
 };
 use crate::node::{DEFAULT_REQUEST_TIMEOUT, Member, Node, NodeConfig, NodeError};
 use crate::wal::{DiskFault, WalOptions};
@@ -148,6 +148,14 @@ async fn wrong_requests_are_refused_in_etcds_words() {
     check(status, Code::InvalidArgument, "etcdserver: duplicate key given in txn request");
     let many = TxnRequest { success: vec![TxnOp::Range(range("a")); 129], ..Default::default() };
     let status = kv.txn(pb::TxnRequest::from(many)).await.unwrap_err();
+    check(status, Code::InvalidArgument, "etcdserver: too many operations in txn request");
+    let nested = |depth: usize| {
+        let innermost = TxnRequest { success: vec![TxnOp::Range(range("a"))], ..Default::default() };
+        (1..depth)
+            .fold(innermost, |inner, _| TxnRequest { success: vec![TxnOp::Txn(inner)], ..Default::default() })
+    };
+    kv.txn(pb::TxnRequest::from(nested(MAX_TXN_DEPTH))).await.unwrap();
+    let status = kv.txn(pb::TxnRequest::from(nested(MAX_TXN_DEPTH + 1))).await.unwrap_err();
     check(status, Code::InvalidArgument, "etcdserver: too many operations in txn request");
     let mut request = Request::new(message(put("a", "x")));
     request.metadata_mut().insert(SESSION, "7".parse().unwrap());
@@ -361,5 +369,90 @@ async fn an_idle_connection_breaks_when_the_server_stops_or_is_dropped() {
         let ended = tokio::time::timeout(PATIENCE, idle.read_to_end(&mut answer)).await;
         ended.expect("the connection breaks").ok();
         assert!(TcpStream::connect(&node.address).await.is_err(), "nobody listens any more");
+    }
+}
+
+#[tokio::test]
+async fn without_a_quorum_the_caller_hears_why_before_it_gives_up() {
+    let served = start_among(&[(2, "127.0.0.1:1"), (3, "127.0.0.1:1")], false).await;
+    let mut kv = KvClient::connect(format!("http://{}", served.address)).await.unwrap();
+    // The caller's own error would be `Cancelled` or `DeadlineExceeded`.
+    let mut request = Request::new(pb::RangeRequest::from(range("a")));
+    request.set_timeout(Duration::from_secs(2));
+    let status = kv.range(request).await.unwrap_err();
+    let outcome = |status: &Status| status.metadata().get(OUTCOME).unwrap().to_str().unwrap().to_owned();
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: no leader"));
+    assert_eq!(outcome(&status), "never-executed");
+    let mut request = Request::new(pb::PutRequest::from(put("a", "1")));
+    request.set_timeout(Duration::from_secs(2));
+    let status = kv.put(request).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: no leader"));
+    assert_eq!(outcome(&status), "unknown");
+}
+
+async fn channel(address: &str) -> tonic::transport::Channel {
+    tonic::transport::Endpoint::new(format!("http://{address}")).unwrap().connect().await.unwrap()
+}
+
+/// What a port says to plain HTTP/1.1: its status and its body.
+async fn http(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    let status = response.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, response.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+#[tokio::test]
+async fn health_and_version_are_told_by_plain_http_and_by_grpc() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::health_client::HealthClient;
+
+    let served = start(false).await;
+    assert_eq!(http(&served.address, "/health").await, (200, "{\"health\":\"true\"}".to_owned()));
+    let (status, version) = http(&served.address, "/version").await;
+    let version: serde_json::Value = serde_json::from_str(&version).unwrap();
+    assert_eq!((status, &version["etcdcluster"]), (200, &"3.4.0".into()));
+    assert!(version["etcdserver"].as_str().unwrap().starts_with("3.4.0+consensusctl."), "{version}");
+    let (status, words) = http(&served.address, "/v2/keys").await;
+    assert_eq!(
+        (status, &*words),
+        (404, "this port serves etcd's API over gRPC, and /health and /version over HTTP\n")
+    );
+
+    let mut health = HealthClient::new(channel(&served.address).await);
+    let of = |service: &str| HealthCheckRequest { service: service.to_owned() };
+    for service in ["", "etcdserverpb.KV"] {
+        let answer = health.check(of(service)).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving);
+    }
+    assert_eq!(health.check(of("other")).await.unwrap_err().code(), Code::NotFound);
+    let mut changes = health.watch(of("")).await.unwrap().into_inner();
+    assert_eq!(changes.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+
+    let alone = start_among(&[(2, "127.0.0.1:1"), (3, "127.0.0.1:1")], false).await;
+    let (status, body) = http(&alone.address, "/health").await;
+    assert_eq!((status, body.contains("\"health\":\"false\"")), (503, true), "{body}");
+    let mut health = HealthClient::new(channel(&alone.address).await);
+    let answer = health.check(of("")).await.unwrap().into_inner();
+    assert_eq!(answer.status(), ServingStatus::NotServing);
+}
+
+#[tokio::test]
+async fn what_is_not_served_is_refused_in_words_service_or_method() {
+    let served = start(false).await;
+    let mut grpc = tonic::client::Grpc::new(channel(&served.address).await);
+    for path in ["/etcdserverpb.Watch/Watch", "/etcdserverpb.Maintenance/Defragment"] {
+        grpc.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<pb::AlarmRequest, pb::AlarmResponse>::default();
+        let request = Request::new(pb::AlarmRequest::default());
+        let status = grpc.unary(request, path.parse().unwrap(), codec).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unimplemented);
+        let words =
+            "is not served: of etcd's API there are KV, Maintenance (Status, Alarm) and Cluster (MemberList)";
+        assert_eq!(status.message(), format!("{path} {words}"));
     }
 }

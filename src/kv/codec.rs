@@ -8,9 +8,10 @@ use super::request::{
 };
 use crate::consensus::{Decode, DecodeError, Encode, Reader, put_bytes, put_list};
 
-/// How deep transactions may nest: as deep as etcd's limit of 128 operations lets them, and shallow enough for the
-/// recursion over them to fit any stack.
-pub const MAX_TXN_DEPTH: usize = 128;
+/// How deep transactions may nest. A level takes two of the hundred that a decoder of protobuf messages lets nest, and
+/// whoever passes a transaction on, as a gateway does, may wrap it: this is accepted by all of them or by none. It is
+/// also shallow enough for the recursion over transactions to fit any stack. etcd lets them nest 128 deep.
+pub const MAX_TXN_DEPTH: usize = 32;
 
 pub(super) fn invalid(what: &'static str, value: impl Into<u64>) -> DecodeError {
     DecodeError::Invalid { what, value: value.into() }
