@@ -202,10 +202,11 @@ impl Replica {
         self.judge_or_not();
         self.on_request_timer(out);
         self.on_view_change_timer(out);
-        self.leave_convicted_primary(out);
         self.on_transfer_timer(out);
         self.on_status_timer(out);
         self.judge_pace(out);
+        // Last: each of the others may want the next view, whoever is its primary.
+        self.leave_convicted_primary(out);
     }
 
     /// When the next timer is due.
