@@ -204,6 +204,12 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     PROTOCOLS.iter().find(|entry| entry.name == name)
 }
 
+/// The protocol of this name, or what to tell someone who named one that is not there.
+pub fn named(name: &str) -> Result<&'static Entry, String> {
+    let known = || PROTOCOLS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
+    find(name).ok_or_else(|| format!("unknown protocol {name}; known are {}", known()))
+}
+
 /// The protocols whose nodes can be made to lie, by name.
 pub fn that_tolerate_lies() -> Vec<&'static str> {
     PROTOCOLS.iter().filter(|entry| !entry.behaviours.is_empty()).map(|entry| entry.name).collect()

@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 
 use consensusctl::cli::Proved;
-use consensusctl::config::ClusterConfig;
+use consensusctl::config::{ClusterConfig, Draft};
 use consensusctl::consensus::pbft::{Evidence, Prepare, Said, Sequence, Signer, View};
 use consensusctl::consensus::{Digest, Encode, Keys, NodeId, Scheme, SecretKey};
 use serde_json::Value;
@@ -26,7 +26,7 @@ fn made_up() -> (ClusterConfig, Proved) {
     };
     let members: String = (1..=4).map(member).collect();
     let text = format!("name = \"lab\"\nprotocol = \"pbft\"\n{members}");
-    let config = ClusterConfig::parse(&text, Path::new("cluster.toml"), None).unwrap();
+    let config = Draft::parse(&text, Path::new("cluster.toml"), None).unwrap().into_existing().unwrap();
     let keys = Keys::new(secret(4), std::collections::BTreeMap::default());
     let signer = Signer::new(NodeId(4), config.cluster_id, &keys);
     let vote = |byte| {

@@ -58,6 +58,7 @@ fn a_protocol_that_signs_nothing_refuses_keys_and_liars() {
     lab.run(&["keys", "generate", "--config", config, "--out", out.to_str().unwrap()])
         .fails(2, &["raft", "signs nothing"]);
     assert!(!out.exists());
+    lab.run(&["cluster", "new", config]).ok();
     lab.run(&["node", "--id", "1", "--config", config, "--key", "/dev/null"])
         .fails(2, &["raft signs nothing"]);
     lab.run(&["node", "--id", "1", "--config", config, "--malicious", "silent"])
@@ -142,8 +143,10 @@ fn another_key_than_the_data_has_is_refused_with_the_way_out() {
     let (out, bare) = (lab.dir.path().join("keys"), lab.config());
     let args = ["keys", "generate", "--config", bare.to_str().unwrap(), "--out", out.to_str().unwrap()];
     let sections = lab.run(&args).ok().stdout;
+    let (id, sections) = sections.split_once("\n\n").unwrap();
+    assert!(id.starts_with("cluster_id = 0x"), "{id}");
     let head = format!("name = \"{}\"\nprotocol = \"{}\"\n", lab.name, signing().name);
-    std::fs::write(&bare, head + &sections).unwrap();
+    std::fs::write(&bare, head + sections).unwrap();
     lab.run(&args).fails(2, &["names public keys already"]);
     lab.start().fails(1, &["has data of the key", "node 1", "--fresh"]);
     lab.start_with(&["--fresh"]).ok();
@@ -162,14 +165,17 @@ fn a_node_by_itself_needs_its_own_private_key() {
     let config = lab.config();
     let config = config.to_str().unwrap();
     let node = |more: &[&str]| lab.run(&[&["node", "--id", "2", "--config", config], more].concat());
+    lab.run(&["cluster", "new", config]).ok();
     node(&[]).fails(2, &["node 2 has no private key", "--key FILE", "keys generate"]);
     let out = lab.dir.path().join("keys");
     let out = out.to_str().unwrap();
     let sections = lab.run(&["keys", "generate", "--config", config, "--out", out]).ok().stdout;
+    assert!(!sections.contains("cluster_id"), "the file has an id already");
     let (one, two) = (format!("{out}/node-1.key"), format!("{out}/node-2.key"));
     node(&["--key", &two]).fails(2, &["no public_key of node 2", "keys generate"]);
     let head = format!("name = \"{}\"\nprotocol = \"{}\"\n", lab.name, signing().name);
     std::fs::write(config, head + &sections).unwrap();
+    lab.run(&["cluster", "new", config]).ok();
     node(&["--key", &one]).fails(1, &["holds the private key of node 1, not of node 2"]);
     node(&["--key", "/nowhere"]).fails(1, &["/nowhere", "cannot be read"]);
     let behaviour = signing().behaviours[0].name;

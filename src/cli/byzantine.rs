@@ -125,10 +125,7 @@ fn list(context: &mut Context<'_>, protocol: Option<&str>) -> CliResult {
 
 /// A protocol by name, whose nodes may lie.
 fn liars_of(name: &str) -> CliResult<&'static Entry> {
-    let entry = registry::find(name).ok_or_else(|| {
-        let known: Vec<&str> = PROTOCOLS.iter().map(|entry| entry.name).collect();
-        CliError::usage(format!("unknown protocol {name}; known are {}", known.join(", ")))
-    })?;
+    let entry = registry::named(name).map_err(CliError::usage)?;
     // The error of a protocol whose nodes do not lie.
     Lie::always(None).of_node(entry, 0, 0)?;
     Ok(entry)

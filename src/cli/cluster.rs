@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::fault::targets;
-use super::{CliError, CliResult, Context, interrupted, logging, status, supervisor};
+use super::new::NewArgs;
+use super::{CliError, CliResult, Context, interrupted, logging, new, status, supervisor};
 use crate::cluster::{
     self, Cluster, ClusterDir, ClusterStatus, Info, Liars, Lock, Malicious, Target, UpOutcome, Wish, remove,
 };
@@ -45,6 +46,8 @@ pub enum ClusterCommand {
     Restart(RestartArgs),
     /// Lists all clusters of the state directory
     List,
+    /// Writes the configuration of a cluster over several hosts, or gives one a new id
+    New(NewArgs),
 }
 
 /// What a cluster should be made of. What is not said comes from its data, and else from defaults.
@@ -138,6 +141,7 @@ pub(super) async fn run(context: &mut Context<'_>, command: ClusterCommand) -> C
         ClusterCommand::Down(args) => down(context, &args).await,
         ClusterCommand::Restart(args) => restart(context, args).await,
         ClusterCommand::List => list(context).await,
+        ClusterCommand::New(args) => new::run(context, &args),
     }
 }
 
@@ -350,7 +354,7 @@ fn in_words(malicious: &BTreeMap<u64, String>) -> Option<String> {
 
 async fn describe(dir: ClusterDir) -> Listed {
     let holder = Lock::holder(&dir.lock());
-    let config = ClusterConfig::load(&dir.config(), None).ok();
+    let config = ClusterConfig::load(&dir.config()).ok();
     let state = match &holder {
         Some(_) => match Cluster::open(dir.clone()).await {
             Ok(cluster) => cluster.info().await.map_or("unknown", |info| info.phase.name()),

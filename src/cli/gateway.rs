@@ -90,7 +90,7 @@ impl GatewayArgs {
         // The cluster need not run.
         let dir = if self.config.is_some() { None } else { Some(context.dir()?) };
         let file = self.config.clone().or(dir.as_ref().map(ClusterDir::config)).unwrap_or_default();
-        let config = ClusterConfig::load(&file, None)?;
+        let config = ClusterConfig::load(&file)?;
         let (door, claim) = match &self.key {
             Some(key) => {
                 let door = with_key(&config, key)?;

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::{CliError, CliResult, Context};
 use crate::cluster::keys::{file_name, owner};
 use crate::config::key_file::{self, KeyFileError};
-use crate::config::{ClusterConfig, FIRST_CLIENT, MAX_NODES};
-use crate::registry::PROTOCOLS;
+use crate::config::{Draft, FIRST_CLIENT, MAX_NODES, new_cluster_id};
+use crate::registry::{Entry, PROTOCOLS};
 
 /// More clients than anyone types sections for.
 const MAX_CLIENTS: u64 = 1000;
@@ -24,6 +24,8 @@ pub enum KeysCommand {
 Examples:
   consensusctl keys generate --nodes 4 --out keys          then fill in the addresses
   consensusctl keys generate --config cluster.toml --out keys
+
+`cluster new FILE --protocol pbft` makes a whole configuration, with keys.
 
 Each host needs the configuration, the same everywhere, and the private key of its own node alone:
   consensusctl node --id 2 --config cluster.toml --key node-2.key --create
@@ -49,9 +51,12 @@ pub struct GenerateArgs {
     out: PathBuf,
 }
 
+/// Ids of members, and where they listen.
+pub(super) type Addresses = Vec<(u64, String)>;
+
 /// A pair that was made, as JSON shows it.
 #[derive(Debug, Serialize)]
-struct Made {
+pub(super) struct Made {
     id: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
@@ -59,51 +64,89 @@ struct Made {
     key_file: PathBuf,
 }
 
+/// The pairs of a cluster.
+#[derive(Debug, Serialize)]
+pub(super) struct Pairs {
+    members: Vec<Made>,
+    clients: Vec<Made>,
+}
+
+impl Pairs {
+    /// Makes pairs for members and for so many clients, the private halves in `dir`. Overwrites nothing.
+    pub(super) fn make(dir: &Path, members: Addresses, clients: u64) -> CliResult<Self> {
+        let members: Vec<_> = members.into_iter().map(|(id, address)| (id, Some(address))).collect();
+        let clients: Vec<_> = (FIRST_CLIENT..FIRST_CLIENT + clients).map(|id| (id, None)).collect();
+        let ids = members.iter().chain(&clients).map(|(id, _)| *id);
+        // All are looked at before the first is written.
+        for file in ids.map(|id| dir.join(file_name(id))) {
+            if file.exists() {
+                return Err(CliError::failed(format!(
+                    "{} is there already; nothing was made",
+                    file.display()
+                ))
+                .hint("a key that is lost cannot be made again: choose another directory"));
+            }
+        }
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|error| CliError::failed(format!("cannot make {}: {error}", dir.display())))?;
+        Ok(Self { members: make(dir, members)?, clients: make(dir, clients)? })
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.members.len() + self.clients.len()
+    }
+
+    /// The sections of the configuration that name the public halves. A private one is named by its path from `dir`, where
+    /// the configuration is, if it lies there.
+    pub(super) fn sections(&self, dir: &Path) -> String {
+        let members = self.members.iter().map(|made| section("member", made, dir));
+        let clients = self.clients.iter().map(|made| section("client", made, dir));
+        members.chain(clients).collect::<Vec<_>>().join("\n\n")
+    }
+}
+
 pub(super) fn run(context: &mut Context<'_>, command: &KeysCommand) -> CliResult {
     let KeysCommand::Generate(args) = command;
-    let members = members(args)?;
-    let clients: Vec<_> = (FIRST_CLIENT..FIRST_CLIENT + args.clients).map(|id| (id, None)).collect();
-    let ids = members.iter().chain(&clients).map(|(id, _)| *id);
-    // All are looked at before the first is written.
-    for file in ids.map(|id| args.out.join(file_name(id))) {
-        if file.exists() {
-            return Err(CliError::failed(format!("{} is there already; nothing was made", file.display()))
-                .hint("a key that is lost cannot be made again: choose another directory for --out"));
-        }
-    }
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&args.out);
-    made.map_err(|error| CliError::failed(format!("cannot make {}: {error}", args.out.display())))?;
-    let (members, clients) = (make(&args.out, members)?, make(&args.out, clients)?);
+    let (members, named_id) = members(args)?;
+    let pairs = Pairs::make(&args.out, members, args.clients)?;
+    // A configuration that names no cluster yet is of one that is new.
+    let id = named_id.unwrap_or_else(new_cluster_id);
     if context.out.is_json() {
-        return context.out.document(&serde_json::json!({"members": members, "clients": clients}));
+        return context.out.document(&serde_json::json!({
+            "cluster_id": format!("{id:016x}"), "members": pairs.members, "clients": pairs.clients,
+        }));
     }
-    let sections: Vec<String> = members
-        .iter()
-        .map(|made| section("member", made))
-        .chain(clients.iter().map(|made| section("client", made)))
-        .collect();
-    context.out.line(&sections.join("\n\n"))?;
-    let count = members.len() + clients.len();
+    if named_id.is_none() {
+        context.out.line(&format!("cluster_id = {id:#018x}\n"))?;
+    }
+    context.out.line(&pairs.sections(Path::new("")))?;
     context.out.note(&format!(
-        "wrote {count} private keys to {}: give each host that of its own node alone",
+        "wrote {} private keys to {}: give each host only its own node's",
+        pairs.len(),
         args.out.display()
     ));
     Ok(())
 }
 
-/// Ids and addresses of the members that get keys.
-fn members(args: &GenerateArgs) -> CliResult<Vec<(u64, Option<String>)>> {
+/// Addresses of so many nodes that are made up, and plainly so: where the hosts are is not known here.
+pub(super) fn unknown_hosts(nodes: u64, entry: &Entry) -> CliResult<Addresses> {
+    if !(1..=MAX_NODES as u64).contains(&nodes) {
+        return Err(CliError::usage(format!("a cluster has 1 to {MAX_NODES} nodes, not {nodes}")));
+    }
+    Ok((1..=nodes).map(|id| (id, format!("host-{id}:{}", entry.default_port))).collect())
+}
+
+/// Ids and addresses of the members that get keys, and which cluster it is if that was said.
+fn members(args: &GenerateArgs) -> CliResult<(Addresses, Option<u64>)> {
     let signing = PROTOCOLS.iter().find(|entry| entry.signs);
     let Some(path) = &args.config else {
-        let nodes = args.nodes.unwrap_or_default();
-        if !(1..=MAX_NODES as u64).contains(&nodes) {
-            return Err(CliError::usage(format!("a cluster has 1 to {MAX_NODES} nodes, not {nodes}")));
-        }
-        let port = signing.map_or(6001, |entry| entry.default_port);
-        // Made up, and plainly so: where the hosts are is not known here.
-        return Ok((1..=nodes).map(|id| (id, Some(format!("host-{id}:{port}")))).collect());
+        let entry = signing.ok_or_else(|| CliError::usage("no protocol of this program signs"))?;
+        return Ok((unknown_hosts(args.nodes.unwrap_or_default(), entry)?, None));
     };
-    let config = ClusterConfig::load(path, None)?;
+    let draft = Draft::load(path, None)?;
+    let named_id = draft.named_id();
+    let config = draft.into_new();
     if !config.entry().signs {
         return Err(CliError::usage(format!(
             "{} is a configuration of {}, which signs nothing",
@@ -119,7 +162,7 @@ fn members(args: &GenerateArgs) -> CliResult<Vec<(u64, Option<String>)>> {
         return Err(CliError::usage(format!("{} names public keys already", path.display()))
             .hint("remove them from it to have new ones made; nothing was made"));
     }
-    Ok(config.members.into_iter().map(|member| (member.id, Some(member.address))).collect())
+    Ok((config.members.into_iter().map(|member| (member.id, member.address)).collect(), named_id))
 }
 
 fn make(dir: &Path, owners: Vec<(u64, Option<String>)>) -> CliResult<Vec<Made>> {
@@ -131,17 +174,16 @@ fn make(dir: &Path, owners: Vec<(u64, Option<String>)>) -> CliResult<Vec<Made>> 
     owners.into_iter().map(make).collect()
 }
 
-/// A section of the configuration. A path is written as it was given: relative to where the configuration is, too, if
-/// that is the current directory.
-fn section(kind: &str, made: &Made) -> String {
+fn section(kind: &str, made: &Made, dir: &Path) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let key_file = made.key_file.strip_prefix(dir).unwrap_or(&made.key_file);
     let address =
         made.address.as_ref().map_or_else(String::new, |address| format!("address = {}\n", quoted(address)));
     format!(
         "[[{kind}]]\nid = {}\n{address}public_key = {}\nkey_file = {}",
         made.id,
         quoted(&made.public_key),
-        quoted(&made.key_file.to_string_lossy())
+        quoted(&key_file.to_string_lossy())
     )
 }
 
@@ -160,12 +202,9 @@ mod tests {
     #[test]
     fn the_sections_are_a_configuration_whose_keys_fit() {
         let temp = tempfile::tempdir().unwrap();
-        let members = vec![(1, Some("a:1".to_owned())), (2, Some("b:1".to_owned()))];
-        let made = make(temp.path(), members).unwrap();
-        let clients = make(temp.path(), vec![(FIRST_CLIENT, None)]).unwrap();
-        let text = [section("member", &made[0]), section("member", &made[1]), section("client", &clients[0])];
-        let config =
-            ClusterConfig::parse(&text.join("\n"), Path::new("cluster.toml"), Some(lying())).unwrap();
+        let members = vec![(1, "a:1".to_owned()), (2, "b:1".to_owned())];
+        let text = Pairs::make(temp.path(), members, 1).unwrap().sections(Path::new(""));
+        let config = Draft::parse(&text, Path::new("cluster.toml"), Some(lying())).unwrap().into_new();
         assert_eq!(config.members[1].address, "b:1");
         for member in &config.members {
             ring(&config, member.id, member.key_file.as_ref().unwrap()).unwrap();

@@ -74,7 +74,7 @@ async fn logs_of(context: &mut Context<'_>, target: &str) -> CliResult<Vec<Log>>
         return Ok(vec![Log::new("supervisor".to_owned(), dir.supervisor_log())]);
     }
     let wanted = targets(target).map_err(|why| CliError::usage(format!("{why}; or `supervisor`")))?;
-    let config = ClusterConfig::load(&dir.config(), None)?;
+    let config = ClusterConfig::load(&dir.config())?;
     let mut ids: Vec<u64> = config.members.iter().map(|member| member.id).collect();
     if wanted != [Target::All] {
         let all = ids.clone();

@@ -18,6 +18,7 @@ mod keys;
 mod kv;
 mod logging;
 mod logs;
+mod new;
 mod node;
 mod output;
 mod sim;

@@ -62,7 +62,7 @@ pub struct NodeArgs {
 pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult {
     let interrupted = interrupted()?;
     let abandoned = abandoned(args.supervised);
-    let config = ClusterConfig::load(&args.config, None)?;
+    let config = ClusterConfig::load(&args.config)?;
     let _log = logging::start(context.log.as_deref(), &config.log, None)?;
     let member = config.member(args.id).ok_or_else(|| {
         let ids: Vec<String> = config.members.iter().map(|member| member.id.to_string()).collect();

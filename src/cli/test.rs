@@ -84,10 +84,7 @@ pub(super) async fn run(context: &mut Context<'_>, args: TestArgs) -> CliResult 
 /// The protocol of this name, or all.
 fn protocols(name: Option<&str>) -> CliResult<Vec<&'static Entry>> {
     let Some(name) = name else { return Ok(PROTOCOLS.iter().collect()) };
-    registry::find(name).map(|entry| vec![entry]).ok_or_else(|| {
-        let known: Vec<&str> = PROTOCOLS.iter().map(|entry| entry.name).collect();
-        CliError::usage(format!("unknown protocol {name}; known are {}", known.join(", ")))
-    })
+    registry::named(name).map(|entry| vec![entry]).map_err(CliError::usage)
 }
 
 /// Each protocol's scenarios, protocol by protocol.

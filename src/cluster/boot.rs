@@ -95,6 +95,9 @@ async fn prepare(boot: &Boot, progress: Progress<'_>) -> Result<Setup> {
     // Planned before anything is thrown away: a wish that makes no sense must not cost data.
     let existing = if boot.fresh { None } else { plan::existing(dir)? };
     let mut config = boot.wish.plan(dir, existing.as_ref())?;
+    if boot.fresh {
+        boot.wish.check_fresh(dir)?;
+    }
     let liars = boot.wish.liars(dir, &config, boot.fresh)?;
     keys::check(&config, dir, boot.fresh)?;
     check_free(&config.members)?;

@@ -40,7 +40,7 @@ impl Door {
 
     /// To the cluster in this directory, as this machine's own client where the protocol signs.
     pub fn to_local(dir: &ClusterDir) -> Result<Self> {
-        let config = ClusterConfig::load(&dir.config(), None)?;
+        let config = ClusterConfig::load(&dir.config())?;
         let file = keys::file_of(&config, dir, FIRST_CLIENT);
         Self::open(&config, FIRST_CLIENT, &file)
     }

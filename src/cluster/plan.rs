@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,8 +9,8 @@ use std::time::Duration;
 use super::faults::list;
 use super::files::remove_if_there;
 use super::{Attempt, ClusterDir, Error, Liars, Lock, Malicious, ProcessId, Result, keys};
-use crate::config::{ClientConfig, ClusterConfig, ConfigError, FIRST_CLIENT, MAX_NODES};
-use crate::registry::{self, Entry, PROTOCOLS};
+use crate::config::{ClientConfig, ClusterConfig, ConfigError, Draft, FIRST_CLIENT, MAX_NODES};
+use crate::registry::{self, Entry};
 use crate::wal::{RealDisk, WalError, clean, holdings, in_use};
 
 /// How long a process may take to be gone after SIGKILL.
@@ -42,17 +41,14 @@ impl From<ConfigError> for Error {
 
 impl Wish {
     fn entry(&self) -> Result<Option<&'static Entry>> {
-        let Some(name) = &self.protocol else { return Ok(None) };
-        let known = || PROTOCOLS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
-        let unknown = || Error::usage(format!("unknown protocol {name}; known are {}", known()));
-        registry::find(name).map(Some).ok_or_else(unknown)
+        self.protocol.as_deref().map(registry::named).transpose().map_err(Error::usage)
     }
 
     /// The name of the cluster where no other is chosen: the configuration's, which is the protocol's by default.
     pub fn default_name(&self) -> Result<String> {
         let entry = self.entry()?;
         Ok(match &self.config {
-            Some(path) => ClusterConfig::load(path, entry)?.name,
+            Some(path) => Draft::load(path, entry)?.into_new().name,
             None => entry.unwrap_or_else(registry::default_protocol).name.to_owned(),
         })
     }
@@ -60,16 +56,18 @@ impl Wish {
     /// The configuration to run in `dir`, given the one that its data has.
     pub fn plan(&self, dir: &ClusterDir, existing: Option<&ClusterConfig>) -> Result<ClusterConfig> {
         let entry = self.entry()?;
+        let mut named_id = None;
         let mut config = match (&self.config, existing) {
-            (Some(path), _) => ClusterConfig::load(path, entry)?,
+            (Some(path), _) => {
+                let draft = Draft::load(path, entry)?;
+                named_id = draft.named_id();
+                draft.into_new()
+            }
             (None, Some(existing)) if entry.is_none_or(|entry| entry.name == existing.protocol) => {
                 existing.clone()
             }
             (None, _) => ClusterConfig::defaults(entry.unwrap_or_else(registry::default_protocol)),
         };
-        // An id that stands in the file is meant; one that is merely derived is replaced, so that data of an earlier
-        // cluster of the same shape is never taken for this one's.
-        let meant = Some(config.cluster_id).filter(|id| *id != config.derived_id());
         dir.name().clone_into(&mut config.name);
         if self.nodes.is_some() || self.port.is_some() {
             let nodes = self.nodes.unwrap_or(config.members.len());
@@ -84,17 +82,28 @@ impl Wish {
             }
             config.set_local_members(port, nodes);
         }
-        config.cluster_id = match existing {
-            Some(existing) => {
-                config.take_member_keys(&existing.members);
-                take_local_client(&mut config, existing);
-                config.cluster_id = meant.unwrap_or(existing.cluster_id);
-                check_same_cluster(dir, existing, &config)?;
-                existing.cluster_id
-            }
-            None => meant.unwrap_or_else(random_id),
-        };
+        if let Some(existing) = existing {
+            config.take_member_keys(&existing.members);
+            take_local_client(&mut config, existing);
+            config.cluster_id = named_id.unwrap_or(existing.cluster_id);
+            check_same_cluster(dir, existing, &config)?;
+        }
         Ok(config)
+    }
+
+    /// Refuses to make a cluster anew under the id that its old data has: nothing would tell the two apart.
+    pub(super) fn check_fresh(&self, dir: &ClusterDir) -> Result<()> {
+        let Some(file) = &self.config else { return Ok(()) };
+        // Data that cannot be read for what it is goes without questions.
+        let Ok(Some(old)) = existing(dir) else { return Ok(()) };
+        if Draft::load(file, self.entry()?)?.named_id() != Some(old.cluster_id) {
+            return Ok(());
+        }
+        let (id, file) = (old.cluster_id, file.display());
+        Err(Error::failed(format!("{file} names the id {id:016x}, which the data to be thrown away has"))
+            .hint(format!(
+                "give the new cluster an id of its own first: consensusctl cluster new --replace-id {file}"
+            )))
     }
 
     /// Who lies in `dir`: as was said, and else as it was before.
@@ -117,10 +126,6 @@ fn take_local_client(config: &mut ClusterConfig, existing: &ClusterConfig) {
     }
 }
 
-fn random_id() -> u64 {
-    RandomState::new().build_hasher().finish() >> 1
-}
-
 fn check_same_cluster(dir: &ClusterDir, data: &ClusterConfig, wanted: &ClusterConfig) -> Result<()> {
     let hint = format!(
         "to keep the data, leave the option away or choose another --name; to lose it: consensusctl cluster up --fresh \
@@ -136,7 +141,7 @@ fn check_same_cluster(dir: &ClusterDir, data: &ClusterConfig, wanted: &ClusterCo
         return refused(format!("the protocol {}, not {}", data.protocol, wanted.protocol));
     }
     if data.cluster_id != wanted.cluster_id {
-        return refused(format!("the cluster_id {}, not {}", data.cluster_id, wanted.cluster_id));
+        return refused(format!("the cluster_id {:#018x}, not {:#018x}", data.cluster_id, wanted.cluster_id));
     }
     let ids = |config: &ClusterConfig| config.members.iter().map(|member| member.id).collect::<BTreeSet<_>>();
     let (has, wants) = (ids(data), ids(wanted));
@@ -163,7 +168,7 @@ pub(super) fn existing(dir: &ClusterDir) -> Result<Option<ClusterConfig>> {
     if !path.exists() {
         return Ok(None);
     }
-    Ok(Some(ClusterConfig::load(&path, None)?))
+    Ok(Some(ClusterConfig::load(&path)?))
 }
 
 /// Ends the processes that a supervisor that was killed has left. The caller holds the cluster's lock, so they cannot

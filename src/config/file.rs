@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 
 use super::keys::{FileClient, KeyReader, check_members};
-use super::{ClusterConfig, ConfigError, MAX_NODES, MIN_REQUEST_TIMEOUT_MS, MIN_SEGMENT_BYTES, MemberConfig};
+use super::{ClusterConfig, MAX_NODES, MIN_REQUEST_TIMEOUT_MS, MIN_SEGMENT_BYTES, MemberConfig};
 use crate::registry::{self, Entry, PROTOCOLS};
 
 /// How a member of the Python project's JSON files is written here.
@@ -24,7 +24,7 @@ const JSON_HINT: &str = "write it as TOML: `protocol = \"raft\"`, and for each n
 #[serde(deny_unknown_fields)]
 struct File {
     name: Option<Spanned<String>>,
-    cluster_id: Option<u64>,
+    cluster_id: Option<Spanned<u64>>,
     protocol: Option<Spanned<String>>,
     nodes: Option<Spanned<usize>>,
     host: Option<Spanned<String>>,
@@ -75,38 +75,13 @@ impl From<toml::de::Error> for Wrong {
 }
 
 impl ClusterConfig {
-    /// Reads and checks the file at `path`. With `protocol` the file is read for that one, whatever it names itself.
-    pub fn load(path: &Path, protocol: Option<&'static Entry>) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
-            file: path.to_owned(),
-            line: None,
-            message: format!("cannot be read: {error}"),
-            hint: None,
-        })?;
-        Self::parse(&text, path, protocol)
-    }
-
-    /// Checks the text of a file at `path`, which messages name and from which key files are found.
-    pub fn parse(text: &str, path: &Path, protocol: Option<&'static Entry>) -> Result<Self, ConfigError> {
-        let parsed = parse(text, protocol).map(|mut config| {
-            config.anchor_key_files(path.parent().unwrap_or(Path::new("")));
-            config
-        });
-        parsed.map_err(|wrong| ConfigError {
-            file: path.to_owned(),
-            line: wrong.at.map(|at| text[..at.start.min(text.len())].matches('\n').count() + 1),
-            message: wrong.message,
-            hint: wrong.hint,
-        })
-    }
-
     /// Writes the configuration with nothing left to defaults, so that it means the same to every later version.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         let quoted = |value: &str| toml::Value::String(value.to_owned()).to_string();
         // Writing to a string cannot fail.
         let _ = writeln!(text, "name = {}", quoted(&self.name));
-        let _ = writeln!(text, "cluster_id = {}", self.cluster_id);
+        let _ = writeln!(text, "cluster_id = {:#018x}", self.cluster_id);
         let _ = writeln!(text, "protocol = {}", quoted(self.protocol));
         let _ = writeln!(text, "request_timeout_ms = {}", self.request_timeout.as_millis());
         let _ = writeln!(text, "segment_bytes = {}", self.segment_bytes);
@@ -132,7 +107,11 @@ impl ClusterConfig {
     }
 }
 
-fn parse(text: &str, wanted: Option<&'static Entry>) -> Result<ClusterConfig, Wrong> {
+/// Reads a configuration, and where in the text its id stands if it names one.
+pub(super) fn parse(
+    text: &str,
+    wanted: Option<&'static Entry>,
+) -> Result<(ClusterConfig, Option<Range<usize>>), Wrong> {
     if text.trim_start().starts_with('{') {
         let message = "this is JSON; the configuration is TOML".to_owned();
         return Err(Wrong { at: Some(0..0), message, hint: Some(JSON_HINT.to_owned()) });
@@ -145,9 +124,7 @@ fn parse(text: &str, wanted: Option<&'static Entry>) -> Result<ClusterConfig, Wr
 
     let entry = match (wanted, &file.protocol) {
         (Some(entry), _) => entry,
-        (None, Some(name)) => registry::find(name.get_ref()).ok_or_else(|| {
-            wrong(name, format!("unknown protocol {}; known are {}", name.get_ref(), names()))
-        })?,
+        (None, Some(name)) => registry::named(name.get_ref()).map_err(|why| wrong(name, why))?,
         (None, None) => registry::default_protocol(),
     };
     let mut config = ClusterConfig::defaults(entry);
@@ -181,8 +158,12 @@ fn parse(text: &str, wanted: Option<&'static Entry>) -> Result<ClusterConfig, Wr
     config.log = file.log.unwrap_or(config.log);
     config.faults_over_network = file.faults_over_network;
     config.options.extend(sections.remove(entry.name).unwrap_or_default());
-    config.cluster_id = file.cluster_id.unwrap_or_else(|| config.derived_id());
-    Ok(config)
+    let Some(id) = file.cluster_id else { return Ok((config, None)) };
+    config.cluster_id = *id.get_ref();
+    if config.cluster_id == 0 {
+        return Err(wrong(&id, "cluster_id must not be 0"));
+    }
+    Ok((config, Some(id.span())))
 }
 
 /// Takes the protocols' own sections out of the document, each checked by its protocol.
@@ -209,11 +190,6 @@ fn key_in(section: &Spanned<DeValue<'_>>, why: &str) -> Range<usize> {
     };
     let keys = section.get_ref().as_table().into_iter().flat_map(|table| table.keys());
     keys.filter(named).map(Spanned::span).next().unwrap_or_else(|| section.span())
-}
-
-/// The names of all protocols.
-fn names() -> String {
-    PROTOCOLS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
 }
 
 fn members(file: &File, entry: &Entry, keys: &mut KeyReader) -> Result<Vec<MemberConfig>, Wrong> {
@@ -283,7 +259,7 @@ fn local_members(file: &File, entry: &Entry) -> Result<Vec<MemberConfig>, Wrong>
 }
 
 /// Whether `address` is `host:port`, the host a name, an IPv4 address or an IPv6 address in brackets.
-fn check_address(address: &str) -> Result<(), String> {
+pub fn check_address(address: &str) -> Result<(), String> {
     let refuse = |why: &str| Err(format!("`{address}` is not an address: {why}"));
     let Some((host, port)) = address.rsplit_once(':') else {
         return refuse("the port is missing, as in 127.0.0.1:5001");

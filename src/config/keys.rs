@@ -128,7 +128,6 @@ impl ClusterConfig {
             self.members.first().map_or("127.0.0.1", |first| super::host_of(&first.address)).to_owned();
         let before = std::mem::replace(&mut self.members, super::local_members(&host, base_port, count));
         self.take_member_keys(&before);
-        self.cluster_id = self.derived_id();
     }
 
     /// Gives members that have no public key the one that the same member has in `others`.

@@ -7,9 +7,14 @@
 //! The members stand there in one of two forms: `nodes`, `host` and `base_port` for a cluster on one machine, or one
 //! `[[member]]` with `id` and `address` each, for a cluster that spans several. Ids count, addresses may change.
 //!
+//! A cluster has an id, made once at random, which keeps its data, links and signatures apart from those of every other
+//! cluster, also of one with the same members. A file that does not say it is a [`Draft`]: enough for whoever makes a new
+//! cluster of it, and nobody else.
+//!
 //! Where the protocol signs, a member also has a `public_key`, and so has each `[[client]]`; the private ones lie in
 //! [key files](key_file), which a member or client may name by `key_file`, relative to the configuration's directory.
 
+mod draft;
 mod error;
 mod file;
 pub mod key_file;
@@ -18,13 +23,13 @@ mod keys;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use crate::consensus::PublicKey;
 use crate::registry::{self, Entry};
 use crate::wal::WalOptions;
 
+pub use draft::{Draft, with_cluster_id};
 pub use error::ConfigError;
+pub use file::check_address;
 pub use keys::MAKE_KEYS;
 
 /// The largest cluster: more replicas make every write slower and tolerate no more that matters.
@@ -76,7 +81,7 @@ pub struct ClientConfig {
 pub struct ClusterConfig {
     /// Its name, which chooses its directory.
     pub name: String,
-    /// What its data belongs to; a node refuses data and peers of another.
+    /// What its data belongs to; a node refuses data and peers of another. Never 0.
     pub cluster_id: u64,
     /// Its protocol, a name in [`crate::registry`].
     pub protocol: &'static str,
@@ -100,11 +105,11 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// The defaults of a protocol.
+    /// A new cluster with the defaults of a protocol.
     pub fn defaults(protocol: &'static Entry) -> Self {
-        let mut config = Self {
+        Self {
             name: protocol.name.to_owned(),
-            cluster_id: 0,
+            cluster_id: new_cluster_id(),
             protocol: protocol.name,
             members: local_members("127.0.0.1", protocol.default_port, protocol.default_nodes as usize),
             clients: Vec::new(),
@@ -114,9 +119,7 @@ impl ClusterConfig {
             log: "info".to_owned(),
             faults_over_network: false,
             options: (protocol.default_options)(),
-        };
-        config.cluster_id = config.derived_id();
-        config
+        }
     }
 
     /// Its protocol's registry entry.
@@ -129,18 +132,11 @@ impl ClusterConfig {
     pub fn member(&self, id: u64) -> Option<&MemberConfig> {
         self.members.iter().find(|member| member.id == id)
     }
+}
 
-    /// An id that all hosts of a cluster derive alike from what they agree on: name, protocol and member ids, not
-    /// addresses, which may change.
-    pub fn derived_id(&self) -> u64 {
-        let ids: Vec<String> = self.members.iter().map(|member| member.id.to_string()).collect();
-        let text = format!("{}/{}/{}", self.name, self.protocol, ids.join(","));
-        let hash = Sha256::digest(text.as_bytes());
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash[..8]);
-        // TOML's integers are signed; an id of 63 bits fits.
-        u64::from_le_bytes(first) >> 1
-    }
+/// An id for a cluster that is made now. TOML's integers are signed: 63 bits fit.
+pub fn new_cluster_id() -> u64 {
+    rand::random_range(1..=u64::MAX >> 1)
 }
 
 fn host_of(address: &str) -> &str {

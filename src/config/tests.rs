@@ -6,7 +6,7 @@ use crate::registry::PROTOCOLS;
 use crate::registry::tests::lying;
 
 fn signing(text: &str) -> Result<ClusterConfig, ConfigError> {
-    ClusterConfig::parse(text, Path::new("cluster.toml"), Some(lying()))
+    Draft::parse(text, Path::new("cluster.toml"), Some(lying())).map(Draft::into_new)
 }
 
 /// The text of a public key that some number makes.
@@ -23,7 +23,11 @@ fn client(id: u64, number: u8) -> String {
 }
 
 fn parse(text: &str) -> Result<ClusterConfig, ConfigError> {
-    ClusterConfig::parse(text, Path::new("cluster.toml"), None)
+    Draft::parse(text, Path::new("cluster.toml"), None).map(Draft::into_new)
+}
+
+fn defaults(cluster_id: u64) -> ClusterConfig {
+    ClusterConfig { cluster_id, ..ClusterConfig::defaults(&PROTOCOLS[0]) }
 }
 
 fn refused(text: &str) -> String {
@@ -33,7 +37,7 @@ fn refused(text: &str) -> String {
 #[test]
 fn an_empty_file_means_the_defaults() {
     let config = parse("").unwrap();
-    assert_eq!(config, ClusterConfig::defaults(&PROTOCOLS[0]));
+    assert_eq!(config, defaults(config.cluster_id));
     let addresses: Vec<&str> = config.members.iter().map(|member| member.address.as_str()).collect();
     let expected = ["127.0.0.1:5001", "127.0.0.1:5002", "127.0.0.1:5003", "127.0.0.1:5004", "127.0.0.1:5005"];
     assert_eq!(addresses, expected);
@@ -42,7 +46,8 @@ fn an_empty_file_means_the_defaults() {
 #[test]
 fn the_documented_example_equals_the_defaults() {
     let text = include_str!("../../cluster.toml");
-    assert_eq!(parse(text).unwrap(), ClusterConfig::defaults(&PROTOCOLS[0]));
+    let config = parse(text).unwrap();
+    assert_eq!(config, defaults(config.cluster_id));
     // Nothing is left out: every option of every protocol is shown.
     for entry in PROTOCOLS {
         let shown = text.parse::<toml::Table>().unwrap()[entry.name].as_table().unwrap().clone();
@@ -67,6 +72,8 @@ fn wrong_files_are_refused_with_line_and_reason() {
         ("name = \"../x\"", "cluster.toml:1: a name has"),
         ("request_timeout_ms = 5", "cluster.toml:1: request_timeout_ms must be at least 100"),
         ("nodes = \"three\"", "cluster.toml:1: invalid type"),
+        ("nodes = 3\ncluster_id = 0", "cluster.toml:2: cluster_id must not be 0"),
+        ("cluster_id = -1", "cluster.toml:1: invalid value"),
         (
             "nodes = 3\n[[member]]\nid = 1\naddress = \"a:1\"",
             "cluster.toml:1: `nodes` and `[[member]]` exclude",
@@ -109,12 +116,30 @@ fn json_is_refused_with_the_way_to_write_it() {
 }
 
 #[test]
-fn hosts_derive_the_same_cluster_id_whatever_the_addresses() {
-    let one = parse("[[member]]\nid = 1\naddress = \"a:1\"\n[[member]]\nid = 2\naddress = \"b:1\"").unwrap();
-    let other =
-        parse("[[member]]\nid = 2\naddress = \"c:9\"\n[[member]]\nid = 1\naddress = \"a:1\"").unwrap();
-    assert_eq!(one.cluster_id, other.cluster_id);
-    assert_ne!(one.cluster_id, parse("nodes = 3").unwrap().cluster_id);
+fn a_file_without_an_id_makes_a_new_cluster_and_is_of_none_that_exists() {
+    let draft = |text: &str| Draft::parse(text, Path::new("lab/cluster.toml"), None).unwrap();
+    assert_eq!(draft("").named_id(), None);
+    assert_ne!(draft("").into_new().cluster_id, draft("").into_new().cluster_id);
+    let error = draft("nodes = 3").into_existing().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "lab/cluster.toml: has no cluster_id, which keeps this cluster apart from others with the same members"
+    );
+    assert!(error.hint.unwrap().contains("consensusctl cluster new lab/cluster.toml"));
+    let named = draft("cluster_id = 0x1f");
+    assert_eq!((named.named_id(), named.into_existing().unwrap().cluster_id), (Some(31), 31));
+}
+
+#[test]
+fn an_id_is_written_into_a_file_and_replaced_there_and_nothing_else_is_changed() {
+    let path = Path::new("cluster.toml");
+    let shape = "# Ours.\nname = \"lab\" # and so on\n[raft]\nheartbeat_interval_ms = 60\n";
+    let first = with_cluster_id(shape, path, 7).unwrap();
+    assert_eq!(first, format!("cluster_id = 0x0000000000000007\n\n{shape}"));
+    let second = with_cluster_id("nodes = 3\ncluster_id = 12 # once\n", path, u64::MAX >> 1).unwrap();
+    assert_eq!(second, "nodes = 3\ncluster_id = 0x7fffffffffffffff # once\n");
+    assert_eq!(parse(&second).unwrap().cluster_id, u64::MAX >> 1);
+    assert!(with_cluster_id("nodes = x", path, 7).is_err());
 }
 
 #[test]
@@ -134,11 +159,11 @@ fn keys_are_read_back_as_they_are_written() {
 #[test]
 fn key_files_are_found_from_the_configuration() {
     let text = member(1, &format!("public_key = \"{}\"\nkey_file = \"keys/1\"", key(1)));
-    let config = ClusterConfig::parse(&text, Path::new("/etc/lab/cluster.toml"), Some(lying())).unwrap();
+    let config = Draft::parse(&text, Path::new("/etc/lab/cluster.toml"), Some(lying())).unwrap().into_new();
     assert_eq!(config.members[0].key_file.as_deref(), Some(Path::new("/etc/lab/keys/1")));
     // What is absolute already stays so wherever it is written to.
     let again =
-        ClusterConfig::parse(&config.to_toml(), Path::new("/var/x/cluster.toml"), Some(lying())).unwrap();
+        Draft::parse(&config.to_toml(), Path::new("/var/x/cluster.toml"), Some(lying())).unwrap().into_new();
     assert_eq!(again.members, config.members);
 }
 

@@ -173,9 +173,11 @@ impl<P: Wire> Core<P> {
                     reads.push((id, op));
                 }
                 Request::Status(reply) => {
+                    let mut status = self.sequencer.status();
+                    status.why.extend(self.links.refusals());
                     // Whoever asked may have stopped waiting.
                     let _ = reply.send(Said {
-                        status: self.sequencer.status(),
+                        status,
                         links: self.links.counters(),
                         misbehaviour: self.misbehaviour.clone(),
                     });

@@ -53,7 +53,7 @@ impl<P: Wire> ClientLinks<P> {
         let ClientLinkSetup { me, cluster_id, keys, members, checker, inbox } = setup;
         let identity = Identity { cluster_id, me, protocol: P::NAME, keys };
         let (counters, life) = (Arc::new(Counters::default()), Life::new(Gate::new()));
-        let faults = LinkFaults::new(rand::random());
+        let (faults, refusals) = (LinkFaults::new(rand::random()), Arc::default());
         let (mut replicas, mut dialers) = (BTreeMap::new(), JoinSet::new());
         for (id, address) in members {
             let passage = Passage {
@@ -63,7 +63,8 @@ impl<P: Wire> ClientLinks<P> {
                 counters: Arc::clone(&counters),
             };
             let lanes = P::CLIENT_LANES.to_vec();
-            let replica = Arc::new(Peer::new(passage, lanes, checker.clone(), inbox.clone()));
+            let replica =
+                Arc::new(Peer::new(passage, lanes, checker.clone(), inbox.clone(), Arc::clone(&refusals)));
             let dialer: Dialer<P> = dialer(&replica, identity.clone(), address)?;
             dialers.spawn(dialer.run());
             replicas.insert(id, replica);

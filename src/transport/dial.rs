@@ -27,9 +27,6 @@ const LAST_PAUSE: Duration = Duration::from_millis(250);
 /// A connection that lasted this long was a good one: the pauses start over.
 const GOOD_CONNECTION: Duration = Duration::from_secs(1);
 
-/// How often the log repeats that a peer refuses this replica.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Keeps a connection to a peer, for as long as the task runs.
 pub(super) struct Dialer<P: Wire> {
     peer: Arc<Peer<P>>,
@@ -38,7 +35,6 @@ pub(super) struct Dialer<P: Wire> {
     endpoint: Endpoint,
     pause: Duration,
     rng: ChaCha8Rng,
-    complaints: Complaints,
 }
 
 /// The dialer of a peer at `address`.
@@ -57,7 +53,7 @@ impl<P: Wire> Dialer<P> {
     fn new(peer: Arc<Peer<P>>, identity: Identity, address: String, endpoint: Endpoint) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(peer.passage().faults.seed() ^ identity.me.0);
         rng.set_stream(peer.passage().peer.0);
-        Self { peer, identity, address, endpoint, pause: FIRST_PAUSE, rng, complaints: Complaints::default() }
+        Self { peer, identity, address, endpoint, pause: FIRST_PAUSE, rng }
     }
 
     /// Connects, and again whenever the connection is lost. Ends with the task.
@@ -111,7 +107,7 @@ impl<P: Wire> Dialer<P> {
             tracing::debug!(%peer, address, reason = why.message(), "no connection");
             return;
         }
-        if self.complaints.is_new(Instant::now(), why.message()) {
+        if self.peer.refusals.refused_by(peer, address, why.message()) {
             tracing::warn!(%peer, address, reason = why.message(), "the link to a peer was refused");
         }
     }
@@ -128,23 +124,6 @@ impl<P: Wire> Dialer<P> {
                 self.peer.hint.notified().await;
             } => {}
         }
-    }
-}
-
-/// What the log was told, so that it is not told the same with every attempt.
-#[derive(Default)]
-struct Complaints {
-    last: Option<(Instant, String)>,
-}
-
-impl Complaints {
-    /// Whether the log should be told; if so, it counts as told.
-    fn is_new(&mut self, now: Instant, what: &str) -> bool {
-        if self.last.as_ref().is_some_and(|(at, last)| now - *at < COMPLAINT_INTERVAL && last == what) {
-            return false;
-        }
-        self.last = Some((now, what.to_owned()));
-        true
     }
 }
 
@@ -168,6 +147,7 @@ async fn run_lane<P: Wire>(
     }
     match client.streaming(request, path, codec).await {
         Ok(response) => {
+            peer.refusals.taken_by(peer.passage().peer);
             let _up = peer.up();
             peer.intake.take_in(response.into_inner(), incoming).await
         }
@@ -184,19 +164,4 @@ fn explain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_log_is_told_what_is_new_and_the_same_again_only_after_a_while() {
-        let mut complaints = Complaints::default();
-        let now = Instant::now();
-        assert!(complaints.is_new(now, "another cluster"));
-        assert!(!complaints.is_new(now + COMPLAINT_INTERVAL / 2, "another cluster"));
-        assert!(complaints.is_new(now + COMPLAINT_INTERVAL / 2, "another protocol"));
-        assert!(complaints.is_new(now + COMPLAINT_INTERVAL * 2, "another protocol"));
-    }
 }

@@ -59,7 +59,9 @@ impl Identity {
         let cluster_id: u64 = read(metadata, CLUSTER_ID)?;
         if cluster_id != self.cluster_id {
             let ours = self.cluster_id;
-            return Err(refusal(format!("this replica is of cluster {ours}, not of cluster {cluster_id}")));
+            return Err(refusal(format!(
+                "this replica is of cluster {ours:016x}, not of cluster {cluster_id:016x}"
+            )));
         }
         let protocol: String = read(metadata, PROTOCOL)?;
         if protocol != self.protocol {
@@ -82,6 +84,11 @@ impl Identity {
         }
         Ok(caller)
     }
+}
+
+/// Who a caller says it is, true or not.
+pub(super) fn claimed(metadata: &MetadataMap) -> Option<NodeId> {
+    read(metadata, NODE_ID).ok().map(NodeId)
 }
 
 /// Refuses a caller that is in the wrong place. Calling again does not help until a configuration has changed.

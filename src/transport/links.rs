@@ -18,6 +18,7 @@ use super::identity::Identity;
 use super::inbox::Mailbox;
 use super::life::Life;
 use super::peer::Peer;
+use super::refusals::Refusals;
 use super::server::{PeerServer, PeerService};
 use super::wire::Wire;
 
@@ -71,6 +72,7 @@ pub(super) struct Shared<P: Wire> {
     pub(super) clients: Arc<Clients<P>>,
     pub(super) counters: Arc<Counters>,
     pub(super) life: Life,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// One replica's links to its peers and clients. Dropping them ends everything that they do, at once.
@@ -89,8 +91,14 @@ impl<P: Wire> Links<P> {
         let counters = Arc::new(Counters::default());
         let life = Life::new(gate);
         let clients = Arc::new(Clients::new(clients, &life, &counters, &checker, &inbox));
-        let mut shared =
-            Shared { identity: identity.clone(), peers: BTreeMap::new(), clients, counters, life };
+        let mut shared = Shared {
+            identity: identity.clone(),
+            peers: BTreeMap::new(),
+            clients,
+            counters,
+            life,
+            refusals: Arc::default(),
+        };
         let mut dialers = JoinSet::new();
         for (id, address) in peers.into_iter().filter(|(id, _)| *id != me) {
             let passage = Passage {
@@ -100,7 +108,13 @@ impl<P: Wire> Links<P> {
                 counters: Arc::clone(&shared.counters),
             };
             let lanes = (0..P::LANES.len()).collect();
-            let peer = Arc::new(Peer::new(passage, lanes, checker.clone(), inbox.clone()));
+            let peer = Arc::new(Peer::new(
+                passage,
+                lanes,
+                checker.clone(),
+                inbox.clone(),
+                Arc::clone(&shared.refusals),
+            ));
             dialers.spawn(dialer(&peer, identity.clone(), address)?.run());
             shared.peers.insert(id, peer);
         }
@@ -126,6 +140,11 @@ impl<P: Wire> Links<P> {
     /// What went over these links so far.
     pub fn counters(&self) -> LinkCounters {
         self.shared.counters.read()
+    }
+
+    /// Which links are refused now, by a peer or here, and why, in words.
+    pub fn refusals(&self) -> Vec<String> {
+        self.shared.refusals.in_words()
     }
 
     /// The peers to which this replica has its streams open, in ascending order. A partition changes nothing in this.

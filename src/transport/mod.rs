@@ -68,6 +68,7 @@ mod peer;
 mod queue;
 #[cfg(test)]
 mod queue_tests;
+mod refusals;
 mod server;
 mod wire;
 

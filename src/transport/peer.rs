@@ -11,6 +11,7 @@ use super::filter::{Filtered, Passage};
 use super::inbox::Mailbox;
 use super::intake::Intake;
 use super::queue::{Drain, Hold, PEER_QUEUE, Queue};
+use super::refusals::Refusals;
 use super::wire::{Lane, Wire};
 
 /// One peer: its queues, and what its streams share.
@@ -26,6 +27,7 @@ pub(super) struct Peer<P: Wire> {
     pub(super) hint: Notify,
     /// How many of the streams that this replica opened are up.
     open_lanes: AtomicUsize,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// The messages that leave on one stream.
@@ -37,6 +39,7 @@ impl<P: Wire> Peer<P> {
         lanes: Vec<usize>,
         checker: P::Checker,
         inbox: Mailbox<P::Message>,
+        refusals: Arc<Refusals>,
     ) -> Self {
         let queues =
             || P::LANES.iter().map(|_| Queue::new(Arc::clone(&passage.counters), PEER_QUEUE)).collect();
@@ -45,6 +48,7 @@ impl<P: Wire> Peer<P> {
             responses: queues(),
             hint: Notify::new(),
             open_lanes: AtomicUsize::new(0),
+            refusals,
             lanes,
             intake: Intake::new(passage, checker, inbox),
         }

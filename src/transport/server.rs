@@ -11,13 +11,13 @@ use tokio::task::AbortHandle;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::consensus::NodeId;
 
 use super::codec::LaneCodec;
 use super::endpoint::MAX_MESSAGE_BYTES;
-use super::identity::refusal;
+use super::identity::{claimed, refusal};
 use super::links::Shared;
 use super::peer::{Leaving, Peer};
 use super::wire::{Lane, Wire};
@@ -90,7 +90,13 @@ impl<P: Wire> PeerServer<P> {
     fn caller(&self, lane: usize, request: &Request<Streaming<P::Message>>) -> Result<Caller<P>, Status> {
         let shared = &self.shared;
         let me = shared.identity.me;
-        let caller = shared.identity.identify(request.metadata()).and_then(|id| {
+        let identified = shared.identity.identify(request.metadata());
+        if let Err(status) = &identified
+            && status.code() == Code::FailedPrecondition
+        {
+            self.complain(request, status.message());
+        }
+        let caller = identified.and_then(|id| {
             if let Some(peer) = shared.peers.get(&id) {
                 return Ok(Caller::Peer(Arc::clone(peer)));
             }
@@ -110,6 +116,19 @@ impl<P: Wire> PeerServer<P> {
             self.shared.counters.refused();
             tracing::debug!(from = ?request.remote_addr(), reason = status.message(), "refused a stream");
         })
+    }
+
+    /// Keeps in mind, and tells the log, that someone is refused who takes this for a replica of his own cluster.
+    fn complain<T>(&self, request: &Request<T>, why: &str) {
+        let host =
+            request.remote_addr().map_or_else(|| "an unknown address".to_owned(), |it| it.ip().to_string());
+        let caller = match claimed(request.metadata()) {
+            Some(id) => format!("{host}, which calls itself node {id}"),
+            None => host,
+        };
+        if self.shared.refusals.refused(caller.clone(), why) {
+            tracing::warn!(from = caller, reason = why, "refused a link");
+        }
     }
 
     /// Ends all streams and takes no more.

@@ -278,3 +278,28 @@ impl Gateway {
         self.process.0.wait().unwrap().code().unwrap()
     }
 }
+
+/// A node that was started by hand, with its data under the laboratory's directory.
+pub(crate) struct Node {
+    process: Running,
+}
+
+impl Node {
+    /// Starts member `id` of the cluster of `config`, with more options, and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(lab: &Lab, id: u64, config: &Path, data_dir: &Path, more: &[&str]) -> Self {
+        let id = id.to_string();
+        let paths = [config.to_str().unwrap(), data_dir.to_str().unwrap()];
+        let args = [&["node", "--id", &id, "--config", paths[0], "--data-dir", paths[1]], more].concat();
+        let child = lab.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut process = Running(child);
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains("listens on"), "node {id} does not listen: {line:?}");
+        Self { process }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+}

@@ -8,7 +8,7 @@ use super::check_connections;
 use crate::bench::{Api, Fault, Load, MAX_CONCURRENCY, MAX_VALUE_BYTES, Operation};
 use crate::cli::{CliError, CliResult};
 use crate::config::MAX_NODES;
-use crate::registry::{self, Entry, PROTOCOLS};
+use crate::registry::{self, Entry};
 
 /// How many connections callers share unless it is said.
 const CONNECTIONS: usize = 8;
@@ -185,13 +185,7 @@ impl LoadArgs {
 
 /// The protocols of these names, each once.
 fn protocols(names: &[String]) -> CliResult<Vec<&'static Entry>> {
-    let find = |name: &String| {
-        registry::find(name).ok_or_else(|| {
-            let known: Vec<&str> = PROTOCOLS.iter().map(|entry| entry.name).collect();
-            CliError::usage(format!("unknown protocol {name}"))
-                .hint(format!("known are {}", known.join(", ")))
-        })
-    };
+    let find = |name: &String| registry::named(name).map_err(CliError::usage);
     distinct(names.to_vec()).iter().map(find).collect()
 }
 

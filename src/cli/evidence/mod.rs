@@ -133,12 +133,12 @@ pub(super) async fn run(context: &mut Context<'_>, command: EvidenceCommand) -> 
 /// The configuration of the chosen cluster, which need not run.
 fn own_config(context: &Context<'_>) -> CliResult<ClusterConfig> {
     let dir = context.dir().map_err(|error| error.hint("name the configuration with --config FILE"))?;
-    Ok(ClusterConfig::load(&dir.config(), None)?)
+    Ok(ClusterConfig::load(&dir.config())?)
 }
 
 /// Asks all running nodes. What one shows that proves nothing is told, and left out.
 async fn collect(context: &mut Context<'_>, cluster: &Cluster) -> CliResult<(ClusterConfig, Vec<Held>)> {
-    let config = ClusterConfig::load(&cluster.dir().config(), None)?;
+    let config = ClusterConfig::load(&cluster.dir().config())?;
     let mut all: BTreeMap<(u64, Bytes), Held> = BTreeMap::new();
     let info = cluster.info().await?;
     for node in info.nodes.iter().filter(|node| node.state == NodeState::Running) {
@@ -313,7 +313,7 @@ fn print(context: &mut Context<'_>, config: &ClusterConfig, proved: &Proved) -> 
 /// A file, checked with the keys of a configuration, or of the chosen cluster's.
 fn checked(context: &Context<'_>, file: &Path, config: Option<&Path>) -> CliResult<(ClusterConfig, Proved)> {
     let config = match config {
-        Some(path) => ClusterConfig::load(path, None)?,
+        Some(path) => ClusterConfig::load(path)?,
         None => own_config(context)?,
     };
     let text = read(file)?;

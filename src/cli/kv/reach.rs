@@ -47,7 +47,7 @@ impl ReachArgs {
             return Ok(to_endpoints(&self.endpoints, context.out).await);
         }
         if let Some(file) = &self.config {
-            let config = ClusterConfig::load(file, None)?;
+            let config = ClusterConfig::load(file)?;
             return match &self.key {
                 Some(key) => with_key(&config, key),
                 None => with_named_key(&config),
@@ -55,7 +55,7 @@ impl ReachArgs {
         }
         let cluster = context.cluster().await?;
         match &self.key {
-            Some(key) => with_key(&ClusterConfig::load(&cluster.dir().config(), None)?, key),
+            Some(key) => with_key(&ClusterConfig::load(&cluster.dir().config())?, key),
             None => Ok(Door::to_local(cluster.dir())?),
         }
     }

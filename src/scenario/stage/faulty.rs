@@ -92,7 +92,7 @@ impl Stage {
     /// As another client than the load is.
     fn two_faced_door(&self) -> cluster::Result<Door> {
         let dir = self.cluster.dir();
-        let (door, _claim) = gateway_door(&ClusterConfig::load(&dir.config(), None)?, Some(dir))?;
+        let (door, _claim) = gateway_door(&ClusterConfig::load(&dir.config())?, Some(dir))?;
         let kind = self.protocol.connect_two_faced;
         let kind =
             kind.ok_or_else(|| ClusterError::failed("the protocol's clients do not sign".to_owned()))?;

@@ -25,7 +25,7 @@ impl Stage {
 
     async fn serve_gateway(&self) -> cluster::Result<Gateway> {
         let dir = self.cluster.dir();
-        let (door, claim) = gateway_door(&ClusterConfig::load(&dir.config(), None)?, Some(dir))?;
+        let (door, claim) = gateway_door(&ClusterConfig::load(&dir.config())?, Some(dir))?;
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.map_err(|error| Error::io("cannot listen", &error))?;
         let address = listener.local_addr().map_err(|error| Error::io("cannot listen", &error))?.to_string();

@@ -51,7 +51,7 @@ async fn callers_in_the_wrong_place_are_told_so() {
     let mut town = Town::new(2);
     let mut one = town.start(1).await;
     for (key, value, words) in [
-        ("cluster-id", "8", "this replica is of cluster 7, not of cluster 8"),
+        ("cluster-id", "8", "this replica is of cluster 0000000000000007, not of cluster 0000000000000008"),
         ("protocol", "raft", "this cluster runs toy, not raft"),
         ("node-id", "9", "9 is neither a peer of replica 1 nor a client with a key"),
         ("node-id", "1", "1 is neither a peer of replica 1 nor a client with a key"),
@@ -119,6 +119,25 @@ async fn members_of_two_clusters_do_not_connect() {
     let refused = |replica: &Replica| replica.links.counters().refused;
     until("both refused the other", || refused(&one) > 0 && refused(&two) > 0).await;
     assert!(one.links.connected().is_empty() && two.links.connected().is_empty());
+    // Each says it of both: what the other answered to its own calls, and whom it refuses itself.
+    let address = town.address(2);
+    let (ours, theirs) = ("0000000000000007", "0000000000000008");
+    let expected = [
+        format!(
+            "node 2 at {address} refuses the link, saying: this replica is of cluster {theirs}, not of cluster {ours}"
+        ),
+        format!(
+            "refuses a link from 127.0.0.1, which calls itself node 2: this replica is of cluster {ours}, not of \
+             cluster {theirs}"
+        ),
+    ];
+    until("it is said", || one.links.refusals() == expected).await;
+    // Put right, it is not said any more.
+    drop(two);
+    let two = town.start_as(2, 7).await;
+    one.connected_to(&[2]).await;
+    two.connected_to(&[1]).await;
+    until("it is not said any more", || one.links.refusals().is_empty()).await;
 }
 
 #[tokio::test]
