@@ -143,7 +143,7 @@ fn a_torn_tail_is_cut_and_said() {
     let lab = Lab::up(1, Mode::Processes);
     lab.put("a", "1");
     lab.run(&["kill", "1"]).ok();
-    let segment = first_segment(&lab);
+    let segment = first_segment(&lab, 1);
     let mut bytes = std::fs::read(&segment).unwrap();
     // A part of a batch that was never finished, behind the last whole one.
     let end = end_of_batches(&bytes);
@@ -162,11 +162,8 @@ fn rot_before_the_tail_stops_the_node_with_file_offset_batch_and_remedy() {
         lab.put("a", &number.to_string());
     }
     lab.run(&["kill", "1"]).ok();
-    let segment = first_segment(&lab);
-    let mut bytes = std::fs::read(&segment).unwrap();
-    let middle = FIRST_BATCH + (end_of_batches(&bytes) - FIRST_BATCH) / 2;
-    bytes[middle] ^= 0x10;
-    std::fs::write(&segment, &bytes).unwrap();
+    let segment = flip_a_bit(&lab, 1);
+    let bytes = std::fs::read(&segment).unwrap();
     let name = segment.file_name().unwrap().to_str().unwrap();
     let ran = lab.run(&["cluster", "restart", "1"]);
     assert_eq!(ran.code, 1, "{ran:#?}");
@@ -177,6 +174,55 @@ fn rot_before_the_tail_stops_the_node_with_file_offset_batch_and_remedy() {
     let verify = lab.run(&["wal", "verify", dir.to_str().unwrap()]);
     assert_ne!(verify.code, 0, "{verify:#?}");
     assert_eq!(std::fs::read(&segment).unwrap(), bytes, "the damaged file was changed");
+}
+
+#[test]
+fn a_quorum_comes_up_without_a_node_that_cannot_start_and_the_reason_is_told() {
+    for mode in [Mode::Processes, Mode::InProcess] {
+        let lab = Lab::up(3, mode);
+        for number in 0..10 {
+            lab.put("a", &number.to_string());
+        }
+        lab.run(&["cluster", "down"]).ok();
+        flip_a_bit(&lab, 2);
+        let damage = ["offset", "wal inspect", "cluster restart 2"];
+        let up =
+            lab.start().fails(6, &["error: the cluster lab serves, but node 2 does not run: ", damage[0]]);
+        assert!(damage.iter().all(|word| up.stderr.contains(word)), "{up:#?}");
+        assert_eq!(lab.get("a"), "9");
+        lab.start().fails(6, &["is up already", "node 2 does not run: "]);
+        lab.run(&["cluster", "restart"]).fails(6, &["node 2 of the cluster lab does not start: ", "offset"]);
+        lab.run(&["cluster", "restart", "2"]).fails(1, &["node 2 of the cluster lab does not start: "]);
+        lab.put("a", "more");
+
+        lab.run(&["cluster", "down"]).ok();
+        flip_a_bit(&lab, 3);
+        lab.start().fails(1, &["2 nodes of the cluster lab do not start: node 2: ", "; node 3: "]);
+        assert_eq!(lab.processes(), Vec::<u32>::new(), "something was left");
+        flip_a_bit(&lab, 2);
+        flip_a_bit(&lab, 3);
+        lab.start().ok();
+        assert_eq!(lab.get("a"), "more");
+    }
+}
+
+#[test]
+fn a_new_cluster_comes_up_with_all_of_its_nodes_or_not_at_all() {
+    let lab = Lab::new(3, Mode::InProcess);
+    std::fs::create_dir_all(lab.node_dir(2).parent().unwrap()).unwrap();
+    std::fs::write(lab.node_dir(2), "in the way").unwrap();
+    lab.start().fails(1, &["node 2 of the cluster lab does not start: "]);
+    std::fs::remove_file(lab.node_dir(2)).unwrap();
+    lab.start().ok();
+}
+
+/// Damages the log of a node in its middle; twice, it is whole again. Answers which file it was.
+fn flip_a_bit(lab: &Lab, id: u64) -> std::path::PathBuf {
+    let segment = first_segment(lab, id);
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[FIRST_BATCH + 60] ^= 0x10;
+    std::fs::write(&segment, &bytes).unwrap();
+    segment
 }
 
 /// Where the first batch of a segment begins; see `docs/wal-format.md`.
@@ -192,8 +238,8 @@ fn end_of_batches(segment: &[u8]) -> usize {
     at
 }
 
-fn first_segment(lab: &Lab) -> std::path::PathBuf {
-    let wal = lab.node_dir(1).join("wal");
+fn first_segment(lab: &Lab, id: u64) -> std::path::PathBuf {
+    let wal = lab.node_dir(id).join("wal");
     files(&wal).into_iter().next().unwrap_or_else(|| panic!("no segment in {}", wal.display()))
 }
 

@@ -23,7 +23,8 @@ A minute's tour:
   consensusctl cluster up --protocol pbft --malicious 4
                                                four PBFT replicas on ports 6001-6004; one lies, in vain
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 verdict violated, 4 outcome or verdict unknown, 5 cluster not reachable.";
+Exit codes: 0 done, 1 failed, 2 usage, 3 verdict violated, 4 outcome or verdict unknown, 5 cluster not reachable,
+6 done in part: some nodes could not be started.";
 
 /// Reads a time that is longer than none.
 pub(super) fn some_time(text: &str) -> Result<Duration, String> {

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::fault::targets;
 use super::new::NewArgs;
-use super::{CliError, CliResult, Context, interrupted, logging, new, status, supervisor};
+use super::{CliError, CliResult, Context, Exit, interrupted, logging, new, status, supervisor};
 use crate::cluster::{
-    self, Cluster, ClusterDir, ClusterStatus, Info, Liars, Lock, Malicious, Target, UpOutcome, Wish, remove,
+    self, Cluster, ClusterDir, ClusterStatus, Info, Liars, Lock, Malicious, NodeState, NodeStatus, Target,
+    UpOutcome, Wish, remove,
 };
 use crate::config::ClusterConfig;
 
@@ -24,8 +25,8 @@ Examples:
   consensusctl cluster up --protocol pbft --malicious 4
                                                  four PBFT replicas on ports 6001-6004, of which one lies
 
-A cluster that was down continues with its data, its keys and its liars. One that is up stays as it is. --fresh also makes
-new keys.";
+A cluster that was down continues with its data, its keys and its liars. If a node cannot start, a quorum serves without
+it, and the exit code is 6. A cluster that is up stays as it is. --fresh also makes new keys.";
 
 const RESTART_EXAMPLES: &str = "\
 Examples:
@@ -187,7 +188,25 @@ async fn up(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
         }
     };
     let status = cluster.status(true).await?;
-    show_up(context, &status)
+    show_up(context, &status)?;
+    incomplete(&status).map_or(Ok(()), Err)
+}
+
+/// What to say of a cluster that came up without some of its nodes.
+fn incomplete(status: &ClusterStatus) -> Option<CliError> {
+    let failed: Vec<&NodeStatus> =
+        status.nodes.iter().filter(|node| node.state == NodeState::Failed).collect();
+    let ids: Vec<String> = failed.iter().map(|node| node.id.to_string()).collect();
+    let [first, ..] = failed.as_slice() else { return None };
+    let why: Vec<String> =
+        failed.iter().map(|node| format!("node {} does not run: {}", node.id, node.why.join(", "))).collect();
+    let hint = match failed.len() {
+        1 => format!("its log is {}; once it is mended", first.log.display()),
+        _ => format!("their logs are in {}; once they are mended", first.log.with_file_name("").display()),
+    };
+    let restart = format!("consensusctl cluster restart {}", ids.join(","));
+    let message = format!("the cluster {} serves, but {}", status.name, why.join("; "));
+    Some(CliError::new(Exit::Partial, message).hint(format!("{hint}, start it with: {restart}")))
 }
 
 fn show_up(context: &mut Context<'_>, status: &ClusterStatus) -> CliResult {
@@ -222,7 +241,8 @@ fn tell_faults(context: &mut Context<'_>, status: &ClusterStatus) {
     for warning in &status.warnings {
         context.out.warn(warning);
     }
-    if !status.healthy {
+    // Of nodes that failed more is said.
+    if !status.healthy && incomplete(status).is_none() {
         context.out.warn(&format!("it is not healthy: {}", status.why.join("; ")));
     }
 }
@@ -249,6 +269,9 @@ async fn foreground(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
         }
         let status = Cluster::open(dir).await?.status(true).await?;
         show_up(context, &status)?;
+        if let Some(incomplete) = incomplete(&status) {
+            context.out.warn(&incomplete.message);
+        }
         context.out.note("Ctrl-C ends the cluster");
         Ok(())
     };

@@ -104,6 +104,7 @@ impl From<Error> for CliError {
     fn from(error: Error) -> Self {
         let exit = match error.kind {
             ErrorKind::Failed => Exit::Failed,
+            ErrorKind::Partial => Exit::Partial,
             ErrorKind::Usage => Exit::Usage,
             ErrorKind::Unreachable => Exit::Unreachable,
         };

@@ -18,6 +18,8 @@ pub enum Exit {
     Unknown = 4,
     /// The cluster, or its supervisor, could not be reached.
     Unreachable = 5,
+    /// A part of what was asked for is done: the cluster serves, without nodes that could not be started.
+    Partial = 6,
 }
 
 impl From<Exit> for ExitCode {

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum ErrorKind {
     /// It failed or was refused.
     Failed,
+    /// A part of it was done, and stays done: some nodes could not be started.
+    Partial,
     /// What was asked for makes no sense, as an unknown target.
     Usage,
     /// There is no supervisor, or no node, that could be asked.

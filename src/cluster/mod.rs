@@ -57,6 +57,7 @@ mod plan;
 mod ports;
 mod process;
 mod server;
+mod start;
 pub mod status;
 mod supervisor;
 mod target;

@@ -4,35 +4,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::faults::list;
 use super::lie::only_crashes;
 use super::member::{self, MemberState, Order};
 use super::{
-    ClusterStatus, DiskFault, Door, Error, KillSignal, Lie, NodeInfo, NodeState, Partition, Request, Result,
-    Supervisor, Surveyor,
+    DiskFault, Error, KillSignal, Lie, NodeInfo, NodeState, Partition, Request, Result, Supervisor, Surveyor,
 };
-use crate::client::{Consistency, ControlClient, Options};
+use crate::client::ControlClient;
 use crate::consensus::NodeId;
-use crate::kv::RangeRequest;
 
-/// How long a node may take from its start until it serves: it may have a long log to read.
-const START: Duration = Duration::from_mins(1);
 /// How long a node may take to end, its own time to stop in an orderly way included.
 const END: Duration = Duration::from_secs(20);
-/// How long a cluster may take to have a leader that serves.
-const SERVE: Duration = Duration::from_secs(20);
-/// How long all that are honest may take to follow it; then it is enough that the cluster answers.
-const SETTLE: Duration = Duration::from_secs(3);
-/// How long it may take to answer then.
-const ANSWER: Duration = Duration::from_secs(5);
 /// How long a node may take to catch up before a rolling restart goes on.
 const CATCH_UP: Duration = Duration::from_mins(1);
 /// How long a control call may take.
 const CONTROL: Duration = Duration::from_secs(5);
 /// How often nodes are asked while something is awaited of them.
-const POLL: Duration = Duration::from_millis(10);
+pub(super) const POLL: Duration = Duration::from_millis(10);
 
 /// Says what is going on while an operation takes its time.
 pub(super) type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
@@ -57,36 +45,6 @@ impl Supervisor {
         tokio::select! {
             done = work => done,
             () = self.stopping() => Err(Error::failed(format!("the cluster {} is being taken down", self.setup.config.name))),
-        }
-    }
-
-    /// Starts nodes that are down, all at once, and waits until they serve.
-    pub(super) async fn start(self: &Arc<Self>, ids: &BTreeSet<u64>) -> Result<()> {
-        for id in ids {
-            self.spawn_node(*id)?;
-        }
-        for id in ids {
-            let Some(watch) = self.watch(*id) else {
-                let node = self.info().nodes.into_iter().find(|node| node.id == *id);
-                return Err(self.start_failed(*id, &node.and_then(|node| node.why).unwrap_or_default()));
-            };
-            let serving = member::wait(watch, |state| *state != MemberState::Starting);
-            match tokio::time::timeout(START, serving).await {
-                Ok(MemberState::Ended(why)) => return Err(self.start_failed(*id, &why)),
-                Ok(_) => {}
-                Err(_) => return Err(self.start_failed(*id, &format!("it does not serve after {START:?}"))),
-            }
-        }
-        Ok(())
-    }
-
-    fn start_failed(&self, id: u64, why: &str) -> Error {
-        let name = &self.setup.config.name;
-        let error = Error::failed(format!("node {id} of the cluster {name} does not start: {why}"));
-        let node = self.info().nodes.into_iter().find(|node| node.id == id);
-        match node {
-            Some(node) => error.hint(format!("its log is {}", node.log.display())),
-            None => error,
         }
     }
 
@@ -164,11 +122,14 @@ impl Supervisor {
     async fn restart(self: &Arc<Self>, ids: &BTreeSet<u64>, progress: Progress<'_>) -> Result<()> {
         self.end(ids, KillSignal::Term, "stopped by `restart`").await?;
         progress(format!("stopped node {}", list(ids)));
-        self.start(ids).await?;
-        progress(format!("started node {}", list(ids)));
+        let failed = self.start(ids).await;
+        let started: BTreeSet<u64> = ids.iter().copied().filter(|id| !failed.contains_key(id)).collect();
+        if !started.is_empty() {
+            progress(format!("started node {}", list(&started)));
+        }
         // A cluster whose quorum is cut off or down on purpose has no leader, and that is not this command's failure.
-        let _ = self.await_leader(ids, Duration::from_secs(3)).await;
-        Ok(())
+        let _ = self.await_leader(&started, Duration::from_secs(3)).await;
+        self.all_started(&failed, ids.len())
     }
 
     async fn restart_rolling(self: &Arc<Self>, ids: &BTreeSet<u64>, progress: Progress<'_>) -> Result<()> {
@@ -176,7 +137,8 @@ impl Supervisor {
             let one = BTreeSet::from([*id]);
             self.hand_over(*id, progress).await;
             self.end(&one, KillSignal::Term, "stopped by `restart --rolling`").await?;
-            self.start(&one).await?;
+            let failed = self.start(&one).await;
+            self.all_started(&failed, ids.len())?;
             self.await_caught_up(*id).await?;
             progress(format!("restarted node {id}"));
         }
@@ -219,72 +181,6 @@ impl Supervisor {
             .hint("the nodes after it were not restarted; see: consensusctl status"));
         }
         Ok(())
-    }
-
-    /// Waits until a leader has committed all that it held when it was first seen leading, its own no-op included, and
-    /// all of `ids` that do not lie follow it: then the cluster serves writes and linearizable reads. If that takes long,
-    /// it is asked whether it does: a quorum serves although a node trails, and a node that says nothing as a primary is
-    /// replaced only when somebody wants something.
-    pub(super) async fn await_leader(&self, ids: &BTreeSet<u64>, limit: Duration) -> Result<ClusterStatus> {
-        let mut surveyor = Surveyor::default();
-        let mut seen: Option<(u64, Option<u64>, Option<u64>)> = None;
-        let mut last = None;
-        let settles = tokio::time::Instant::now() + SETTLE;
-        let served = async {
-            loop {
-                let status = surveyor.survey(&self.info(), false).await;
-                let failed = status
-                    .nodes
-                    .iter()
-                    .find(|node| ids.contains(&node.id) && node.state == NodeState::Failed);
-                if let Some(node) = failed {
-                    return Err(self.start_failed(node.id, &node.why.join(", ")));
-                }
-                if let Some(leader) = status.leader.and_then(|id| status.node(id)) {
-                    let (id, epoch) = (leader.id, leader.epoch);
-                    let held = seen
-                        .filter(|seen| (seen.0, seen.1) == (id, epoch))
-                        .map_or(leader.last, |seen| seen.2);
-                    seen = Some((id, epoch, held));
-                    // What a liar says that it holds need never be committed.
-                    let committed = !leader.is_honest() || leader.committed >= held;
-                    let honest =
-                        status.nodes.iter().filter(|node| ids.contains(&node.id) && node.is_honest());
-                    if committed && honest.map(|node| node.leader).all(|follows| follows == Some(id)) {
-                        return Ok(status);
-                    }
-                }
-                if tokio::time::Instant::now() >= settles && self.answers().await {
-                    return Ok(surveyor.survey(&self.info(), false).await);
-                }
-                last = Some(status);
-                tokio::time::sleep(POLL).await;
-            }
-        };
-        if let Ok(served) = tokio::time::timeout(limit, served).await {
-            return served;
-        }
-        let why = last.map(|status| status.why.join("; ")).unwrap_or_default();
-        let name = &self.setup.config.name;
-        Err(Error::failed(format!("the cluster {name} does not serve after {limit:?}: {why}"))
-            .hint(format!("its logs are in {}", self.setup.dir.path().display())))
-    }
-
-    /// Whether a linearizable read is answered.
-    async fn answers(&self) -> bool {
-        let options = Options { timeout: ANSWER, ..Options::default() };
-        let Ok(door) = Door::to_local(&self.setup.dir) else { return false };
-        let Ok(client) = door.connect(options).await else { return false };
-        let anything = RangeRequest { key: Bytes::from_static(b"\0"), ..RangeRequest::default() };
-        client.get(anything, Consistency::Linearizable).await.is_ok()
-    }
-
-    /// Starts all nodes and waits until the cluster serves.
-    pub(super) async fn bring_up(self: &Arc<Self>) -> Result<ClusterStatus> {
-        let _one_at_a_time = self.changing.lock().await;
-        let ids = self.ids();
-        self.start(&ids).await?;
-        self.await_leader(&ids, SERVE).await
     }
 
     /// Ends all nodes.

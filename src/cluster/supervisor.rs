@@ -168,7 +168,13 @@ impl Supervisor {
             keys: Keys::default(),
             malicious,
         };
-        let member = self.spawn_member(start)?;
+        let member = match self.spawn_member(start) {
+            Ok(member) => member,
+            Err(error) => {
+                (slot.ended_by, slot.why) = (None, Some(error.message.clone()));
+                return Err(error);
+            }
+        };
         let watch = member.watch();
         (slot.member, slot.ended_by, slot.why) = (Some(member), None, None);
         self.record_children(&state)?;

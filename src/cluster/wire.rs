@@ -12,7 +12,7 @@ use super::{DiskFault, Error, Lie, Partition};
 use crate::consensus::Misbehaviour;
 
 /// The version of this protocol. A supervisor outlives updates of the binary; it refuses clients of another version.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// A request, and the version of who makes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
