@@ -7,6 +7,7 @@
 //!
 //! | layer | what it holds | touches |
 //! |---|---|---|
+//! | [`text`] | pieces of which messages are made | nothing |
 //! | [`consensus`] | the contract that every protocol meets, and the protocols: pure state machines | nothing |
 //! | [`kv`] | the deterministic store: MVCC, transactions, sessions, snapshots, digest | nothing |
 //! | [`wal`] | the log and the snapshots on disk, recovery, inspection | a [`wal::Disk`] |
@@ -52,6 +53,7 @@ pub mod node;
 pub mod registry;
 pub mod scenario;
 pub mod sim;
+pub mod text;
 pub mod transport;
 pub mod wal;
 pub mod wire;

@@ -12,6 +12,7 @@ use crate::consensus::raft::Raft;
 use crate::consensus::{Answers, Behaviour, Decode, JudgeEvidence, Misbehaviour, NodeId, Protocol, Role};
 use crate::node::{Node, NodeConfig, StartError};
 use crate::sim::{self, Outcome, Report, RunOptions, Shrunk, Simulated, Sweep};
+use crate::text::counted;
 use crate::transport::Wire;
 
 /// What the crate knows of a protocol.
@@ -187,11 +188,6 @@ impl Entry {
             faults => format!("{size} {}", counted(faults, "fault", "faults")),
         }
     }
-}
-
-/// A number with its noun, as `1 index` or `3 indices`.
-pub fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// The protocol that is used unless another one is asked for.

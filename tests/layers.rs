@@ -97,6 +97,41 @@ fn the_pure_layers_touch_no_socket_thread_clock_or_file() {
 }
 
 #[test]
+fn a_hint_takes_the_command_that_it_names_from_the_place_where_the_cluster_is_added() {
+    let about_a_cluster = [
+        "cluster up",
+        "cluster down",
+        "cluster restart",
+        "cluster list",
+        "status",
+        "wait",
+        "kill",
+        "pause",
+        "resume",
+        "partition",
+        "disk",
+        "byzantine",
+        "evidence list",
+        "logs",
+    ];
+    let mut wrong = Vec::new();
+    for path in sources(Path::new("src")) {
+        let text = path.to_string_lossy().into_owned();
+        let code = code(&path);
+        for line in code.split("#[cfg(test)]").next().unwrap().lines().map(str::trim_start) {
+            // Examples in help texts begin with the program's name.
+            let example = line.starts_with("consensusctl ") || line.contains("after_help");
+            let named =
+                about_a_cluster.iter().any(|command| line.contains(&format!("consensusctl {command}")));
+            if named && !example && !text.contains("test") {
+                wrong.push(format!("{text}: {line}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "use `ClusterDir::command`:\n{}", wrong.join("\n"));
+}
+
+#[test]
 fn a_protocol_is_named_only_in_its_folder_and_the_registry() {
     let mut wrong = Vec::new();
     for path in sources(Path::new("src")) {

@@ -107,6 +107,59 @@ fn following_logs_ends_when_nobody_reads_any_more() {
 }
 
 #[test]
+fn a_supervisor_whose_socket_was_removed_is_found_by_its_lock() {
+    let lab = Lab::up(3, Mode::Processes);
+    let nodes = lab.pids();
+    let supervisor = lab.processes().into_iter().find(|pid| !nodes.contains(pid)).unwrap().to_string();
+    std::fs::remove_file(lab.state_dir().join("lab/supervisor.sock")).unwrap();
+    for command in [&["status"][..], &["cluster", "up", "--cluster", "lab"]] {
+        lab.run(command)
+            .fails(5, &[&format!("(pid {supervisor})"), "supervisor.sock is gone", "cluster down"]);
+    }
+    lab.run(&["cluster", "down"]).ok();
+    assert_eq!(lab.processes(), Vec::<u32>::new());
+    lab.start().ok();
+}
+
+#[test]
+fn what_belongs_to_another_user_is_said_to_be_theirs() {
+    use std::fs::{Permissions, copy, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    /// Who owns nothing.
+    const NOBODY: u32 = 65534;
+    if !nix::unistd::Uid::effective().is_root() {
+        println!("skipped: only root can run a command as another user");
+        return;
+    }
+    let lab = Lab::up(3, Mode::InProcess);
+    let open = |path: &std::path::Path| set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    open(lab.dir.path());
+    // The one that was built may lie where nobody else comes.
+    let program = lab.dir.path().join("consensusctl");
+    copy(env!("CARGO_BIN_EXE_consensusctl"), &program).unwrap();
+    open(&program);
+    let run = |args: &[&str]| -> Ran {
+        let mut command = Command::new(&program);
+        command.args(args).uid(NOBODY).gid(NOBODY).current_dir("/");
+        command.env("CONSENSUSCTL_STATE_DIR", lab.state_dir()).output().unwrap().into()
+    };
+    let commands = [&["status"][..], &["status", "--cluster", "lab"], &["cluster", "up", "--cluster", "lab"]];
+    let list = &["cluster", "list"][..];
+    // First nobody else may look into the directory of all clusters, then only into that of this one.
+    for command in commands.iter().chain([&list]) {
+        run(command).fails(5, &["state belongs to user root"]);
+    }
+    open(&lab.state_dir());
+    for command in commands {
+        run(command).fails(5, &["lab belongs to user root", "--state-dir"]);
+    }
+    let listed = run(list).ok();
+    assert!(listed.stderr.contains("lab belongs to user root"), "{listed:#?}");
+    run(&["cluster", "up", "--cluster", "mine"]).fails(1, &["state belongs to user root"]);
+}
+
+#[test]
 fn a_cluster_that_runs_another_protocol_is_not_taken_for_the_one_that_is_wanted() {
     let lab = Lab::up(3, Mode::InProcess);
     let ran = lab.run(&["cluster", "up", "--protocol", "pbft", "--name", "lab"]);

@@ -135,7 +135,7 @@ async fn given(
     measured: &mut Vec<Measurement>,
 ) -> CliResult {
     let (site, nodes) = site(context, chosen).await?;
-    let protocol = protocol_of(&site.endpoints).await?;
+    let protocol = protocol_of(&site).await?;
     check_connections(chosen.load.api, chosen.load.connections, site.door.counts_votes())?;
     let bar = context.out.progress(chosen.measurements() as u64, "measuring");
     for round in 1..=chosen.rounds {
@@ -181,13 +181,13 @@ async fn site(context: &Context<'_>, chosen: &Chosen) -> CliResult<(Site, usize)
     let endpoints: Vec<String> = running.map(|node| node.address).collect();
     if endpoints.is_empty() {
         return Err(CliError::unreachable(format!("no node of the cluster {} runs", cluster.dir().name()))
-            .hint("bring them back with: consensusctl cluster restart"));
+            .hint(format!("bring them back with: {}", cluster.dir().command("cluster restart"))));
     }
     Ok((Site { endpoints, door: Door::to_local(cluster.dir())? }, nodes))
 }
 
 /// What the first node that says so runs. One that answers without saying is another program with the same API.
-async fn protocol_of(endpoints: &[String]) -> CliResult<String> {
+async fn protocol_of(Site { endpoints, door }: &Site) -> CliResult<String> {
     let mut asked = JoinSet::new();
     for endpoint in endpoints {
         let client = ControlClient::new(endpoint).map_err(|error| CliError::usage(error.to_string()))?;
@@ -199,11 +199,14 @@ async fn protocol_of(endpoints: &[String]) -> CliResult<String> {
     }
     let unreachable =
         |answer: &Result<_, ClientError>| matches!(answer, Err(ClientError::Unreachable { .. }));
-    match answers.into_iter().find(|answer| !unreachable(answer)) {
-        Some(_) => Ok("other".to_owned()),
-        None => Err(CliError::unreachable(format!("no node answers at {}", endpoints.join(", ")))
-            .hint("see where nodes listen with: consensusctl status")),
+    if !answers.iter().all(unreachable) {
+        return Ok("other".to_owned());
     }
+    let error = CliError::unreachable(format!("no node answers at {}", endpoints.join(", ")));
+    Err(match door.local() {
+        Some(dir) => error.hint(format!("see which nodes run with: {}", dir.command("status"))),
+        None => error.hint("nodes must run there, and be reachable from here"),
+    })
 }
 
 /// One key speaks through a bounded number of clients at a time, where replicas remember what they answered it.

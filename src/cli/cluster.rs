@@ -189,11 +189,11 @@ async fn up(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
     };
     let status = cluster.status(true).await?;
     show_up(context, &status)?;
-    incomplete(&status).map_or(Ok(()), Err)
+    incomplete(&status, cluster.dir()).map_or(Ok(()), Err)
 }
 
 /// What to say of a cluster that came up without some of its nodes.
-fn incomplete(status: &ClusterStatus) -> Option<CliError> {
+fn incomplete(status: &ClusterStatus, dir: &ClusterDir) -> Option<CliError> {
     let failed: Vec<&NodeStatus> =
         status.nodes.iter().filter(|node| node.state == NodeState::Failed).collect();
     let ids: Vec<String> = failed.iter().map(|node| node.id.to_string()).collect();
@@ -204,7 +204,7 @@ fn incomplete(status: &ClusterStatus) -> Option<CliError> {
         1 => format!("its log is {}; once it is mended", first.log.display()),
         _ => format!("their logs are in {}; once they are mended", first.log.with_file_name("").display()),
     };
-    let restart = format!("consensusctl cluster restart {}", ids.join(","));
+    let restart = dir.command(format!("cluster restart {}", ids.join(",")));
     let message = format!("the cluster {} serves, but {}", status.name, why.join("; "));
     Some(CliError::new(Exit::Partial, message).hint(format!("{hint}, start it with: {restart}")))
 }
@@ -242,7 +242,7 @@ fn tell_faults(context: &mut Context<'_>, status: &ClusterStatus) {
         context.out.warn(warning);
     }
     // Of nodes that failed more is said.
-    if !status.healthy && incomplete(status).is_none() {
+    if !status.healthy && status.nodes.iter().all(|node| node.state != NodeState::Failed) {
         context.out.warn(&format!("it is not healthy: {}", status.why.join("; ")));
     }
 }
@@ -267,9 +267,9 @@ async fn foreground(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
         if told.await.is_err() {
             return Ok(());
         }
-        let status = Cluster::open(dir).await?.status(true).await?;
+        let status = Cluster::open(dir.clone()).await?.status(true).await?;
         show_up(context, &status)?;
-        if let Some(incomplete) = incomplete(&status) {
+        if let Some(incomplete) = incomplete(&status, &dir) {
             context.out.warn(&incomplete.message);
         }
         context.out.note("Ctrl-C ends the cluster");
@@ -349,7 +349,8 @@ async fn list(context: &mut Context<'_>) -> CliResult {
         return context.out.document(&clusters);
     }
     if clusters.is_empty() {
-        context.out.note(&format!("no clusters in {}", context.state()?.path().display()));
+        let foreign = context.state()?.foreign()?.map_or_else(String::new, |error| format!("; {error}"));
+        context.out.note(&format!("no clusters in {}{foreign}", context.state()?.path().display()));
         return Ok(());
     }
     let header = ["name", "state", "protocol", "nodes", "tolerates", "malicious", "supervisor", "directory"];
@@ -376,12 +377,12 @@ fn in_words(malicious: &BTreeMap<u64, String>) -> Option<String> {
 }
 
 async fn describe(dir: ClusterDir) -> Listed {
-    let holder = Lock::holder(&dir.lock());
+    let holder = Lock::holder(&dir.lock()).unwrap_or_default();
     let config = ClusterConfig::load(&dir.config()).ok();
     let state = match &holder {
         Some(_) => match Cluster::open(dir.clone()).await {
             Ok(cluster) => cluster.info().await.map_or("unknown", |info| info.phase.name()),
-            Err(_) => "starting",
+            Err(_) => "does not answer",
         },
         None if dir.lock().exists() => "lost its supervisor",
         None => "down",

@@ -169,7 +169,7 @@ pub(super) async fn partition(context: &mut Context<'_>, args: PartitionArgs) ->
             let mut groups = Vec::new();
             for side in sides {
                 let side = targets(side).map_err(|why| {
-                    CliError::usage(why).hint("as in: consensusctl partition 1,2 3,4,5; or heal, or show")
+                    CliError::usage(why).hint("as in `partition 1,2 3,4,5`; or heal, or show")
                 })?;
                 groups.push(cluster.resolve(&side).await?);
             }

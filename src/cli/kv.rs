@@ -24,7 +24,7 @@ use self::reach::ReachArgs;
 use super::args::some_time;
 use super::{CliError, CliResult, Context, Exit, Output};
 use crate::client::{Client, Consistency, ControlClient, Error, Options};
-use crate::cluster::Door;
+use crate::cluster::{ClusterDir, Door};
 use crate::kv::{DeleteRangeRequest, PutRequest, RangeRequest};
 
 /// How much is read of a file or standard input: more than a request may have, also where each byte is written out.
@@ -35,7 +35,7 @@ const REASON_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What there must be for a cluster to serve.
 const QUORUM: &str = "enough nodes must run and reach each other: more than half of them, or more than two thirds where \
-                      nodes may lie; see `consensusctl status`";
+                      nodes may lie";
 
 /// What a node says with which nothing is wrong.
 const WELL: &str = "nothing is wrong here";
@@ -125,12 +125,17 @@ impl KvArgs {
 
     /// Carries out the command on the cluster behind `door`.
     pub async fn run(self, door: &Door, out: &mut Output) -> CliResult {
-        match self.attempt(door, out).await {
+        let error = match self.attempt(door, out).await {
             Err(error) if matches!(error.exit, Exit::Unknown | Exit::Unreachable) => {
-                Err(with_reasons(error, &reasons(door.addresses()).await))
+                with_reasons(error, &reasons(door.addresses()).await)
             }
-            ended => ended,
-        }
+            Err(error) => error,
+            Ok(()) => return Ok(()),
+        };
+        Err(match door.local() {
+            Some(dir) => with_commands(error, dir),
+            None => error,
+        })
     }
 
     async fn attempt(self, door: &Door, out: &mut Output) -> CliResult {
@@ -291,6 +296,19 @@ async fn reasons(endpoints: &[String]) -> Vec<String> {
     reasons
 }
 
+/// Adds the commands that help with a cluster of this machine.
+fn with_commands(error: CliError, dir: &ClusterDir) -> CliError {
+    let status = dir.command("status");
+    match (error.exit, error.hint.as_deref()) {
+        (Exit::Unreachable, _) => {
+            let restart = dir.command("cluster restart");
+            error.hint(format!("see which nodes run with: {status}; bring all back with: {restart}"))
+        }
+        (_, Some(QUORUM)) => error.hint(format!("{QUORUM}; see: {status}")),
+        _ => error,
+    }
+}
+
 /// Adds the nodes' reasons. When nodes answer, they were reached: what they did not do they have refused.
 fn with_reasons(error: CliError, reasons: &[String]) -> CliError {
     if reasons.is_empty() {
@@ -329,7 +347,7 @@ fn explain(error: Error) -> CliError {
         Error::Unknown { .. } => CliError::unknown(error.to_string())
             .hint("it may have been done, or may still be: read the keys before you repeat it"),
         Error::Unreachable { .. } => CliError::unreachable(error.to_string())
-            .hint("`consensusctl status` shows which nodes run, `consensusctl cluster up` starts them"),
+            .hint("enough of the cluster's nodes must run, and be reachable from here"),
     }
 }
 

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::keys::{Addresses, Pairs, unknown_hosts};
 use super::{CliError, CliResult, Context};
 use crate::config::{Draft, check_address, is_valid_name, new_cluster_id, with_cluster_id};
-use crate::registry::{self, counted};
+use crate::registry;
+use crate::text::{counted, shell_path};
 use crate::wal::{RealDisk, replace_file};
 
 /// Where the private keys are put, next to the configuration.
@@ -72,9 +73,10 @@ pub(super) fn run(context: &mut Context<'_>, args: &NewArgs) -> CliResult {
 /// Gives a configuration that is there an id.
 fn identify(context: &Context<'_>, args: &NewArgs) -> CliResult<Done> {
     let (path, shown) = (&args.file, args.file.display());
+    let new = format!("consensusctl cluster new {}", shell_path(path));
     if args.protocol.is_some() || !args.member.is_empty() || args.nodes.is_some() || context.name.is_some() {
         return Err(CliError::usage(format!("{shown} is there already; nothing was changed"))
-            .hint(format!("`consensusctl cluster new {shown}` alone gives it an id, if it has none")));
+            .hint(format!("`{new}` alone gives it an id, if it has none")));
     }
     // A link stays one.
     let real = fs::canonicalize(path).map_err(|error| cannot("read", path, &error))?;
@@ -83,16 +85,16 @@ fn identify(context: &Context<'_>, args: &NewArgs) -> CliResult<Done> {
     let before = draft.named_id();
     let replaced = match (before, args.replace_id) {
         (Some(id), false) => {
-            return Err(CliError::failed(format!("{shown} has the id {id:016x} already; nothing was changed"))
-                .hint(format!(
-                    "to start over without the data of that cluster: consensusctl cluster new --replace-id {shown}"
-                )));
+            return Err(CliError::failed(format!(
+                "{shown} has the id {id:016x} already; nothing was changed"
+            ))
+            .hint(format!("to start over without the data of that cluster: {new} --replace-id")));
         }
         (Some(id), true) => Some(id),
         (None, false) => None,
         (None, true) => {
             return Err(CliError::usage(format!("{shown} has no id that could be replaced"))
-                .hint(format!("consensusctl cluster new {shown} gives it one")));
+                .hint(format!("`{new}` gives it one")));
         }
     };
     let id = new_cluster_id();

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::{CliError, CliResult, Context, Output};
 use crate::cluster::Lock;
 use crate::consensus::Lsn;
-use crate::registry::{self, counted};
+use crate::registry;
+use crate::text::{counted, shell_path};
 use crate::wal::{
     BatchState, Entry, Holdings, Inspection, RealDisk, Report, clean, holdings, in_use, inspect, verify,
 };
@@ -172,16 +173,14 @@ fn verify_all(context: &mut Context<'_>, args: &DirArgs) -> CliResult {
     } else {
         reports.iter().try_for_each(|report| context.out.line(&describe(report)))?;
     }
-    let damaged: Vec<String> = reports
-        .iter()
-        .filter(|report| !report.problems.is_empty())
-        .map(|report| report.dir.display().to_string())
-        .collect();
+    let damaged = reports.iter().filter(|report| !report.problems.is_empty());
+    let (quoted, damaged): (Vec<String>, Vec<String>) =
+        damaged.map(|report| (shell_path(&report.dir), report.dir.display().to_string())).unzip();
     if damaged.is_empty() {
         return Ok(());
     }
     Err(CliError::failed(format!("damaged: {}", damaged.join(", ")))
-        .hint(format!("look at it with: consensusctl wal inspect {}", damaged.join(" "))))
+        .hint(format!("look at it with: consensusctl wal inspect {}", quoted.join(" "))))
 }
 
 fn describe(report: &Report) -> String {
@@ -207,10 +206,10 @@ fn clean_all(context: &mut Context<'_>, args: &CleanArgs) -> CliResult {
     let dirs = directories(context, &args.dirs)?;
     let cluster = if args.dirs.dirs.is_empty() { Some(context.dir()?) } else { None };
     if let Some(cluster) = &cluster
-        && Lock::holder(&cluster.lock()).is_some()
+        && Lock::holder(&cluster.lock())?.is_some()
     {
         return Err(CliError::failed(format!("the cluster {} runs", cluster.name()))
-            .hint(format!("take it down first: consensusctl cluster down --cluster {}", cluster.name())));
+            .hint(format!("take it down first: {}", cluster.command("cluster down"))));
     }
     // All are looked at before the first is touched.
     let mut held = Vec::new();

@@ -15,7 +15,7 @@ use super::{
     malice, reap, wipe,
 };
 use crate::config::ClusterConfig;
-use crate::registry::counted;
+use crate::text::counted;
 
 /// How long clients have to read that the cluster is down before the supervisor ends.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -51,8 +51,9 @@ pub async fn run(
         Attempt::Locked(lock) => lock,
         Attempt::Held(holder) => return Err(held(&boot.dir, holder.map(|holder| holder.pid))),
     };
-    let supervisor = Supervisor::new(prepare(&boot, progress).await?);
+    // Whoever holds the lock listens, but for a moment: one whose socket is gone was robbed of it.
     let socket = Socket::bind(&boot.dir.socket()?)?;
+    let supervisor = Supervisor::new(prepare(&boot, progress).await?);
     let (down, is_down) = watch::channel(false);
 
     let life = async {
@@ -99,7 +100,7 @@ async fn prepare(boot: &Boot, progress: Progress<'_>) -> Result<Setup> {
         boot.wish.check_fresh(dir)?;
     }
     let liars = boot.wish.liars(dir, &config, boot.fresh)?;
-    keys::check(&config, dir, boot.fresh)?;
+    keys::check(&config, dir, boot.fresh, &boot.wish.afresh(dir))?;
     check_free(&config.members)?;
     check_exposure(&config, progress)?;
     if boot.fresh {
@@ -145,5 +146,5 @@ fn check_exposure(config: &ClusterConfig, progress: Progress<'_>) -> Result<()> 
 fn held(dir: &ClusterDir, pid: Option<u32>) -> Error {
     let by = pid.map_or(String::new(), |pid| format!(" by the supervisor with pid {pid}"));
     Error::failed(format!("the cluster {} is run already{by}", dir.name()))
-        .hint(format!("see it with: consensusctl status --cluster {}", dir.name()))
+        .hint(format!("see it with: {}", dir.command("status")))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -10,12 +11,14 @@ use tokio::net::unix::OwnedReadHalf;
 
 use super::wire::{Call, VERSION};
 use super::{
-    ClusterDir, ClusterStatus, Condition, DiskFault, Error, Info, KillSignal, Lie, Lock, Partition, Reply,
-    Request, Result, StateDir, Surveyor, Target, reap, resolve,
+    ClusterDir, ClusterStatus, Condition, DiskFault, Error, Info, KillSignal, Lie, Lock, Partition,
+    ProcessId, Reply, Request, Result, StateDir, Surveyor, Target, reap, resolve,
 };
 
 /// How long a supervisor may take to say what it knows.
 const INFO: Duration = Duration::from_secs(5);
+/// How long a supervisor that holds its lock may be without a socket: it has one from its first moment to its last.
+const LISTEN: Duration = Duration::from_secs(1);
 /// How long a supervisor may take to end after it has said that all is down.
 const EXIT: Duration = Duration::from_secs(10);
 /// How often the cluster is asked while something is awaited of it.
@@ -44,8 +47,8 @@ impl Cluster {
             return Self::open(state.cluster(name)?).await;
         }
         let dirs = state.clusters()?;
-        let running: Vec<&ClusterDir> =
-            dirs.iter().filter(|dir| Lock::holder(&dir.lock()).is_some()).collect();
+        let runs = |dir: &&ClusterDir| Lock::holder(&dir.lock()).is_ok_and(|holder| holder.is_some());
+        let running: Vec<&ClusterDir> = dirs.iter().filter(runs).collect();
         match running.as_slice() {
             [dir] => Self::open((*dir).clone()).await,
             [] => Err(none_runs(state, &dirs)),
@@ -62,10 +65,9 @@ impl Cluster {
     pub async fn info(&self) -> Result<Info> {
         let asked = tokio::time::timeout(INFO, self.call(Request::Info, |_| {})).await;
         asked.unwrap_or_else(|_| {
-            Err(Error::unreachable(format!(
-                "the supervisor of the cluster {} does not answer",
-                self.dir.name()
-            )))
+            let message = format!("the supervisor of the cluster {} does not answer", self.dir.name());
+            Err(Error::unreachable(message)
+                .hint(format!("its log is {}", self.dir.supervisor_log().display())))
         })
     }
 
@@ -89,10 +91,7 @@ impl Cluster {
 
     async fn send(&self, request: &Request) -> Result<Lines<BufReader<OwnedReadHalf>>> {
         let name = self.dir.name();
-        let stream = UnixStream::connect(self.dir.socket()?).await.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => not_running(&self.dir),
-            _ => Error::unreachable(format!("cannot reach the supervisor of the cluster {name}: {error}")),
-        })?;
+        let stream = connect(&self.dir).await?;
         let (read, mut write) = stream.into_split();
         let request = serde_json::to_value(request).unwrap_or_default();
         let mut text = serde_json::to_string(&Call { version: VERSION, request }).unwrap_or_default();
@@ -129,8 +128,9 @@ impl Cluster {
             return held;
         }
         let limit = humantime::format_duration(limit);
+        let look = self.dir.command("status");
         Err(Error::failed(format!("after {limit} still {missing}"))
-            .hint("see more with: consensusctl status; wait longer with --timeout"))
+            .hint(format!("wait longer with --timeout, or see more with: {look}")))
     }
 
     /// The ids of the nodes that `targets` name. A role that nobody has now is waited for, a few seconds.
@@ -139,7 +139,7 @@ impl Cluster {
             // Without a leader in time `resolve` says who could not be found, and why.
             let _ = self.wait(&[Condition::Leader], ROLE).await;
         }
-        resolve(targets, &self.status(false).await?)
+        resolve(targets, &self.status(false).await?, &self.dir)
     }
 
     /// Ends nodes and leaves them down.
@@ -188,10 +188,31 @@ impl Cluster {
     }
 }
 
+/// A connection to the supervisor of the cluster in `dir`.
+pub(super) async fn connect(dir: &ClusterDir) -> Result<UnixStream> {
+    let path = dir.socket()?;
+    let limit = tokio::time::Instant::now() + LISTEN;
+    loop {
+        let error = match UnixStream::connect(&path).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+            let doing = format!("cannot reach the supervisor of the cluster {} at", dir.name());
+            return Err(Error::at(&doing, &path, &error).out_of_reach());
+        }
+        let Some(holder) = Lock::holder(&dir.lock())? else { return Err(not_running(dir)) };
+        if tokio::time::Instant::now() >= limit {
+            return Err(deaf(dir, &path, &holder));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
 /// Takes down the cluster in `dir`, whatever is left of it: a supervisor, or what one that was killed left. Answers
 /// whether there was anything.
 pub(super) async fn down(dir: &ClusterDir) -> Result<bool> {
-    let Some(holder) = Lock::holder(&dir.lock()) else {
+    let Some(holder) = Lock::holder(&dir.lock())? else {
         return sweep(dir).await;
     };
     let cluster = Cluster { dir: dir.clone(), surveyor: Surveyor::default() };
@@ -262,35 +283,43 @@ impl StateDir {
 }
 
 fn not_running(dir: &ClusterDir) -> Error {
-    let name = dir.name();
-    let (what, hint) = if dir.lock().exists() && Lock::holder(&dir.lock()).is_none() {
-        ("has lost its supervisor", format!("bring it up again with: consensusctl cluster up --name {name}"))
+    let (name, up) = (dir.name(), dir.command("cluster up"));
+    let (what, hint) = if dir.lock().exists() {
+        ("has lost its supervisor", "bring it up again with")
     } else if dir.config().exists() {
-        ("is not running", format!("bring it up with: consensusctl cluster up --name {name}"))
+        ("is not running", "bring it up with")
     } else {
-        ("does not exist", format!("make it with: consensusctl cluster up --name {name}"))
+        ("does not exist", "make it with")
     };
-    Error::unreachable(format!("the cluster {name} {what}")).hint(hint)
+    Error::unreachable(format!("the cluster {name} {what}")).hint(format!("{hint}: {up}"))
+}
+
+/// A supervisor whose socket was taken away.
+fn deaf(dir: &ClusterDir, socket: &Path, supervisor: &ProcessId) -> Error {
+    let (name, pid, socket) = (dir.name(), supervisor.pid, socket.display());
+    Error::unreachable(format!(
+        "the cluster {name} runs, but nobody can ask its supervisor (pid {pid}): its socket {socket} is gone"
+    ))
+    .hint(format!("end it, and keep its data, with: {}", dir.command("cluster down")))
 }
 
 fn gone(dir: &ClusterDir) -> Error {
     let (name, log) = (dir.name(), dir.supervisor_log());
-    Error::unreachable(format!("the supervisor of the cluster {name} ended before it answered")).hint(
-        format!(
-            "its log is {}; bring the cluster up again with: consensusctl cluster up --name {name}",
-            log.display()
-        ),
-    )
+    let up = dir.command("cluster up");
+    Error::unreachable(format!("the supervisor of the cluster {name} ended before it answered"))
+        .hint(format!("its log is {}; bring the cluster up again with: {up}", log.display()))
 }
 
 fn none_runs(state: &StateDir, dirs: &[ClusterDir]) -> Error {
     if let [dir] = dirs {
-        return not_running(dir);
+        // One that cannot be looked at may run.
+        return Lock::holder(&dir.lock()).map_or_else(|error| error, |_| not_running(dir));
     }
     let error = Error::unreachable(format!("no cluster runs (looked in {})", state.path().display()));
-    match dirs {
-        [] => error.hint("bring one up with: consensusctl cluster up"),
-        _ => error.hint("see what there is with: consensusctl cluster list"),
+    match (dirs, state.foreign()) {
+        ([], Ok(Some(foreign)) | Err(foreign)) => foreign,
+        ([], Ok(None)) => error.hint(format!("bring one up with: {}", state.command("cluster up"))),
+        _ => error.hint(format!("see what there is with: {}", state.command("cluster list"))),
     }
 }
 

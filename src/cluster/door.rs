@@ -21,6 +21,8 @@ pub struct Door {
     known: Option<Known>,
     /// For a protocol whose clients count votes.
     voters: Option<(Connect, VoterConfig)>,
+    /// The cluster's directory, if it is of this machine.
+    local: Option<ClusterDir>,
 }
 
 /// What a configuration says of a cluster.
@@ -35,14 +37,14 @@ pub(super) struct Known {
 impl Door {
     /// To nodes of which each is believed.
     pub fn to_any_node(addresses: Vec<String>) -> Self {
-        Self { addresses, known: None, voters: None }
+        Self { addresses, known: None, voters: None, local: None }
     }
 
     /// To the cluster in this directory, as this machine's own client where the protocol signs.
     pub fn to_local(dir: &ClusterDir) -> Result<Self> {
         let config = ClusterConfig::load(&dir.config())?;
         let file = keys::file_of(&config, dir, FIRST_CLIENT);
-        Self::open(&config, FIRST_CLIENT, &file)
+        Ok(Self { local: Some(dir.clone()), ..Self::open(&config, FIRST_CLIENT, &file)? })
     }
 
     /// To the cluster of `config`, as the client `id`, whose private key is in `file`. Where the protocol does not sign,
@@ -55,7 +57,9 @@ impl Door {
             .map(|member| Member { id: NodeId(member.id), address: member.address.clone() });
         let known = Some(Known { cluster_id: config.cluster_id, members: members.collect() });
         let entry = config.entry();
-        let Some(connect) = entry.connect else { return Ok(Self { addresses, known, voters: None }) };
+        let Some(connect) = entry.connect else {
+            return Ok(Self { addresses, known, voters: None, local: None });
+        };
         let members = config.members.iter().map(|member| (NodeId(member.id), member.address.clone()));
         let voters = VoterConfig {
             cluster_id: config.cluster_id,
@@ -65,7 +69,7 @@ impl Door {
             votes: entry.faults_of(config.members.len() as u64) as usize + 1,
             retry: retry_of(config),
         };
-        Ok(Self { addresses, known, voters: Some((connect, voters)) })
+        Ok(Self { addresses, known, voters: Some((connect, voters)), local: None })
     }
 
     /// The same, through which clients of another kind get in. Without effect where clients do not count votes.
@@ -91,6 +95,11 @@ impl Door {
     /// Where the nodes listen.
     pub fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    /// The cluster's directory, if it is of this machine.
+    pub fn local(&self) -> Option<&ClusterDir> {
+        self.local.as_ref()
     }
 
     /// Whether clients believe only what enough replicas answer alike.

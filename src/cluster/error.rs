@@ -1,5 +1,10 @@
 //! What can go wrong with a cluster, in a form that also travels from the supervisor to its clients.
 
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 
 /// What kind of trouble it is: what scripts distinguish by exit codes.
@@ -54,8 +59,35 @@ impl Error {
         self
     }
 
+    /// The same where it means that nobody can be asked.
+    #[must_use]
+    pub(super) fn out_of_reach(self) -> Self {
+        Self { kind: ErrorKind::Unreachable, ..self }
+    }
+
+    /// An I/O error at a path with what was being done, as "cannot write". Says whose the path is, where that is why.
+    pub fn at(doing: &str, path: &Path, error: &io::Error) -> Self {
+        let failed = Self::io(format!("{doing} {}", path.display()), error);
+        match foreign(path).filter(|_| error.kind() == io::ErrorKind::PermissionDenied) {
+            None => failed,
+            Some((place, user)) => {
+                Self::failed(format!("{}: {} belongs to user {user}", failed.message, place.display()))
+                    .hint(format!("run this as {user}, or choose another directory with --state-dir DIR"))
+            }
+        }
+    }
+
     /// An I/O error with what was being done, as "cannot write /x/y".
-    pub fn io(doing: impl std::fmt::Display, error: &std::io::Error) -> Self {
+    pub fn io(doing: impl std::fmt::Display, error: &io::Error) -> Self {
         Self::failed(format!("{doing}: {error}"))
     }
+}
+
+/// The part of a path that another user has, as far as it can be seen, and who that is.
+fn foreign(path: &Path) -> Option<(&Path, String)> {
+    let (place, meta) =
+        path.ancestors().find_map(|place| Some((place, std::fs::symlink_metadata(place).ok()?)))?;
+    let uid = Uid::from_raw(meta.uid());
+    let name = || User::from_uid(uid).ok()?.map(|user| user.name);
+    (uid != Uid::effective()).then(|| (place, name().unwrap_or_else(|| uid.to_string())))
 }

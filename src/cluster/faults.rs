@@ -40,7 +40,7 @@ impl Partition {
         }
         if groups.len() < 2 {
             return Err(Error::usage("a partition needs at least two sides, and this has all nodes on one")
-                .hint("as in: consensusctl partition 1,2 3,4,5"));
+                .hint("as in `partition 1,2 3,4,5`"));
         }
         Ok(Self { groups })
     }

@@ -17,7 +17,7 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
 pub(super) fn remove_if_there(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io(format!("cannot remove {}", path.display()), &error))
+            Err(Error::at("cannot remove", path, &error))
         }
         _ => Ok(()),
     }
@@ -26,13 +26,13 @@ pub(super) fn remove_if_there(path: &Path) -> Result<()> {
 /// Opens a log to write at its end.
 pub fn open_log(path: &Path) -> Result<File> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-    file.map_err(|error| Error::io(format!("cannot open {}", path.display()), &error))
+    file.map_err(|error| Error::at("cannot open", path, &error))
 }
 
 /// Makes a directory and those above it, readable by its owner alone.
 pub(super) fn create_private(path: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| Error::io(format!("cannot make {}", path.display()), &error))
+    made.map_err(|error| Error::at("cannot make", path, &error))
 }
 
 /// A directory of this user alone, whose path is short: `/tmp` and not `$TMPDIR`, which may be long and differ from shell

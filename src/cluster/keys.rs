@@ -91,13 +91,14 @@ pub fn claim(file: &Path) -> Result<Option<Claim>> {
     }
 }
 
-/// Refuses a configuration whose keys cannot be used, before anything is done or thrown away.
-pub(super) fn check(config: &ClusterConfig, dir: &ClusterDir, fresh: bool) -> Result<()> {
+/// Refuses a configuration whose keys cannot be used, before anything is done or thrown away. `afresh` is the command
+/// that throws the data away.
+pub(super) fn check(config: &ClusterConfig, dir: &ClusterDir, fresh: bool, afresh: &str) -> Result<()> {
     for member in config.members.iter().filter(|member| member.public_key.is_some()) {
         let file = file_of(config, dir, member.id);
         let lost = if member.key_file.is_some() { false } else { fresh || !file.exists() };
         if lost {
-            return Err(no_private_key(member.id, &file, fresh));
+            return Err(no_private_key(member.id, &file, fresh, afresh));
         }
         secret_of(config, member.id, &file)?;
     }
@@ -111,15 +112,15 @@ pub(super) fn check(config: &ClusterConfig, dir: &ClusterDir, fresh: bool) -> Re
     Ok(())
 }
 
-fn no_private_key(id: u64, file: &Path, fresh: bool) -> Error {
+fn no_private_key(id: u64, file: &Path, fresh: bool, afresh: &str) -> Error {
     let owner = owner(id);
     let error = Error::failed(format!("the private key of {owner} is missing, and its public_key is set"));
     if fresh {
         return error.hint("name the file that holds it by `key_file`, or leave all public keys away");
     }
     error.hint(format!(
-        "put it back to {}, or name its file by `key_file`; without it the data cannot be used: \
-         consensusctl cluster up --fresh throws that away",
+        "put it back to {}, or name its file by `key_file`; without it the data cannot be used, and this throws it \
+         away: {afresh}",
         file.display()
     ))
 }

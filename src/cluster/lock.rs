@@ -4,7 +4,7 @@
 //! is written in the file (pid and start time of the holder) is for people and for whoever must wait for it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -39,7 +39,7 @@ impl Lock {
     pub fn try_take(path: &Path) -> Result<Attempt> {
         let mut looks = LOOKS;
         loop {
-            let doing = |error: &std::io::Error| Error::io(format!("cannot lock {}", path.display()), error);
+            let doing = |error: &io::Error| Error::at("cannot lock", path, error);
             let mut file = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -74,16 +74,19 @@ impl Lock {
         }
     }
 
-    /// Who holds the lock at `path`; `None` when nobody does.
-    pub fn holder(path: &Path) -> Option<ProcessId> {
-        let mut file = File::open(path).ok()?;
-        match file.try_lock_shared() {
+    /// Who holds the lock at `path`; `None` when nobody does. An error when that cannot be known, as of another user's.
+    pub fn holder(path: &Path) -> Result<Option<ProcessId>> {
+        let mut file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|error| Error::at("cannot open", path, &error).out_of_reach())?,
+        };
+        Ok(match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => read_holder(&mut file),
             _ => None,
-        }
+        })
     }
 
-    fn write_holder(&mut self) -> std::io::Result<()> {
+    fn write_holder(&mut self) -> io::Result<()> {
         let text = serde_json::to_string(&ProcessId::current())?;
         self.file.set_len(0)?;
         self.file.rewind()?;
@@ -116,7 +119,7 @@ mod tests {
         let Attempt::Locked(lock) = Lock::try_take(&path).unwrap() else { panic!("nobody else is here") };
         let Attempt::Held(holder) = Lock::try_take(&path).unwrap() else { panic!("it is held") };
         assert_eq!(holder, Some(ProcessId::current()));
-        assert_eq!(Lock::holder(&path), Some(ProcessId::current()));
+        assert_eq!(Lock::holder(&path).unwrap(), Some(ProcessId::current()));
         drop(lock);
         assert!(!path.exists());
         assert!(matches!(Lock::try_take(&path).unwrap(), Attempt::Locked(_)));
@@ -143,7 +146,7 @@ mod tests {
         let path = temp.path().join("lock");
         // As after SIGKILL: the file is there, the kernel's lock is not, and the pid is someone's.
         fs::write(&path, serde_json::to_string(&ProcessId::current()).unwrap()).unwrap();
-        assert_eq!(Lock::holder(&path), None);
+        assert_eq!(Lock::holder(&path).unwrap(), None);
         assert!(matches!(Lock::try_take(&path).unwrap(), Attempt::Locked(_)));
     }
 }

@@ -40,6 +40,7 @@
 
 mod boot;
 mod client;
+mod command;
 mod door;
 mod error;
 mod faults;

@@ -102,9 +102,10 @@ impl Supervisor {
         if down.is_empty() {
             return Ok(());
         }
-        let start = list(&down).replace(", ", ",");
+        let ids = list(&down).replace(", ", ",");
+        let start = self.setup.dir.command(format!("cluster restart {ids}"));
         Err(Error::failed(format!("cannot {verb} what does not run: node {}", list(&down)))
-            .hint(format!("start it with: consensusctl cluster restart {start}")))
+            .hint(format!("start it with: {start}")))
     }
 
     fn must_not_be_paused(&self, ids: &BTreeSet<u64>, verb: &str) -> Result<()> {
@@ -114,9 +115,10 @@ impl Supervisor {
         if paused.is_empty() {
             return Ok(());
         }
-        let resume = list(&paused).replace(", ", ",");
+        let ids = list(&paused).replace(", ", ",");
+        let resume = self.setup.dir.command(format!("resume {ids}"));
         Err(Error::failed(format!("cannot {verb} what is paused: node {}", list(&paused)))
-            .hint(format!("let it go on with: consensusctl resume {resume}")))
+            .hint(format!("let it go on with: {resume}")))
     }
 
     async fn restart(self: &Arc<Self>, ids: &BTreeSet<u64>, progress: Progress<'_>) -> Result<()> {
@@ -175,10 +177,11 @@ impl Supervisor {
             }
         };
         if tokio::time::timeout(CATCH_UP, caught_up).await.is_err() {
+            let look = self.setup.dir.command("status");
             return Err(Error::failed(format!(
                 "node {id} did not become healthy within {CATCH_UP:?}: {last}"
             ))
-            .hint("the nodes after it were not restarted; see: consensusctl status"));
+            .hint(format!("the nodes after it were not restarted; see: {look}")));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -44,20 +45,35 @@ impl StateDir {
         Ok(ClusterDir { path: self.0.join(name), name: name.to_owned() })
     }
 
-    /// All clusters that have a directory here, by name.
+    /// All clusters that have a directory here, by name. Those of other users are left out.
     pub fn clusters(&self) -> Result<Vec<ClusterDir>> {
+        let dirs = self.directories()?.into_iter();
+        Ok(dirs.filter(|dir| dir.config().exists() || dir.lock().exists()).collect())
+    }
+
+    /// What keeps this user from looking at a directory of a cluster here, if there is such a one.
+    pub fn foreign(&self) -> Result<Option<Error>> {
+        let denied = |dir: &ClusterDir| {
+            let error = fs::metadata(dir.config()).err()?;
+            let denied = error.kind() == io::ErrorKind::PermissionDenied;
+            denied.then(|| Error::at("cannot look into", dir.path(), &error).out_of_reach())
+        };
+        Ok(self.directories()?.iter().find_map(denied))
+    }
+
+    /// All that can be directories of clusters, by name.
+    fn directories(&self) -> Result<Vec<ClusterDir>> {
         let entries = match fs::read_dir(&self.0) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io(format!("cannot list {}", self.0.display()), &error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::at("cannot list", &self.0, &error).out_of_reach()),
         };
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| config::is_valid_name(name))
             .collect();
         names.sort();
-        let dirs = names.into_iter().map(|name| ClusterDir { path: self.0.join(&name), name });
-        Ok(dirs.filter(|dir| dir.config().exists() || dir.lock().exists()).collect())
+        Ok(names.into_iter().map(|name| ClusterDir { path: self.0.join(&name), name }).collect())
     }
 }
 
@@ -96,6 +112,11 @@ impl ClusterDir {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The directory of all clusters in which it lies.
+    pub fn state_dir(&self) -> StateDir {
+        StateDir(self.path.parent().unwrap_or(&self.path).to_owned())
     }
 
     /// The effective configuration.

@@ -1,6 +1,7 @@
 //! Before anything starts: what to start, and what is left of before.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use super::files::remove_if_there;
 use super::{Attempt, ClusterDir, Error, Liars, Lock, Malicious, ProcessId, Result, keys};
 use crate::config::{ClientConfig, ClusterConfig, ConfigError, Draft, FIRST_CLIENT, MAX_NODES};
 use crate::registry::{self, Entry};
+use crate::text::{shell_path, shell_word};
 use crate::wal::{RealDisk, WalError, clean, holdings, in_use};
 
 /// How long a process may take to be gone after SIGKILL.
@@ -86,7 +88,7 @@ impl Wish {
             config.take_member_keys(&existing.members);
             take_local_client(&mut config, existing);
             config.cluster_id = named_id.unwrap_or(existing.cluster_id);
-            check_same_cluster(dir, existing, &config)?;
+            self.check_same_cluster(dir, existing, &config)?;
         }
         Ok(config)
     }
@@ -99,11 +101,75 @@ impl Wish {
         if Draft::load(file, self.entry()?)?.named_id() != Some(old.cluster_id) {
             return Ok(());
         }
+        let replace = format!("consensusctl cluster new --replace-id {}", shell_path(file));
         let (id, file) = (old.cluster_id, file.display());
         Err(Error::failed(format!("{file} names the id {id:016x}, which the data to be thrown away has"))
-            .hint(format!(
-                "give the new cluster an id of its own first: consensusctl cluster new --replace-id {file}"
-            )))
+            .hint(format!("give the new cluster an id of its own first: {replace}")))
+    }
+
+    fn check_same_cluster(
+        &self,
+        dir: &ClusterDir,
+        data: &ClusterConfig,
+        wanted: &ClusterConfig,
+    ) -> Result<()> {
+        let hint = format!(
+            "to keep the data, leave the option away or choose another --name; to lose it: {}",
+            self.afresh(dir)
+        );
+        let refused = |what: String| {
+            let place = dir.path().display();
+            Err(Error::failed(format!("the cluster {} has data of {what} (in {place})", dir.name()))
+                .hint(hint.clone()))
+        };
+        if data.protocol != wanted.protocol {
+            return refused(format!("the protocol {}, not {}", data.protocol, wanted.protocol));
+        }
+        if data.cluster_id != wanted.cluster_id {
+            return refused(format!(
+                "the cluster_id {:#018x}, not {:#018x}",
+                data.cluster_id, wanted.cluster_id
+            ));
+        }
+        let ids =
+            |config: &ClusterConfig| config.members.iter().map(|member| member.id).collect::<BTreeSet<_>>();
+        let (has, wants) = (ids(data), ids(wanted));
+        if has.len() != wants.len() {
+            return refused(format!("{} nodes, not {}", has.len(), wants.len()));
+        }
+        if has != wants {
+            return refused(format!("the nodes {}, not {}", list(&has), list(&wants)));
+        }
+        for (has, wants) in data.members.iter().zip(&wanted.members) {
+            // What a node has signed is in the others' logs, where only its old key checks it.
+            if let (Some(has_key), Some(key)) = (has.public_key, wants.public_key)
+                && has_key != key
+            {
+                return refused(format!("the key {has_key} of node {}, not {key}", has.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// The command that brings up what is wanted in `dir` from nothing.
+    pub(super) fn afresh(&self, dir: &ClusterDir) -> String {
+        let words = self.args();
+        let words = words.iter().map(|word| format!(" {}", shell_word(&word.to_string_lossy())));
+        dir.command(format!("cluster up --fresh{}", words.collect::<String>()))
+    }
+
+    /// The options of the command line that say this.
+    pub(super) fn args(&self) -> Vec<OsString> {
+        let Self { protocol, nodes, port, config, malicious } = self;
+        let options = [
+            ("--protocol", protocol.as_ref().map(OsString::from)),
+            ("--nodes", nodes.map(|nodes| nodes.to_string().into())),
+            ("--port", port.map(|port| port.to_string().into())),
+            ("--config", config.as_ref().map(|path| path.clone().into_os_string())),
+        ];
+        let said = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let liars = malicious.iter().map(|malicious| ("--malicious", malicious.to_string().into()));
+        said.chain(liars).flat_map(|(name, value)| [name.into(), value]).collect()
     }
 
     /// Who lies in `dir`: as was said, and else as it was before.
@@ -124,42 +190,6 @@ fn take_local_client(config: &mut ClusterConfig, existing: &ClusterConfig) {
     if let Some(client) = existing.clients.iter().find(local) {
         config.clients.insert(0, client.clone());
     }
-}
-
-fn check_same_cluster(dir: &ClusterDir, data: &ClusterConfig, wanted: &ClusterConfig) -> Result<()> {
-    let hint = format!(
-        "to keep the data, leave the option away or choose another --name; to lose it: consensusctl cluster up --fresh \
-         --name {}",
-        dir.name()
-    );
-    let refused = |what: String| {
-        let place = dir.path().display();
-        Err(Error::failed(format!("the cluster {} has data of {what} (in {place})", dir.name()))
-            .hint(hint.clone()))
-    };
-    if data.protocol != wanted.protocol {
-        return refused(format!("the protocol {}, not {}", data.protocol, wanted.protocol));
-    }
-    if data.cluster_id != wanted.cluster_id {
-        return refused(format!("the cluster_id {:#018x}, not {:#018x}", data.cluster_id, wanted.cluster_id));
-    }
-    let ids = |config: &ClusterConfig| config.members.iter().map(|member| member.id).collect::<BTreeSet<_>>();
-    let (has, wants) = (ids(data), ids(wanted));
-    if has.len() != wants.len() {
-        return refused(format!("{} nodes, not {}", has.len(), wants.len()));
-    }
-    if has != wants {
-        return refused(format!("the nodes {}, not {}", list(&has), list(&wants)));
-    }
-    for (has, wants) in data.members.iter().zip(&wanted.members) {
-        // What a node has signed is in the others' logs, where only its old key checks it.
-        if let (Some(has_key), Some(key)) = (has.public_key, wants.public_key)
-            && has_key != key
-        {
-            return refused(format!("the key {has_key} of node {}, not {key}", has.id));
-        }
-    }
-    Ok(())
 }
 
 /// The configuration that the data in `dir` has, if it has any.
@@ -200,18 +230,18 @@ fn read_if_there(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(format!("cannot read {}", path.display()), &error)),
+        Err(error) => Err(Error::at("cannot read", path, &error)),
     }
 }
 
-/// Removes everything of a cluster but its lock, which the caller holds, and the log of the supervisor, which may be the
-/// caller. Only what a supervisor puts there is touched: a directory with a node's name that holds anything else, or that
+/// Removes everything of a cluster but its lock, which the caller holds, and the socket and the log of the supervisor,
+/// which may be the caller. Only what a supervisor puts there is touched: a directory with a node's name that holds anything else, or that
 /// is a link, is refused before the first file is removed.
 pub fn wipe(dir: &ClusterDir) -> Result<()> {
     let entries = match fs::read_dir(dir.path()) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Error::io(format!("cannot list {}", dir.path().display()), &error)),
+        Err(error) => return Err(Error::at("cannot list", dir.path(), &error)),
     };
     let mut names: Vec<String> =
         entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
@@ -230,11 +260,9 @@ pub fn wipe(dir: &ClusterDir) -> Result<()> {
         clean(&RealDisk, node)?;
     }
     for file in &files {
-        fs::remove_file(file)
-            .map_err(|error| Error::io(format!("cannot remove {}", file.display()), &error))?;
+        fs::remove_file(file).map_err(|error| Error::at("cannot remove", file, &error))?;
     }
-    keys::wipe(dir)?;
-    remove_if_there(&dir.socket()?)
+    keys::wipe(dir)
 }
 
 fn is_ours(name: &str) -> bool {
@@ -252,17 +280,18 @@ pub async fn remove(dir: &ClusterDir) -> Result<()> {
         Attempt::Locked(lock) => lock,
         Attempt::Held(_) => {
             return Err(Error::failed(format!("the cluster {} runs", dir.name()))
-                .hint(format!("take it down first: consensusctl cluster down --cluster {}", dir.name())));
+                .hint(format!("take it down first: {}", dir.command("cluster down"))));
         }
     };
     reap(dir).await?;
     wipe(dir)?;
+    remove_if_there(&dir.socket()?)?;
     remove_if_there(&dir.supervisor_log())?;
     drop(lock);
     match fs::remove_dir(dir.path()) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io(format!("cannot remove {}", dir.path().display()), &error))
+            Err(Error::at("cannot remove", dir.path(), &error))
         }
         _ => Ok(()),
     }

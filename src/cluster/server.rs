@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::files::remove_if_there;
 use super::wire::{Call, VERSION};
-use super::{Error, Reply, Request, Result, Supervisor};
+use super::{ClusterDir, Error, Reply, Request, Result, Supervisor};
 
 /// The longest request: a partition of the largest cluster is far shorter.
 const MAX_REQUEST_BYTES: u64 = 64 << 10;
@@ -67,7 +67,7 @@ async fn answer(stream: UnixStream, supervisor: Arc<Supervisor>, down: watch::Re
     let (replies, outbox) = mpsc::unbounded_channel();
     // Apart from the connection: what was begun is carried through though the client goes away.
     tokio::spawn(async move {
-        let done = match parse(&line) {
+        let done = match parse(&line, &supervisor.setup.dir) {
             Ok(request) => carry_out(&supervisor, request, &replies, down).await,
             Err(error) => Err(error),
         };
@@ -89,14 +89,15 @@ async fn write_all(mut outbox: mpsc::UnboundedReceiver<Reply>, write: &mut Owned
     }
 }
 
-fn parse(line: &str) -> Result<Request> {
+fn parse(line: &str, dir: &ClusterDir) -> Result<Request> {
     let wrong = |error: serde_json::Error| Error::usage(format!("not a request to a supervisor: {error}"));
     let call: Call = serde_json::from_str(line).map_err(wrong)?;
     if call.version != VERSION {
         let versions =
             format!("the supervisor speaks version {VERSION} and this program version {}", call.version);
+        let down = dir.command("cluster down");
         return Err(Error::failed(versions)
-            .hint("take the cluster down with the program that brought it up: consensusctl cluster down"));
+            .hint(format!("take the cluster down with the program that brought it up: {down}")));
     }
     serde_json::from_value(call.request).map_err(wrong)
 }

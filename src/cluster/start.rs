@@ -15,7 +15,7 @@ use super::operations::POLL;
 use super::{ClusterStatus, Door, Error, ErrorKind, NodeState, Result, Supervisor, Surveyor};
 use crate::client::{Consistency, Options};
 use crate::kv::RangeRequest;
-use crate::registry::counted;
+use crate::text::counted;
 
 /// How long nodes may take from their start until they serve: they may have a long log to read.
 const START: Duration = Duration::from_mins(1);

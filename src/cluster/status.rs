@@ -23,7 +23,8 @@ use super::malice::beyond_the_model;
 use super::{DiskFault, Info, NodeInfo, NodeState, Partition};
 use crate::client::{ControlClient, ConvictionReport, NodeReport, SuspicionReport};
 use crate::consensus::Misbehaviour;
-use crate::registry::{self, Entry, counted};
+use crate::registry::{self, Entry};
+use crate::text::counted;
 
 pub use blame::{Convicted, Suspected};
 pub use condition::Condition;

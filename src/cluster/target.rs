@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use super::faults::list;
-use super::{ClusterStatus, Error, NodeState, Result};
+use super::{ClusterDir, ClusterStatus, Error, NodeState, Result};
 
 /// One or several nodes, by id or role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,8 +49,8 @@ impl Target {
     }
 }
 
-/// The ids of the nodes that `targets` name, given how the cluster is.
-pub fn resolve(targets: &[Target], status: &ClusterStatus) -> Result<BTreeSet<u64>> {
+/// The ids of the nodes that `targets` name, given how the cluster in `dir` is.
+pub fn resolve(targets: &[Target], status: &ClusterStatus, dir: &ClusterDir) -> Result<BTreeSet<u64>> {
     let all: BTreeSet<u64> = status.nodes.iter().map(|node| node.id).collect();
     let mut ids = BTreeSet::new();
     for target in targets {
@@ -65,10 +65,10 @@ pub fn resolve(targets: &[Target], status: &ClusterStatus) -> Result<BTreeSet<u6
                     .hint(format!("the nodes are {all}; also `{leader}`, `{follower}`, `all`")));
             }
             Target::Leader => {
-                ids.insert(status.leader.ok_or_else(|| no_leader(status))?);
+                ids.insert(status.leader.ok_or_else(|| no_leader(status, dir))?);
             }
             Target::Follower => {
-                let leader = status.leader.ok_or_else(|| no_leader(status))?;
+                let leader = status.leader.ok_or_else(|| no_leader(status, dir))?;
                 let mut followers = status.nodes.iter().rev();
                 let follower = followers
                     .find(|node| {
@@ -83,21 +83,24 @@ pub fn resolve(targets: &[Target], status: &ClusterStatus) -> Result<BTreeSet<u6
     Ok(ids)
 }
 
-fn no_leader(status: &ClusterStatus) -> Error {
+fn no_leader(status: &ClusterStatus, dir: &ClusterDir) -> Error {
     let why = if status.why.is_empty() { String::new() } else { format!(": {}", status.why.join("; ")) };
     let word = status.entry().words.leader;
+    let wait = dir.command(format!("wait --until {word}"));
     Error::failed(format!("no node leads the cluster {} now{why}", status.name))
-        .hint(format!("name a node by its id, or wait for a {word}: consensusctl wait --until {word}"))
+        .hint(format!("name a node by its id, or wait for a {word}: {wait}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::StateDir;
     use crate::cluster::status::tests::{node, status_of};
 
     fn ids(text: &str, status: &ClusterStatus) -> Result<Vec<u64>> {
         let targets = Target::parse_list(text).map_err(Error::usage)?;
-        resolve(&targets, status).map(|ids| ids.into_iter().collect())
+        let dir = StateDir::new(Some("/x".into()))?.cluster("lab")?;
+        resolve(&targets, status, &dir).map(|ids| ids.into_iter().collect())
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Temporary {
 impl Drop for Temporary {
     /// Only for a panic: else the cluster is down already, and nobody holds its lock.
     fn drop(&mut self) {
-        if let Some(supervisor) = Lock::holder(&self.dir.lock()) {
+        if let Ok(Some(supervisor)) = Lock::holder(&self.dir.lock()) {
             let _ = supervisor.signal(Signal::SIGTERM);
         }
     }

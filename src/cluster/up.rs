@@ -8,10 +8,11 @@ use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::client::connect;
 use super::files::open_log;
 use super::member::last_error;
 use super::process::keep_inherited_files;
-use super::{Boot, Cluster, Error, Lock, Phase, ProcessId, Reply, Result, Wish};
+use super::{Boot, Cluster, Error, Lock, Phase, ProcessId, Reply, Result};
 
 /// How long a cluster that is starting or stopping is waited for before `up` gives up on it.
 const BUSY: Duration = Duration::from_mins(1);
@@ -59,23 +60,29 @@ pub async fn up(
 /// The cluster, if it has a supervisor. One that is just starting or stopping is waited for.
 async fn running(boot: &Boot) -> Result<Option<Cluster>> {
     let looked = async {
-        while Lock::holder(&boot.dir.lock()).is_some() {
-            // One that has just begun or is about to end does not listen.
+        while let Some(holder) = Lock::holder(&boot.dir.lock())? {
+            if let Err(error) = connect(&boot.dir).await {
+                if Lock::holder(&boot.dir.lock())?.as_ref() == Some(&holder) {
+                    return Err(error);
+                }
+                continue;
+            }
+            // One that has just begun or is about to end does not answer.
             if let Ok(cluster) = Cluster::open(boot.dir.clone()).await
                 && cluster.info().await.is_ok_and(|info| info.phase == Phase::Running)
             {
-                return Some(cluster);
+                return Ok(Some(cluster));
             }
             tokio::time::sleep(POLL).await;
         }
-        None
+        Ok(None)
     };
-    tokio::time::timeout(BUSY, looked).await.map_err(|_| {
-        Error::failed(format!(
-            "the cluster {} has a supervisor that neither serves nor ends",
-            boot.dir.name()
-        ))
-        .hint(format!("its log is {}", boot.dir.supervisor_log().display()))
+    tokio::time::timeout(BUSY, looked).await.unwrap_or_else(|_| {
+        let (name, log) = (boot.dir.name(), boot.dir.supervisor_log());
+        let pid = Lock::holder(&boot.dir.lock())?.map_or_else(String::new, |by| format!(" (pid {})", by.pid));
+        let message = format!("the cluster {name} has a supervisor{pid} that neither serves nor ends");
+        let down = boot.dir.command("cluster down");
+        Err(Error::failed(message).hint(format!("its log is {}; end it with: {down}", log.display())))
     })
 }
 
@@ -84,25 +91,13 @@ fn spawn(boot: &Boot) -> Result<Child> {
     keep_inherited_files();
     let log = boot.dir.supervisor_log();
     let file = open_log(&log)?;
-    let state_dir = boot.dir.path().parent().unwrap_or(boot.dir.path());
     let mut command = Command::new(&boot.program);
-    command.arg("--state-dir").arg(state_dir).args(["supervisor", "--name", boot.dir.name()]);
-    let Wish { protocol, nodes, port, config, malicious } = &boot.wish;
-    if let Some(protocol) = protocol {
-        command.args(["--protocol", protocol]);
-    }
-    if let Some(nodes) = nodes {
-        command.args(["--nodes", &nodes.to_string()]);
-    }
-    if let Some(port) = port {
-        command.args(["--port", &port.to_string()]);
-    }
-    if let Some(config) = config {
-        command.arg("--config").arg(config);
-    }
-    for malicious in malicious {
-        command.args(["--malicious", &malicious.to_string()]);
-    }
+    command.arg("--state-dir").arg(boot.dir.state_dir().path()).args([
+        "supervisor",
+        "--name",
+        boot.dir.name(),
+    ]);
+    command.args(boot.wish.args());
     if let Some(filter) = &boot.log {
         command.args(["--log", filter]);
     }

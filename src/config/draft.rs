@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::file::{Wrong, parse};
 use super::{ClusterConfig, ConfigError};
 use crate::registry::Entry;
+use crate::text::shell_path;
 
 /// A configuration as it was written. One that names no `cluster_id` describes a cluster that is still to be made.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +48,7 @@ impl Draft {
         }
         let hint = format!(
             "write one into it with `consensusctl cluster new {}`, then copy the file to every host of the cluster",
-            self.file.display()
+            shell_path(&self.file)
         );
         Err(ConfigError {
             file: self.file,

@@ -10,6 +10,7 @@ use crate::consensus::{
     Setup, SnapshotMeta, Time,
 };
 use crate::kv::{Restore, RestoreError, Retention, Store};
+use crate::text::shell_path;
 use crate::wal::{DataDir, Disk, Identity, Snapshots, TornTail, WalError, WalOptions};
 
 /// What it takes to open a replica.
@@ -94,7 +95,7 @@ pub enum OpenError {
         source: RestoreError,
     },
     /// A record passes its checksum but is not a record of this protocol.
-    #[error("record {lsn} in {}: {source}; see `consensusctl wal inspect {}`", path.display(), path.display())]
+    #[error("record {lsn} in {}: {source}; see `consensusctl wal inspect {}`", path.display(), shell_path(path))]
     Record {
         /// Which.
         lsn: Lsn,
@@ -107,7 +108,7 @@ pub enum OpenError {
     #[error("{0}")]
     Misbehaviour(String),
     /// The log contradicts itself or its snapshot.
-    #[error("{}: {source}; see `consensusctl wal inspect {}`", path.display(), path.display())]
+    #[error("{}: {source}; see `consensusctl wal inspect {}`", path.display(), shell_path(path))]
     Recover {
         /// The data directory.
         path: PathBuf,

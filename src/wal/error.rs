@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::consensus::{Index, Lsn};
+use crate::text::shell_path;
 
 /// Why something on disk could not be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +60,8 @@ pub enum WalError {
     #[error(
         "the log is damaged: {file} at offset {offset}, batch {batch}: {why}. This is not a torn write, and acknowledged \
          records may be lost, so the node does not start; nothing was changed. Look at it with `consensusctl wal \
-         inspect {dir}`"
+         inspect {}`",
+        shell_path(dir)
     )]
     Rot {
         /// The data directory's log.

@@ -278,7 +278,7 @@ async fn held(context: &mut Context<'_>, args: &ShowArgs) -> CliResult<(ClusterC
             CliError::usage(format!("{} of {all} pieces have an id that begins with {which:?}", found.len()))
         }
     };
-    Err(error.hint("see all with: consensusctl evidence list"))
+    Err(error.hint(format!("see all with: {}", cluster.dir().command("evidence list"))))
 }
 
 /// Prints a piece: in JSON the file itself.

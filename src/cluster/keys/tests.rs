@@ -30,7 +30,7 @@ fn a_cluster_gets_keys_for_its_members_and_clients_of_this_machine_and_keeps_the
         assert_eq!(meta.mode() & 0o777, 0o600, "{name}");
     }
     assert_eq!(fs::metadata(dir.keys()).unwrap().mode() & 0o777, 0o700);
-    check(&config, &dir, false).unwrap();
+    check(&config, &dir, false, "up --fresh").unwrap();
     // An `up` that was interrupted before it wrote the configuration finds the keys that it made.
     assert_eq!(with_keys(&dir), config);
 
@@ -54,11 +54,11 @@ fn a_wrong_key_is_refused_with_whose_it_is() {
     let dir = dir(temp.path());
     let config = with_keys(&dir);
     fs::copy(dir.key(1), dir.key(2)).unwrap();
-    let error = check(&config, &dir, false).unwrap_err();
+    let error = check(&config, &dir, false, "up --fresh").unwrap_err();
     assert!(error.message.ends_with("holds the private key of node 1, not of node 2"), "{error}");
     fs::remove_file(dir.key(2)).unwrap();
     key_file::create(&dir.key(2), "node 2").unwrap();
-    let error = check(&config, &dir, false).unwrap_err();
+    let error = check(&config, &dir, false, "up --fresh").unwrap_err();
     assert!(error.message.contains("of nobody in the configuration, not of node 2"), "{error}");
 }
 
@@ -68,10 +68,10 @@ fn a_missing_or_open_key_is_refused_with_the_way_out() {
     let dir = dir(temp.path());
     let config = with_keys(&dir);
     fs::set_permissions(dir.key(1), Permissions::from_mode(0o644)).unwrap();
-    let error = check(&config, &dir, false).unwrap_err();
+    let error = check(&config, &dir, false, "up --fresh").unwrap_err();
     assert!(error.message.contains("others may read it"), "{error}");
     fs::remove_file(dir.key(1)).unwrap();
-    let error = check(&config, &dir, false).unwrap_err();
+    let error = check(&config, &dir, false, "up --fresh").unwrap_err();
     assert!(error.message.contains("the private key of node 1 is missing"), "{error}");
     assert!(error.hint.unwrap().contains("--fresh"));
 }
@@ -82,17 +82,17 @@ fn named_public_keys_bring_their_private_ones_to_a_fresh_start() {
     let temp = tempfile::tempdir().unwrap();
     let dir = dir(temp.path());
     let mut config = with_keys(&dir);
-    let error = check(&config, &dir, true).unwrap_err();
+    let error = check(&config, &dir, true, "up --fresh").unwrap_err();
     assert!(error.hint.unwrap().contains("`key_file`"), "{}", error.message);
     for member in &mut config.members {
         let file = temp.path().join(file_name(member.id));
         fs::copy(dir.key(member.id), &file).unwrap();
         member.key_file = Some(file);
     }
-    check(&config, &dir, true).unwrap();
+    check(&config, &dir, true, "up --fresh").unwrap();
     // A client's private key may be elsewhere.
     fs::remove_file(dir.key(1001)).unwrap();
-    check(&config, &dir, true).unwrap();
+    check(&config, &dir, true, "up --fresh").unwrap();
 }
 
 #[test]

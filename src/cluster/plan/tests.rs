@@ -35,7 +35,7 @@ fn another_size_or_protocol_than_the_data_has_is_refused_with_the_way_out() {
     assert!(error.message.contains("has data of 5 nodes, not 3"), "{error}");
     assert!(error.hint.unwrap().contains("--fresh"));
     let other = ClusterConfig { protocol: "other", ..data.clone() };
-    let error = check_same_cluster(&dir, &other, &data).unwrap_err();
+    let error = Wish::default().check_same_cluster(&dir, &other, &data).unwrap_err();
     assert!(error.message.contains("the protocol other, not raft"), "{error}");
 }
 
