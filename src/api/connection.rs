@@ -9,11 +9,14 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use super::authority::Authorities;
+
 /// A connection that ends when the switch that it was made with is turned or dropped. The server runs each connection
 /// in a task of its own, which outlives the server; without this a node that was killed within its process would still
 /// talk.
 pub(super) struct Connection {
     stream: TcpStream,
+    authorities: Authorities,
     /// Ends when the connection is to be cut; `None` once it has.
     cut: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
@@ -25,7 +28,7 @@ impl Connection {
             // An error says that the switch is gone, and the server with it.
             let _ = switch.wait_for(|cut| *cut).await;
         };
-        Self { stream, cut: Some(Box::pin(cut)) }
+        Self { stream, authorities: Authorities::new(), cut: Some(Box::pin(cut)) }
     }
 
     /// Looks at the switch, and asks to be woken when it is turned.
@@ -48,7 +51,8 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_read(context, buf) {
+        let Self { stream, authorities, .. } = &mut *self;
+        match authorities.poll_read(stream, context, buf) {
             Poll::Pending => self.poll_cut(context),
             ready @ Poll::Ready(_) => ready,
         }

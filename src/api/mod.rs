@@ -35,6 +35,7 @@
 //! Watches, leases, authentication and changes of membership are answered with UNIMPLEMENTED; a put with a lease is
 //! refused as etcd refuses an unknown one.
 
+mod authority;
 mod connection;
 mod control;
 mod deadline;

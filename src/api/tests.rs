@@ -30,6 +30,53 @@ use crate::wire::{LEADER, OUTCOME, SESSION};
 /// How long anything may take on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The type of the first frame that answers a call with this `:authority`: HTTP/2 as clients in Go write it.
+async fn answered_to(address: &str, authority: &[u8]) -> u8 {
+    let path = b"/grpc.health.v1.Health/Check";
+    let content = b"application/grpc";
+    // POST, http, the path, the authority, and what is in the body.
+    let block = [
+        &[0x83, 0x86, 0x04, path.len() as u8][..],
+        path,
+        &[0x41, authority.len() as u8],
+        authority,
+        &[0x0f, 0x10, content.len() as u8],
+        content,
+    ]
+    .concat();
+    let call = [&[0, 0, block.len() as u8, 1, 4, 0, 0, 0, 1][..], &block].concat();
+    let body = [0, 0, 5, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0];
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0, 0, 0, 4, 0, 0, 0, 0, 0][..]].concat();
+    stream.write_all(&[&preface[..], &call, &body].concat()).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).await.unwrap();
+        if head[5..] == [0, 0, 0, 1] && head[3] != 8 {
+            return head[3];
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_call_the_port_whatever_it_likes() {
+    let served = start(false).await;
+    for authority in [
+        "127.0.0.1:5001",
+        "http://127.0.0.1:5001",
+        "#initially=[http://127.0.0.1:5001;http://[::1]:5002]",
+        "a b",
+    ] {
+        let answered =
+            tokio::time::timeout(PATIENCE, answered_to(&served.address, authority.as_bytes())).await;
+        // HEADERS, and not RST_STREAM.
+        assert_eq!(answered, Ok(1), "{authority:?}");
+    }
+}
+
 /// A node that serves.
 pub(crate) struct Served {
     pub(crate) address: String,

@@ -193,6 +193,14 @@ fn information(etcdctl: &mut Session<'_>) {
         assert!(status["Status"]["leader"].as_u64().is_some_and(|leader| leader > 0), "{status}");
         assert!(status["Status"]["raftTerm"].as_u64().is_some_and(|term| term > 0), "{status}");
     }
+    let first = format!("http://{}", etcdctl.endpoints[0]);
+    for (args, answers) in
+        [(&["endpoint", "status"][..], 1), (&["endpoint", "status", "--cluster"], etcdctl.endpoints.len())]
+    {
+        let printed = Session::run_at(&first, args, "");
+        assert!(printed.ok, "{args:?} at {first}: {}", printed.err);
+        assert_eq!(printed.out.lines().count(), answers, "{args:?} at {first}: {}", printed.out);
+    }
     let members = etcdctl.json(&["member", "list"]);
     let urls: Vec<&str> = members["members"]
         .as_array()
