@@ -189,7 +189,11 @@ fn replace_authority(payload: &mut [u8], flags: u8) -> Option<()> {
         };
         let (in_huffman, value) = block.text()?;
         if is_authority {
-            return if in_huffman { in_letters(value) } else { Some(value.fill(b'a')) };
+            if in_huffman {
+                return in_letters(value);
+            }
+            value.fill(b'a');
+            return Some(());
         }
     }
 }

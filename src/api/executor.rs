@@ -61,7 +61,10 @@ impl Executor {
     /// How the node or gateway is.
     pub(super) async fn status(&self) -> Result<pb::StatusResponse, Status> {
         match self {
-            Self::Node(node) => Ok(status_of(node, node.status(false).await.map_err(unanswered)?)),
+            Self::Node(node) => {
+                let status = node.status(false).await.map_err(unanswered)?;
+                Ok(status_of(node, status, node.bytes_on_disk().await))
+            }
             Self::Gateway(gateway) => Ok(gateway.status().await),
         }
     }
@@ -92,13 +95,13 @@ fn header_at(node: &Handle, status: &NodeStatus) -> pb::ResponseHeader {
     header.at(status.store.revision)
 }
 
-fn status_of(node: &Handle, status: NodeStatus) -> pb::StatusResponse {
+fn status_of(node: &Handle, status: NodeStatus, on_disk: u64) -> pb::StatusResponse {
     let header = Some(header_at(node, &status));
     let NodeStatus { status, store, .. } = status;
     pb::StatusResponse {
         header,
         version: VERSION.to_owned(),
-        db_size: store.bytes as i64,
+        db_size: on_disk as i64,
         leader: status.leader.unwrap_or(0),
         raft_index: status.committed,
         raft_term: status.epoch,

@@ -4,8 +4,8 @@
 //! said alike. That settles what of etcd's answers there is:
 //!
 //! - The revision is part of what is voted on.
-//! - Term, leader and index differ between honest replicas, so that each could only be one replica's word. They are left at
-//!   zero. The member that answers is the gateway.
+//! - Term and index differ between honest replicas, so that each could only be one replica's word. They are left at zero. The
+//!   member that answers is the gateway, and it is what takes writes: it names itself as the leader.
 //! - The members are those of the configuration. They have no URLs for clients: a client that looks for more endpoints must
 //!   not be led around the gateway. The gateway itself stands among them, with the URL at which the caller found it.
 
@@ -100,7 +100,15 @@ impl Gateway {
                 (self.signature().at(0), vec![error])
             }
         };
-        pb::StatusResponse { header: Some(header), version: VERSION.to_owned(), errors, ..Default::default() }
+        // Whoever looks for the member that takes writes has found it, as long as the cluster does.
+        let leader = if errors.is_empty() { self.0.config.id.0 } else { 0 };
+        pb::StatusResponse {
+            header: Some(header),
+            version: VERSION.to_owned(),
+            leader,
+            errors,
+            ..Default::default()
+        }
     }
 
     /// The members as they are configured, and the gateway, which the caller found at `reached`.

@@ -13,9 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::{Code, Status};
 
 use super::connection::Connection;
 use super::control::Control;
@@ -47,9 +47,6 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// After how long without a sign of life a client is asked for one, so that those that vanished do not add up.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// The code of UNIMPLEMENTED as `grpc-status` has it.
-const UNIMPLEMENTED: &str = "12";
 
 /// How many accepted connections may wait to be served.
 const ACCEPTED: usize = 64;
@@ -111,7 +108,7 @@ async fn serve_routes(
     grace: Duration,
 ) -> Result<(), ServeError> {
     let all = Checkup::new(executor).with_http(routes.into_axum_router());
-    let routes = Routes::from(all.fallback(not_served).layer(from_fn(name_what_is_not_served)));
+    let routes = Routes::from(all.fallback(not_served).layer(from_fn(in_our_words)));
     // Dropped at the end of this function, or with its future: that cuts all connections.
     let (switch, cut) = watch::channel(false);
     let (accepted, connections) = mpsc::channel(ACCEPTED);
@@ -155,14 +152,27 @@ async fn not_served(request: Request) -> axum::response::Response {
     unimplemented(request.uri())
 }
 
-/// A service that is there answers calls of methods that it lacks without a word. They get the same words.
-async fn name_what_is_not_served(request: Request, next: Next) -> axum::response::Response {
+/// Puts into etcd's words what the library answers by itself: a method that a service lacks, of which it says nothing, and a
+/// message that is too large, for which it has another code.
+async fn in_our_words(request: Request, next: Next) -> axum::response::Response {
     let uri = request.uri().clone();
     let response = next.run(request).await;
-    let status = response.headers().get("grpc-status");
-    let wordless = status.is_some_and(|status| *status == UNIMPLEMENTED)
-        && response.headers().get("grpc-message").is_none_or(HeaderValue::is_empty);
-    if wordless { unimplemented(&uri) } else { response }
+    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    match status.code() {
+        Code::Unimplemented if status.message().is_empty() => unimplemented(&uri),
+        Code::OutOfRange => match too_large(status.message()) {
+            Some(status) => status.into_http(),
+            None => response,
+        },
+        _ => response,
+    }
+}
+
+/// What etcd says of a message above its limit; `None` if this is not what the library says of one.
+fn too_large(message: &str) -> Option<Status> {
+    let lengths = message.strip_prefix("Error, decoded message length too large: found ")?;
+    let (found, limit) = lengths.strip_suffix(" bytes")?.split_once(" bytes, the limit is: ")?;
+    Some(Status::resource_exhausted(format!("grpc: received message larger than max ({found} vs. {limit})")))
 }
 
 fn unimplemented(uri: &Uri) -> axum::response::Response {

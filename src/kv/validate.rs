@@ -24,21 +24,22 @@ impl Default for Limits {
 
 /// Checks an operation before it is proposed, in etcd's order, so that the first error is etcd's.
 pub fn validate(op: &Op, limits: &Limits) -> Result<(), KvError> {
-    if let Op::Txn(txn) = op {
-        check_counts(txn, limits.max_txn_ops, MAX_TXN_DEPTH)?;
-    }
-    check(op)
+    check_within(op, limits.max_txn_ops, MAX_TXN_DEPTH)
 }
 
 /// The part of the checks that does not depend on a node's configuration. The store repeats it when it executes a
 /// command: what it may assume then does not hang on who proposed it.
 pub(super) fn check(op: &Op) -> Result<(), KvError> {
+    check_within(op, usize::MAX, usize::MAX)
+}
+
+fn check_within(op: &Op, ops: usize, depth: usize) -> Result<(), KvError> {
     match op {
         Op::Range(range) => check_key(&range.key),
         Op::Put(put) => check_put(put),
         Op::DeleteRange(delete) => check_key(&delete.key),
         Op::Txn(txn) => {
-            check_keys(txn)?;
+            check_txn(txn, ops, depth)?;
             check_overlaps(&txn.success)?;
             check_overlaps(&txn.failure).map(|_| ())
         }
@@ -55,24 +56,19 @@ fn check_put(put: &PutRequest) -> Result<(), KvError> {
     if put.ignore_value && !put.value.is_empty() { Err(KvError::ValueProvided) } else { Ok(()) }
 }
 
-fn check_counts(txn: &TxnRequest, allowed: usize, depth: usize) -> Result<(), KvError> {
+/// Checks what needs no comparison of one operation with another: counts and keys, level by level, in the order in which
+/// they are written.
+fn check_txn(txn: &TxnRequest, ops: usize, depth: usize) -> Result<(), KvError> {
     let count = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
-    if count > allowed || depth == 0 {
+    if count > ops || depth == 0 {
         return Err(KvError::TooManyOps);
     }
-    txn.success.iter().chain(&txn.failure).try_for_each(|op| match op {
-        TxnOp::Txn(nested) => check_counts(nested, allowed - count, depth - 1),
-        _ => Ok(()),
-    })
-}
-
-fn check_keys(txn: &TxnRequest) -> Result<(), KvError> {
     txn.compare.iter().try_for_each(|compare| check_key(&compare.key))?;
     txn.success.iter().chain(&txn.failure).try_for_each(|op| match op {
         TxnOp::Range(range) => check_key(&range.key),
         TxnOp::Put(put) => check_put(put),
         TxnOp::DeleteRange(delete) => check_key(&delete.key),
-        TxnOp::Txn(nested) => check_keys(nested),
+        TxnOp::Txn(nested) => check_txn(nested, ops - count, depth - 1),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What the api and the supervisor hold of a running node.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::consensus::{
 use crate::engine::{ExecutorWork, StoreStatus};
 use crate::kv;
 use crate::transport::{LinkCounters, LinkFaults};
-use crate::wal::{DiskFault, DiskFaults};
+use crate::wal::{DiskFault, DiskFaults, bytes_on_disk};
 
 /// Requests that may be under way at one node: more are refused at once instead of growing a queue.
 pub(super) const MAX_REQUESTS: usize = 16_384;
@@ -54,6 +55,7 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     pub(super) links: LinkFaults,
     pub(super) disk: DiskFaults,
+    pub(super) data_dir: PathBuf,
 }
 
 /// What the store says to a request.
@@ -213,6 +215,13 @@ impl Handle {
             blocked,
             misbehaviour,
         })
+    }
+
+    /// How many bytes of the disk its data takes.
+    pub async fn bytes_on_disk(&self) -> u64 {
+        let dir = self.shared.data_dir.clone();
+        // Only a runtime that ends keeps it from being counted.
+        tokio::task::spawn_blocking(move || bytes_on_disk(&dir)).await.unwrap_or(0)
     }
 
     /// The pieces of evidence that the replica holds against others, each in its protocol's bytes.

@@ -133,6 +133,7 @@ impl Node {
             next_read: AtomicU64::new(0),
             counters,
             links: faults,
+            data_dir: config.data_dir,
             disk: disk.clone(),
         };
         Ok(Self {

@@ -1,6 +1,7 @@
 //! A node's data directory: whose it is, that nobody else has it, and how often it was opened.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,18 @@ pub(super) const IDENTITY: &str = "identity";
 pub(super) const BOOTS: &str = "boots";
 pub(super) const LOG: &str = "wal";
 pub(super) const SNAPSHOTS: &str = "snapshots";
+
+/// How many bytes of the disk what is below `dir` takes. What is removed meanwhile counts or not.
+pub fn bytes_on_disk(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let bytes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => bytes_on_disk(&entry.path()),
+        // In units of 512, whatever the file system's own (stat(2)).
+        Ok(meta) => meta.blocks() * 512,
+        Err(_) => 0,
+    });
+    bytes.sum()
+}
 
 /// A node's data directory, locked for as long as this lives.
 ///

@@ -53,7 +53,7 @@ mod survey;
 mod verify;
 
 pub use clean::{HeldFile, Holdings, clean, holdings, in_use};
-pub use data_dir::DataDir;
+pub use data_dir::{DataDir, bytes_on_disk};
 pub use disk::{
     Crash, Disk, DiskCounters, DiskFault, DiskFaults, DiskFile, DiskLock, FaultyDisk, OpenMode, RealDisk,
 };

@@ -12,8 +12,8 @@ pub enum Malformed {
     /// A put names a lease.
     #[error("etcdserver: requested lease not found")]
     Lease,
-    /// An operation of a transaction says nothing. The words are what etcd says of a missing key.
-    #[error("etcdserver: key is not provided")]
+    /// An operation of a transaction says nothing. The words are etcd's.
+    #[error("etcdserver: key not found")]
     EmptyOp,
     /// A sort order or sort target that does not exist.
     #[error("etcdserver: invalid sort option")]

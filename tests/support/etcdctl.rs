@@ -191,6 +191,7 @@ fn information(etcdctl: &mut Session<'_>) {
     assert_eq!(statuses.len(), etcdctl.endpoints.len(), "{}", status.out);
     for status in statuses {
         assert!(status["Status"]["leader"].as_u64().is_some_and(|leader| leader > 0), "{status}");
+        assert!(status["Status"]["dbSize"].as_u64().is_some_and(|size| size > 0), "{status}");
         assert!(status["Status"]["raftTerm"].as_u64().is_some_and(|term| term > 0), "{status}");
     }
     let first = format!("http://{}", etcdctl.endpoints[0]);
@@ -218,6 +219,7 @@ fn information_of_a_gateway(etcdctl: &mut Session<'_>) {
     let status: Value = serde_json::from_str(&status.out).unwrap();
     assert_eq!(status[0]["Status"]["header"]["revision"], revision, "{status}");
     assert!(status[0]["Status"]["errors"].is_null(), "{status}");
+    assert_eq!(status[0]["Status"]["leader"], status[0]["Status"]["header"]["member_id"], "{status}");
     let members = etcdctl.json(&["member", "list"]);
     let members = members["members"].as_array().unwrap();
     let urls: Vec<&Value> =
