@@ -22,6 +22,30 @@ fn a_port_in_use_is_named_with_its_process_before_anything_starts() {
 }
 
 #[test]
+fn a_cluster_that_is_refused_leaves_nothing_behind() {
+    let lab = Lab::new(3, Mode::Processes);
+    let taken = TcpListener::bind(("127.0.0.1", lab.ports[0])).unwrap();
+    let (nowhere, keys) = (lab.dir.path().join("nowhere.toml"), lab.dir.path().join("keys"));
+    let (nowhere, config) = (nowhere.to_str().unwrap(), lab.config());
+    let up = |more: &[&str]| lab.run(&[&["cluster", "up", "--name", "lab"][..], more].concat());
+    for foreground in [&[][..], &["--foreground"]] {
+        let up = |more: &[&str]| up(&[more, foreground].concat());
+        up(&["--protocol", "paxos"]).fails(2, &["paxos"]);
+        up(&["--nodes", "1000"]).fails(2, &["1000"]);
+        up(&["--port", "0"]).fails(2, &["ports"]);
+        up(&["--config", nowhere]).fails(2, &["nowhere.toml"]);
+        up(&["--config", config.to_str().unwrap()]).fails(1, &["in use"]);
+        up(&["--malicious", "2"]).fails(2, &["crashes"]);
+    }
+    drop(taken);
+    let out = ["--out", keys.to_str().unwrap()];
+    lab.run(&[&["keys", "generate", "--nodes", "1000"], &out[..]].concat()).fails(2, &["1000"]);
+    lab.run(&[&["keys", "generate", "--config", nowhere], &out[..]].concat()).fails(2, &["nowhere.toml"]);
+    assert!(!lab.state_dir().exists(), "{:?}", files(&lab.state_dir()));
+    assert!(!keys.exists(), "{:?}", files(&keys));
+}
+
+#[test]
 fn a_second_up_says_so_and_changes_nothing() {
     let lab = Lab::up(3, Mode::Processes);
     let before = lab.pids();
@@ -271,6 +295,10 @@ fn a_node_makes_its_directory_only_when_it_is_told_to() {
     let (config, nowhere) = (config.to_str().unwrap(), lab.dir.path().join("nowhere"));
     let node = ["node", "--id", "1", "--config", config, "--data-dir", nowhere.to_str().unwrap()];
     lab.run(&node).fails(1, &["holds no data", "forgotten its promises", "--create"]);
+    // Messages name it by a path that means the same from everywhere.
+    let mut relative = lab.command(&[&node[..6], &["nowhere"]].concat());
+    let ran = support::Ran::from(relative.current_dir(lab.dir.path()).output().unwrap());
+    ran.fails(1, &[nowhere.to_str().unwrap()]);
     assert!(!nowhere.exists());
 }
 

@@ -251,7 +251,7 @@ fn tell_faults(context: &mut Context<'_>, status: &ClusterStatus) {
 async fn foreground(context: &mut Context<'_>, wish: &WishArgs) -> CliResult {
     let interrupted = interrupted()?;
     let boot = supervisor::boot(context, wish)?;
-    boot.dir.create()?;
+    boot.create_dir()?;
     let path = boot.dir.supervisor_log();
     let log = cluster::open_log(&path)?;
     let _log = logging::start(context.log.as_deref(), "info", Some(log))?;

@@ -37,6 +37,10 @@ const REASON_TIMEOUT: Duration = Duration::from_millis(500);
 const QUORUM: &str = "enough nodes must run and reach each other: more than half of them, or more than two thirds where \
                       nodes may lie";
 
+/// What helps against a full disk, and what a node says of one.
+const ROOM: &str = "make room on the nodes' disks; they go on by themselves";
+const FULL: &str = "the disk is full";
+
 /// What a node says with which nothing is wrong.
 const WELL: &str = "nothing is wrong here";
 
@@ -315,6 +319,7 @@ fn with_reasons(error: CliError, reasons: &[String]) -> CliError {
         return error;
     }
     let said = reasons.join("\n  ");
+    let full = reasons.iter().any(|reason| reason.contains(FULL));
     match error.exit {
         Exit::Unreachable if reasons.iter().all(|reason| reason.ends_with(WELL)) => CliError::failed(
             format!("nothing was done, though all is well with the nodes: {}", error.message),
@@ -322,9 +327,12 @@ fn with_reasons(error: CliError, reasons: &[String]) -> CliError {
         .hint("perhaps --timeout is too short"),
         Exit::Unreachable => {
             CliError::failed(format!("nothing was done: the nodes answer but do not serve\n  {said}"))
-                .hint(QUORUM)
+                .hint(if full { ROOM } else { QUORUM })
         }
-        _ => CliError { message: format!("{}\n  {said}", error.message), ..error },
+        _ => {
+            let room = error.hint.as_ref().filter(|_| full).map(|hint| format!("{ROOM}; {hint}"));
+            CliError { message: format!("{}\n  {said}", error.message), hint: room.or(error.hint), ..error }
+        }
     }
 }
 
@@ -355,7 +363,7 @@ fn hint_for(message: &str) -> Option<&'static str> {
     let known = [
         ("no leader", QUORUM),
         ("timed out", QUORUM),
-        ("space exceeded", "make room on the node's disk; it goes on by itself"),
+        ("space exceeded", ROOM),
         (
             "has been compacted",
             "revisions before the last compaction are gone; leave out --revision for the newest",

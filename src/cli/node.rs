@@ -73,7 +73,10 @@ pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult 
     let malicious = misbehaviour(&args, &config)?;
     let keys = keys(&args, &config)?;
     warn_beyond_loopback(context, &address, "links between nodes are not encrypted");
+    // The log is read elsewhere.
     let data_dir = data_dir(context, &args, &config)?;
+    let data_dir = std::path::absolute(&data_dir)
+        .map_err(|error| CliError::usage(format!("{}: {error}", data_dir.display())))?;
     let start = NodeStart {
         id: args.id,
         data_dir: data_dir.clone(),

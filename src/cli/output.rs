@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::env;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -42,17 +43,18 @@ pub struct Output {
 impl Output {
     /// Prints to the process's own streams.
     pub fn new(format: Format) -> Self {
-        let live = io::stderr().is_terminal();
-        // A terminal that can move no cursor shows no colour, either.
-        let live = live && env::var_os("TERM").is_none_or(|value| value != "dumb");
-        let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let (live, colour) = abilities(
+            io::stderr().is_terminal(),
+            env::var_os("TERM").as_deref(),
+            env::var_os("NO_COLOR").as_deref(),
+        );
         Self {
             format,
             facts: Box::new(io::stdout()),
             talk: Box::new(io::stderr()),
             terminal: io::stdout().is_terminal(),
             live,
-            colour: live && !plain,
+            colour,
         }
     }
 
@@ -176,6 +178,13 @@ impl Output {
     fn progress_target(&self) -> ProgressDrawTarget {
         if self.live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
     }
+}
+
+/// Whether a terminal moves its cursor and whether it is to show colour, by the variables `TERM` and `NO_COLOR`.
+fn abilities(terminal: bool, term: Option<&OsStr>, no_color: Option<&OsStr>) -> (bool, bool) {
+    // One that can move no cursor shows no colour, either.
+    let live = terminal && term.is_none_or(|term| term != "dumb");
+    (live, live && no_color.is_none_or(OsStr::is_empty))
 }
 
 /// A text that only shows: what is no letter for eyes (controls, with which nodes and files could move the cursor, set the
@@ -309,6 +318,18 @@ mod tests {
         assert!(!line.trim_end().chars().any(is_hidden), "{line:?}");
         let read: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(read["key"], evil);
+    }
+
+    #[test]
+    fn colour_and_movement_are_for_terminals_that_have_them_and_users_who_want_them() {
+        let on = |terminal, term: &str, no_color: &str| {
+            abilities(terminal, Some(OsStr::new(term)), Some(OsStr::new(no_color)))
+        };
+        assert_eq!(on(true, "xterm", ""), (true, true));
+        assert_eq!(abilities(true, None, None), (true, true));
+        assert_eq!(on(true, "xterm", "1"), (true, false));
+        assert_eq!(on(true, "dumb", ""), (false, false));
+        assert_eq!(on(false, "xterm", ""), (false, false));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use super::plan;
 use super::process::keep_inherited_files;
 use super::server::Socket;
 use super::{
-    Attempt, ClusterDir, Error, Info, Lock, Result, Setup, Supervisor, Wish, check_free, is_loopback, keys,
-    malice, reap, wipe,
+    Attempt, ClusterDir, Error, Info, Liars, Lock, Result, Setup, Supervisor, Wish, check_free, is_loopback,
+    keys, malice, reap, wipe,
 };
 use crate::config::ClusterConfig;
 use crate::text::counted;
@@ -46,7 +46,7 @@ pub async fn run(
     served: impl FnOnce(Info),
 ) -> Result<()> {
     keep_inherited_files();
-    boot.dir.create()?;
+    boot.create_dir()?;
     let lock = match Lock::try_take(&boot.dir.lock())? {
         Attempt::Locked(lock) => lock,
         Attempt::Held(holder) => return Err(held(&boot.dir, holder.map(|holder| holder.pid))),
@@ -85,6 +85,38 @@ pub async fn run(
     ended.and(taken_down)
 }
 
+/// What is to run, as far as it can be known before anything is touched.
+struct Plan {
+    config: ClusterConfig,
+    liars: Liars,
+    /// What the user should know of it.
+    warning: Option<String>,
+}
+
+impl Boot {
+    /// Makes the cluster's directory, unless what is wanted is refused anyway: that leaves nothing behind.
+    pub fn create_dir(&self) -> Result<()> {
+        if !self.dir.path().exists() {
+            check_free(&self.plan()?.config.members)?;
+        }
+        self.dir.create()
+    }
+
+    /// Decides what to run. Refuses what makes no sense; a wish that is refused costs no data.
+    fn plan(&self) -> Result<Plan> {
+        let Self { dir, wish, fresh, .. } = self;
+        let existing = if *fresh { None } else { plan::existing(dir)? };
+        let config = wish.plan(dir, existing.as_ref())?;
+        if *fresh {
+            wish.check_fresh(dir)?;
+        }
+        let liars = wish.liars(dir, &config, *fresh)?;
+        keys::check(&config, dir, *fresh, &wish.afresh(dir))?;
+        let warning = exposure(&config)?;
+        Ok(Plan { config, liars, warning })
+    }
+}
+
 /// Cleans up after a predecessor that was killed, decides what to run, and makes sure that it can.
 async fn prepare(boot: &Boot, progress: Progress<'_>) -> Result<Setup> {
     let dir = &boot.dir;
@@ -93,16 +125,11 @@ async fn prepare(boot: &Boot, progress: Progress<'_>) -> Result<Setup> {
         let processes = counted(reaped.len() as u64, "process", "processes");
         progress(format!("ended {processes} that a supervisor that died had left"));
     }
-    // Planned before anything is thrown away: a wish that makes no sense must not cost data.
-    let existing = if boot.fresh { None } else { plan::existing(dir)? };
-    let mut config = boot.wish.plan(dir, existing.as_ref())?;
-    if boot.fresh {
-        boot.wish.check_fresh(dir)?;
-    }
-    let liars = boot.wish.liars(dir, &config, boot.fresh)?;
-    keys::check(&config, dir, boot.fresh, &boot.wish.afresh(dir))?;
+    let Plan { mut config, liars, warning } = boot.plan()?;
     check_free(&config.members)?;
-    check_exposure(&config, progress)?;
+    if let Some(warning) = warning {
+        progress(format!("warning: {warning}"));
+    }
     if boot.fresh {
         wipe(dir)?;
     }
@@ -124,18 +151,18 @@ async fn prepare(boot: &Boot, progress: Progress<'_>) -> Result<Setup> {
     })
 }
 
-/// Whoever reaches a supervised node can break it, which is what it is for: on this machine. Elsewhere only if that is meant.
-fn check_exposure(config: &ClusterConfig, progress: Progress<'_>) -> Result<()> {
+/// Whoever reaches a supervised node can break it, which is what it is for: on this machine. Elsewhere only if that is
+/// meant; then a warning is answered.
+fn exposure(config: &ClusterConfig) -> Result<Option<String>> {
     let Some(member) = config.members.iter().find(|member| !is_loopback(&member.address)) else {
-        return Ok(());
+        return Ok(None);
     };
     let exposed = format!(
         "node {} listens on {}, where other hosts reach it, and whoever reaches a supervised node can set faults on it",
         member.id, member.address
     );
     if config.faults_over_network {
-        progress(format!("warning: {exposed}: use a network that you trust"));
-        return Ok(());
+        return Ok(Some(format!("{exposed}: use a network that you trust")));
     }
     Err(Error::usage(exposed).hint(
         "if that is meant, write `faults_over_network = true` into the configuration; `consensusctl node` runs nodes \

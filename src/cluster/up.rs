@@ -45,7 +45,7 @@ pub async fn up(
     if let Some(cluster) = found {
         return Ok(UpOutcome::AlreadyRunning(cluster));
     }
-    boot.dir.create()?;
+    boot.create_dir()?;
     let mut child = spawn(boot)?;
     tokio::select! {
         done = follow(boot, &mut child, &mut progress) => done?,

@@ -104,6 +104,18 @@ fn each_way_to_fail_has_its_exit_code() {
     assert_eq!(explain(Error::Unreachable { message: String::new() }).exit, Exit::Unreachable);
 }
 
+#[test]
+fn a_full_disk_is_what_helps_is_about_and_not_who_reaches_whom() {
+    let reasons = ["node 1: the disk is full".to_owned(), format!("node 2: {WELL}")];
+    for error in [Error::Unreachable { message: String::new() }, Error::Unknown { message: String::new() }] {
+        let hint = with_reasons(explain(error), &reasons).hint.unwrap();
+        assert!(hint.starts_with(ROOM) && !hint.contains("reach"), "{hint}");
+    }
+    let silent =
+        with_reasons(explain(Error::Unreachable { message: String::new() }), &["node 1: paused".to_owned()]);
+    assert_eq!(silent.hint.as_deref(), Some(QUORUM));
+}
+
 #[derive(Parser)]
 struct CommandLine {
     #[command(flatten)]

@@ -32,7 +32,7 @@ fn a_cluster_gets_keys_for_its_members_and_clients_of_this_machine_and_keeps_the
     assert_eq!(fs::metadata(dir.keys()).unwrap().mode() & 0o777, 0o700);
     check(&config, &dir, false, "up --fresh").unwrap();
     // An `up` that was interrupted before it wrote the configuration finds the keys that it made.
-    assert_eq!(with_keys(&dir), config);
+    assert_eq!(with_keys(&dir).public_keys(), config.public_keys());
 
     let keys = ring(&config, 2, &file_of(&config, &dir, 2)).unwrap();
     assert_eq!(keys.secret().unwrap().public(), config.members[1].public_key.unwrap());
