@@ -81,6 +81,17 @@ fn what_needs_no_state_directory_works_without_a_home() {
 }
 
 #[test]
+fn a_command_line_that_makes_no_sense_is_told_as_all_errors_are_and_names_only_what_was_typed() {
+    let lab = Lab::new(1, Mode::Processes);
+    let people = lab.run(&["kill"]).fails(2, &["<TARGET>...", "Usage: consensusctl kill <TARGET>..."]);
+    assert!(!people.stderr.contains("--state-dir"), "{people:#?}");
+    let programs = lab.run(&["kill", "--output", "json"]).fails(2, &[]);
+    let error: serde_json::Value = serde_json::from_str(&programs.stderr).unwrap();
+    assert_eq!(error["exit_code"], 2);
+    assert_eq!(error["hint"], "Usage: consensusctl kill --output <OUTPUT> <TARGET>...");
+}
+
+#[test]
 fn help_that_cannot_be_written_is_not_done() {
     let lab = Lab::new(1, Mode::Processes);
     if !std::path::Path::new("/dev/full").exists() {

@@ -11,6 +11,7 @@ use super::{Fault, Figures, Load, Site, measure};
 use crate::cluster::{Cluster, Condition, Door, Error, KillSignal, Target, Temporary};
 use crate::config::ClusterConfig;
 use crate::registry::Entry;
+use crate::text::counted;
 
 /// How long a cluster may take to be well before it is measured.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -151,8 +152,9 @@ async fn under_faults(
             }
             cluster.wait(&[Condition::Leader], PATIENCE).await?;
             tell(Event::Doing(format!(
-                "round {round}: {}, fault {fault}, {concurrency} callers",
-                protocol.name
+                "round {round}: {}, fault {fault}, {}",
+                protocol.name,
+                counted(concurrency as u64, "caller", "callers")
             )));
             let load = Load { concurrency, ..plan.load.clone() };
             let figures = measure(&site, &load, interrupted.clone()).await;

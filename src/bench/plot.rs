@@ -60,21 +60,24 @@ fn draw(text: &mut String, title: &str, summaries: &[Summary]) -> Drawn {
 /// Both axes are logarithmic: twice as much is equally far everywhere.
 fn panel(area: &Panel<'_>, what: &str, summaries: &[Summary], legend: Legend, shown: Shown) -> Drawn {
     let summaries: Vec<&Summary> = summaries.iter().filter(|summary| summary.commands > 0).collect();
-    let callers = summaries.iter().map(|summary| summary.concurrency as f64);
+    let mut callers: Vec<f64> = summaries.iter().map(|summary| summary.concurrency as f64).collect();
+    callers.sort_by(f64::total_cmp);
+    callers.dedup();
     let ends = summaries.iter().flat_map(|summary| {
         let (_, low, high) = shown(summary);
         [low, high]
     });
-    let (x, y) = (span(callers), span(ends));
-    let mut chart = ChartBuilder::on(area)
-        .margin(12)
-        .x_label_area_size(36)
-        .y_label_area_size(60)
-        .build_cartesian_2d((x.0..x.1).log_scale(), (y.0..y.1).log_scale())?;
+    let (x, y) = (span(callers.iter().copied()), span(ends));
+    let mut chart =
+        ChartBuilder::on(area).margin(12).x_label_area_size(36).y_label_area_size(60).build_cartesian_2d(
+            // What was measured is named, and nothing in between.
+            (x.0..x.1).log_scale().with_key_points(callers),
+            (y.0..y.1).log_scale().with_key_points(ticks(y.0, y.1)),
+        )?;
     chart
         .configure_mesh()
         .light_line_style(WHITE)
-        .x_desc("callers")
+        .x_desc("callers at a time")
         .y_desc(what)
         .label_style((FONT, 12))
         .x_label_formatter(&|callers| format!("{callers:.0}"))
@@ -135,8 +138,23 @@ fn span(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (least / 1.5, greatest * 1.5)
 }
 
-fn plain(value: f64) -> String {
-    if value >= 1.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+/// Round values in a range, as far apart as reads well on a logarithmic axis: 1, 2, 5, 10 and so on, or where those are
+/// few, all with one digit.
+fn ticks(least: f64, greatest: f64) -> Vec<f64> {
+    let decades = least.log10().floor() as i32..=greatest.log10().ceil() as i32;
+    let among = |digits: &[f64]| -> Vec<f64> {
+        let all =
+            decades.clone().flat_map(|decade| digits.iter().map(move |digit| digit * 10_f64.powi(decade)));
+        all.filter(|tick| (least..=greatest).contains(tick)).collect()
+    };
+    let round = among(&[1.0, 2.0, 5.0]);
+    if round.len() > 2 { round } else { among(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]) }
+}
+
+/// A tick, with as many decimals as it needs.
+fn plain(tick: f64) -> String {
+    let decimals = (-tick.log10().floor()).max(0.0) as usize;
+    format!("{tick:.decimals$}")
 }
 
 #[cfg(test)]
@@ -155,6 +173,26 @@ mod tests {
         for words in ["put, 256 bytes", "commands in a second", "median latency", "b, one node down"] {
             assert!(svg.contains(words), "{words} is missing");
         }
+    }
+
+    #[test]
+    fn axes_name_round_values_and_the_callers_that_were_measured() {
+        let words =
+            |least, greatest| ticks(least, greatest).into_iter().map(plain).collect::<Vec<_>>().join(" ");
+        assert_eq!(words(0.4, 30.0), "0.5 1 2 5 10 20");
+        assert_eq!(words(800.0, 60_000.0), "1000 2000 5000 10000 20000 50000");
+        assert_eq!(words(0.02, 0.05), "0.02 0.03 0.04 0.05");
+        let of = |callers| {
+            let mut one = measurement("a", 1, 100.0, 1.0);
+            one.concurrency = callers;
+            one
+        };
+        let svg = svg("put", &summarize(&[of(3), of(48), of(48)])).unwrap();
+        let labels: Vec<&str> = svg.lines().map(str::trim).collect();
+        for callers in ["3", "48"] {
+            assert_eq!(labels.iter().filter(|label| **label == callers).count(), 2, "{callers} in {svg}");
+        }
+        assert!(!labels.contains(&"10"), "{svg}");
     }
 
     #[test]

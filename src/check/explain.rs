@@ -9,6 +9,7 @@ use crate::kv::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, KeyValue, Op, PutRequest,
     RangeRequest, RangeResponse, Response, TxnOp, TxnOpResponse, TxnRequest, TxnResponse,
 };
+use crate::text::counted;
 
 /// What the checker says of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,7 +249,11 @@ pub(super) fn response(response: &Response) -> String {
 fn found(reply: &RangeResponse) -> String {
     const SHOWN: usize = 4;
     if reply.kvs.is_empty() {
-        return if reply.count == 0 { "nothing".to_owned() } else { format!("{} keys", reply.count) };
+        return if reply.count == 0 {
+            "nothing".to_owned()
+        } else {
+            counted(reply.count.unsigned_abs(), "key", "keys")
+        };
     }
     let mut shown: Vec<_> = reply.kvs.iter().take(SHOWN).map(key_value).collect();
     if reply.kvs.len() > SHOWN {

@@ -25,6 +25,7 @@ use super::window::{Window, windows};
 use super::witness::Witness;
 use super::{Limits, Summary};
 use crate::kv::{Op, Response, Store};
+use crate::text::counted;
 
 /// A gap that has a candidate in it.
 struct Choice {
@@ -100,11 +101,10 @@ pub(super) fn replay(run: &Run<'_>, witness: &Witness, limits: &Limits<'_>) -> V
         }),
         Err(Stop::Violated(explanation)) => Verdict::Violated(*explanation),
         Err(Stop::OutOfBudget) => Verdict::Unknown(format!(
-            "the budget ran out after {} steps and {} choices taken back, with {} operations of unknown outcome to place: \
-             give it more time",
-            search.steps,
-            search.backtracks,
-            search.knowledge.maybe.len()
+            "the budget ran out after {} and {} taken back, with {} of unknown outcome to place: give it more time",
+            counted(search.steps, "step", "steps"),
+            counted(search.backtracks, "choice", "choices"),
+            counted(search.knowledge.maybe.len() as u64, "operation", "operations")
         )),
     }
 }

@@ -51,15 +51,9 @@ pub struct Global {
     /// How facts are printed
     #[arg(long, global = true, value_enum, default_value_t, help_heading = "Global options")]
     pub output: Format,
-    /// The directory that holds all clusters [default: `$XDG_STATE_HOME/consensusctl` or ~/.local/state/consensusctl]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "CONSENSUSCTL_STATE_DIR",
-        hide_env_values = true,
-        help_heading = "Global options"
-    )]
+    /// The directory that holds all clusters [default: `$CONSENSUSCTL_STATE_DIR`, or `$XDG_STATE_HOME/consensusctl`, or
+    /// ~/.local/state/consensusctl]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub state_dir: Option<PathBuf>,
     /// Which cluster; the only running one is the default
     #[arg(long, global = true, value_name = "NAME", visible_alias = "name", help_heading = "Global options")]

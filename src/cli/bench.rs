@@ -16,6 +16,7 @@ use crate::bench::{Api, Event, Fault, Load, Measurement, Operation, Plan, Site, 
 use crate::client::{ControlClient, Error as ClientError};
 use crate::cluster::{Door, NodeState};
 use crate::kv::REPLY_LIVES;
+use crate::text::counted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -143,7 +144,7 @@ async fn given(
             if *interrupted.borrow() {
                 break;
             }
-            bar.set_message(format!("round {round}: {concurrency} callers"));
+            bar.set_message(format!("round {round}: {}", counted(concurrency as u64, "caller", "callers")));
             let load = Load { concurrency, ..chosen.load.clone() };
             let figures = measure(&site, &load, interrupted.clone()).await.map_err(|error| cannot(&error))?;
             let protocol = protocol.clone();

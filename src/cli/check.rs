@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{CliError, CliResult, Exit, Output};
 use crate::check::{Explanation, History, Limits, Summary, Verdict, check};
+use crate::text::counted;
 
 /// Judge histories of a store's clients: was every reply one that a correct store can have given?
 ///
@@ -55,12 +56,12 @@ pub(super) fn run(args: &CheckArgs, out: &mut Output) -> CliResult {
         }
         print(out, file, &history, &verdict)?;
     }
-    let all = args.files.len();
+    let all = counted(args.files.len() as u64, "history", "histories");
     if violated > 0 {
-        return Err(CliError::new(Exit::Violated, format!("{violated} of {all} histories are violated")));
+        return Err(CliError::new(Exit::Violated, format!("violated: {violated} of {all}")));
     }
     if unknown > 0 {
-        let message = format!("no verdict on {unknown} of {all} histories");
+        let message = format!("no verdict on {unknown} of {all}");
         return Err(CliError::unknown(message).hint("give it longer with --time 10m"));
     }
     Ok(())
@@ -99,8 +100,11 @@ fn print(out: &mut Output, file: &Path, history: &History, verdict: &Verdict) ->
     }
     match verdict {
         Verdict::Passed(summary) => out.line(&format!(
-            "{name}: passed: {} operations up to revision {}, {} of unknown outcome, {} of them executed",
-            summary.operations, summary.revision, summary.unknown, summary.unknown_executed
+            "{name}: passed: {} up to revision {}, {} of unknown outcome, {} of them executed",
+            counted(summary.operations as u64, "operation", "operations"),
+            summary.revision,
+            summary.unknown,
+            summary.unknown_executed
         )),
         Verdict::Violated(explanation) => out.line(format!("{name}: violated: {explanation}").trim_end()),
         Verdict::Unknown(reason) => out.line(&format!("{name}: unknown: {reason}")),

@@ -1,5 +1,8 @@
 //! What every subcommand works with.
 
+use std::env;
+use std::path::PathBuf;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,7 +30,7 @@ impl<'a> Context<'a> {
         logging::check(global.log.as_deref())?;
         Ok(Self {
             out,
-            state: StateDir::new(global.state_dir.clone()),
+            state: StateDir::new(global.state_dir.clone().or_else(state_dir_of_environment)),
             name: global.cluster.clone(),
             log: global.log.clone(),
         })
@@ -47,6 +50,12 @@ impl<'a> Context<'a> {
     pub fn dir(&self) -> CliResult<ClusterDir> {
         Ok(self.state()?.choose(self.name.as_deref())?)
     }
+}
+
+/// The directory that the environment names. It is not the parser that looks: what it takes from there it shows in its
+/// usage lines as if it had been typed.
+fn state_dir_of_environment() -> Option<PathBuf> {
+    env::var_os("CONSENSUSCTL_STATE_DIR").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Waits for Ctrl-C or SIGTERM. From the moment this is called (not awaited) they no longer end the process.

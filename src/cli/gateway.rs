@@ -15,6 +15,7 @@ use crate::client::Options;
 use crate::cluster::keys::{self, Claim};
 use crate::cluster::{ClusterDir, Door, gateway_door, listen, serve_gateway};
 use crate::config::ClusterConfig;
+use crate::text::counted;
 
 /// What is logged unless something else is said: a gateway has little to tell.
 const LOG: &str = "info";
@@ -117,7 +118,10 @@ fn announce(context: &mut Context<'_>, way: &Way, listener: &TcpListener) -> Cli
         }));
     }
     let believes = match client {
-        Some(id) => format!("as client {id}, and believes what {votes} nodes answer alike"),
+        Some(id) => format!(
+            "as client {id}, and believes what {} answer alike",
+            counted(votes as u64, "node", "nodes")
+        ),
         None => "and believes the node that answers".to_owned(),
     };
     context.out.line(&format!("gateway to {cluster} listens on {address} {believes}"))

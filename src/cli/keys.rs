@@ -12,6 +12,7 @@ use crate::cluster::keys::{file_name, owner};
 use crate::config::key_file::{self, KeyFileError};
 use crate::config::{Draft, FIRST_CLIENT, MAX_NODES, new_cluster_id};
 use crate::registry::{Entry, PROTOCOLS};
+use crate::text::counted;
 
 /// More clients than anyone types sections for.
 const MAX_CLIENTS: u64 = 1000;
@@ -122,8 +123,8 @@ pub(super) fn run(context: &mut Context<'_>, command: &KeysCommand) -> CliResult
     }
     context.out.line(&pairs.sections(Path::new("")))?;
     context.out.note(&format!(
-        "wrote {} private keys to {}: give each host only its own node's",
-        pairs.len(),
+        "wrote {} to {}: give each host only its own node's",
+        counted(pairs.len() as u64, "private key", "private keys"),
         args.out.display()
     ));
     Ok(())

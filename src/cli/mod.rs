@@ -25,8 +25,10 @@ mod sim;
 mod status;
 mod supervisor;
 mod test;
+mod usage;
 mod wal;
 
+use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -48,8 +50,7 @@ pub fn main() -> ExitCode {
         // Help and usage errors; clap knows which stream they belong to.
         Err(error) => {
             if error.use_stderr() {
-                let _ = error.print();
-                return Exit::Usage.into();
+                return usage::refuse(&error, env::args_os()).into();
             }
             // Help that did not arrive is not done.
             return match error.print().and_then(|()| io::stdout().flush()) {

@@ -16,6 +16,7 @@ use crate::sim::{
     Cast, Failure, FaultMix, Outcome, Report, RunOptions, Shrunk, Stats, Sweep, TraceLine, Tracing,
     parse_liar,
 };
+use crate::text::counted;
 
 /// Run simulated clusters on faults drawn from seeds, and check that they kept their promises.
 ///
@@ -208,9 +209,9 @@ pub(super) fn run(args: &SimArgs, out: &mut Output) -> CliResult {
         .hint(failure.replay)),
         None => match outcome.unknown.first() {
             Some((seed, why)) => Err(CliError::unknown(format!(
-                "no verdict on {} of {} histories, the first of seed {seed}: {why}",
+                "no verdict on {} of {}, the first of seed {seed}: {why}",
                 outcome.unknown.len(),
-                outcome.runs
+                counted(outcome.runs, "history", "histories")
             ))
             .hint(format!(
                 "search longer: consensusctl sim --seed {seed} --history FILE; consensusctl check --time 10m FILE"
@@ -229,8 +230,9 @@ fn broken(failure: &FailureReport, outcome: &Outcome) -> String {
         outcome.violations.iter().map(|(invariant, count)| format!("{invariant} by {count}")).collect();
     let counts = counts.join(", ");
     format!(
-        "{} violated, as it may be outside the fault model: of {} seeds, {counts}",
-        failure.invariant, outcome.runs
+        "{} violated, as it may be outside the fault model: of {}, {counts}",
+        failure.invariant,
+        counted(outcome.runs, "seed", "seeds")
     )
 }
 
@@ -352,11 +354,11 @@ fn print(out: &mut Output, summary: &Summary<'_>) -> CliResult {
     }
     if let Some(failure) = &summary.failure {
         out.line(&format!(
-            "the last steps of seed {} ({}), with {} of its {} faults:",
+            "the last steps of seed {} ({}), with {} of its {}:",
             failure.seed,
             failure.cast,
             failure.faults.len(),
-            failure.faults_before
+            counted(failure.faults_before as u64, "fault", "faults")
         ))?;
         for line in &failure.trace {
             out.line(line)?;
@@ -412,7 +414,10 @@ fn print(out: &mut Output, summary: &Summary<'_>) -> CliResult {
     rows.extend(stats.injected.iter().map(|(fault, count)| vec![format!("  {fault}"), count.to_string()]));
     out.table(&["what", "count"], rows)?;
     out.line(&format!(
-        "\n{} runs in {:.1} s on {} threads: {:.0} times real time",
-        summary.runs, summary.real_seconds, summary.jobs, summary.factor
+        "\n{} in {:.1} s on {}: {:.0} times real time",
+        counted(summary.runs, "run", "runs"),
+        summary.real_seconds,
+        counted(summary.jobs as u64, "thread", "threads"),
+        summary.factor
     ))
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{CliError, CliResult, Context, Exit, Interrupt};
 use crate::registry::{self, Entry, PROTOCOLS};
 use crate::scenario::{self, Ended, Outcome, Report, SCENARIOS, Scenario, Setup, select, suites};
+use crate::text::counted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -200,5 +201,8 @@ fn sum_up(context: &mut Context<'_>, outcomes: &[Outcome], seconds: f64) -> CliR
         Some(Outcome::Failed) => Exit::Failed,
         Some(Outcome::Violated) => Exit::Violated,
     };
-    Err(CliError::new(exit, format!("{trouble} of {} scenarios did not pass", outcomes.len())))
+    Err(CliError::new(
+        exit,
+        format!("{trouble} of {} did not pass", counted(outcomes.len() as u64, "scenario", "scenarios")),
+    ))
 }

@@ -107,7 +107,7 @@ fn inspect_all(context: &mut Context<'_>, args: &InspectArgs) -> CliResult {
         let protocol = identity.and_then(|identity| registry::find(&identity.protocol));
         let render = |bytes: &[u8]| match protocol {
             Some(protocol) => (protocol.render_record)(bytes),
-            None => format!("{} bytes of an unknown protocol", bytes.len()),
+            None => format!("{} of an unknown protocol", of_bytes(bytes.len() as u64)),
         };
         if !context.out.is_json() {
             context.out.line(&dir.display().to_string())?;
@@ -137,10 +137,10 @@ fn show_entry(out: &mut Output, dir: &Path, entry: &Entry) -> CliResult {
             let recycled = if segment.recycled { ", recycled" } else { "" };
             let problem = segment.problem.as_ref().map_or_else(String::new, |problem| format!(": {problem}"));
             format!(
-                "  segment {} ({} of {} bytes used, {}{recycled}){problem}",
+                "  segment {} ({} of {} used, {}{recycled}){problem}",
                 segment.id,
                 segment.used,
-                segment.bytes,
+                of_bytes(segment.bytes),
                 counted(segment.batches, "batch", "batches")
             )
         }
@@ -153,14 +153,20 @@ fn show_entry(out: &mut Output, dir: &Path, entry: &Entry) -> CliResult {
             let number = batch.batch.map_or("?".to_owned(), |number| number.to_string());
             let first = batch.first_lsn.map_or("?".to_owned(), |lsn| lsn.to_string());
             format!(
-                "    batch {number} at {}: {} bytes, {} from {first}, {state}",
+                "    batch {number} at {}: {}, {} from {first}, {state}",
                 batch.offset,
-                batch.bytes,
+                of_bytes(batch.bytes),
                 counted(batch.records.into(), "record", "records")
             )
         }
-        Entry::Record(record) => format!("      {} ({} bytes) {}", record.lsn, record.bytes, record.text),
+        Entry::Record(record) => {
+            format!("      {} ({}) {}", record.lsn, of_bytes(record.bytes), record.text)
+        }
     })
+}
+
+fn of_bytes(count: u64) -> String {
+    counted(count, "byte", "bytes")
 }
 
 fn verify_all(context: &mut Context<'_>, args: &DirArgs) -> CliResult {
@@ -239,7 +245,7 @@ fn show_cleaned(out: &mut Output, held: &[Holdings], dry_run: bool) -> CliResult
     let verb = if dry_run { "would remove" } else { "removed" };
     for holdings in held {
         let files = counted(holdings.files.len() as u64, "file", "files");
-        out.line(&format!("{verb} {}: {files}, {} bytes", holdings.dir.display(), holdings.bytes))?;
+        out.line(&format!("{verb} {}: {files}, {}", holdings.dir.display(), of_bytes(holdings.bytes)))?;
     }
     if held.is_empty() {
         out.note("there is no data");

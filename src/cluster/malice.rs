@@ -16,6 +16,7 @@ use super::{ClusterDir, Error, Lie, Result};
 use crate::config::ClusterConfig;
 use crate::consensus::Misbehaviour;
 use crate::registry::Entry;
+use crate::text::counted;
 
 /// One node that is to lie, as `4` or `4=equivocate`; or `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,8 +149,9 @@ impl Liars {
 pub fn beyond_the_model(entry: &Entry, nodes: usize, liars: usize) -> Option<String> {
     let tolerated = entry.faults_of(nodes as u64);
     let verb = if liars == 1 { "lies" } else { "lie" };
+    let replicas = counted(nodes as u64, "replica", "replicas");
     (liars as u64 > tolerated).then(|| {
-        format!("{liars} of {nodes} replicas {verb}: outside the fault model, which tolerates {tolerated}")
+        format!("{liars} of {replicas} {verb}: outside the fault model, which tolerates {tolerated}")
     })
 }
 

@@ -12,7 +12,7 @@ use super::files::remove_if_there;
 use super::{Attempt, ClusterDir, Error, Liars, Lock, Malicious, ProcessId, Result, keys};
 use crate::config::{ClientConfig, ClusterConfig, ConfigError, Draft, FIRST_CLIENT, MAX_NODES};
 use crate::registry::{self, Entry};
-use crate::text::{shell_path, shell_word};
+use crate::text::{counted, shell_path, shell_word};
 use crate::wal::{RealDisk, WalError, clean, holdings, in_use};
 
 /// How long a process may take to be gone after SIGKILL.
@@ -80,7 +80,10 @@ impl Wish {
                 return Err(Error::usage(format!("a cluster has 1 to {MAX_NODES} nodes, not {nodes}")));
             }
             if port == 0 || usize::from(port) + nodes - 1 > usize::from(u16::MAX) {
-                return Err(Error::usage(format!("{nodes} ports from {port} on do not exist")));
+                return Err(Error::usage(format!(
+                    "there is no room for {} from {port} on: ports are 1 to 65535",
+                    counted(nodes as u64, "port", "ports")
+                )));
             }
             config.set_local_members(port, nodes);
         }
@@ -135,7 +138,7 @@ impl Wish {
             |config: &ClusterConfig| config.members.iter().map(|member| member.id).collect::<BTreeSet<_>>();
         let (has, wants) = (ids(data), ids(wanted));
         if has.len() != wants.len() {
-            return refused(format!("{} nodes, not {}", has.len(), wants.len()));
+            return refused(format!("{}, not {}", counted(has.len() as u64, "node", "nodes"), wants.len()));
         }
         if has != wants {
             return refused(format!("the nodes {}, not {}", list(&has), list(&wants)));

@@ -13,6 +13,7 @@ use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 use super::keys::{FileClient, KeyReader, check_members};
 use super::{ClusterConfig, MAX_NODES, MIN_REQUEST_TIMEOUT_MS, MIN_SEGMENT_BYTES, MemberConfig};
 use crate::registry::{self, Entry, PROTOCOLS};
+use crate::text::counted;
 
 /// How a member of the Python project's JSON files is written here.
 const JSON_HINT: &str = "write it as TOML: `protocol = \"raft\"`, and for each node a section `[[member]]` with \
@@ -248,7 +249,13 @@ fn local_members(file: &File, entry: &Entry) -> Result<Vec<MemberConfig>, Wrong>
     if let Some(port) = &file.base_port
         && (base == 0 || usize::from(base) + count - 1 > usize::from(u16::MAX))
     {
-        return Err(wrong(port, format!("{count} ports from {base} on do not exist")));
+        return Err(wrong(
+            port,
+            format!(
+                "there is no room for {} from {base} on: ports are 1 to 65535",
+                counted(count as u64, "port", "ports")
+            ),
+        ));
     }
     let host = file.host.as_ref().map_or("127.0.0.1", |host| host.get_ref().as_str());
     let members = super::local_members(host, base, count);

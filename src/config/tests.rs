@@ -67,7 +67,10 @@ fn wrong_files_are_refused_with_line_and_reason() {
     let cases = [
         ("nodes = 3\nport = 1", "cluster.toml:2: unknown field `port`"),
         ("nodes = 0", "cluster.toml:1: nodes must be 1 to 31"),
-        ("\nbase_port = 65534", "cluster.toml:2: 5 ports from 65534 on do not exist"),
+        (
+            "\nbase_port = 65534",
+            "cluster.toml:2: there is no room for 5 ports from 65534 on: ports are 1 to 65535",
+        ),
         ("protocol = \"paxos\"", "cluster.toml:1: unknown protocol paxos; known are raft"),
         ("name = \"../x\"", "cluster.toml:1: a name has"),
         ("request_timeout_ms = 5", "cluster.toml:1: request_timeout_ms must be at least 100"),

@@ -8,6 +8,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::contract::SnapshotMeta;
 use super::types::{Digest, Epoch, Index, Lsn, NodeId, RequestId, WallTime};
+use crate::text::counted;
 
 /// Writes a value in the canonical encoding.
 pub trait Encode {
@@ -40,10 +41,10 @@ pub trait Decode: Sized {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The value goes on after the end of the bytes.
-    #[error("ends after {0} bytes, in the middle of a value")]
+    #[error("ends after {}, in the middle of a value", counted(*.0 as u64, "byte", "bytes"))]
     Truncated(usize),
     /// Bytes are left over behind the value.
-    #[error("{0} bytes too many")]
+    #[error("{} too many", counted(*.0 as u64, "byte", "bytes"))]
     Trailing(usize),
     /// A tag or a field has a value that does not exist.
     #[error("{what} cannot be {value}")]

@@ -17,6 +17,7 @@ use super::threads::{self, Common, ToArchive, ToLog, ToStore};
 use crate::consensus::NodeId;
 use crate::engine::{self, Archive, EngineConfig, Executor, Logger, OpenError, Opened};
 use crate::kv::PIECE_BYTES;
+use crate::text::counted;
 use crate::transport::{self, BadAddress, Gate, LinkFaults, LinkSetup, Links, Mailbox, Wire};
 use crate::wal::{DataDir, DiskFault, DiskFaults, RealDisk, WalOptions};
 
@@ -251,8 +252,8 @@ fn open<P: Wire>(config: &NodeConfig, disk: &DiskFaults, clock: &Clock) -> Resul
     let recovery = &opened.recovery;
     if let Some(torn) = &recovery.torn {
         tracing::warn!(
-            "the log ended in a torn write of {} bytes at {} offset {} (batch {}), which was cut: nothing durable was lost",
-            torn.bytes,
+            "the log ended in a torn write of {} at {} offset {} (batch {}), which was cut: nothing durable was lost",
+            counted(torn.bytes, "byte", "bytes"),
             torn.file.display(),
             torn.offset,
             torn.batch

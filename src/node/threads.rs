@@ -17,10 +17,11 @@ use super::clock::Clock;
 use super::core::{Reply, Report};
 use super::counters::Counters;
 use super::handle::Answer;
-use crate::consensus::{Pressure, RejectReason, Rejection, Time};
+use crate::consensus::{Pressure, RejectReason, Rejection, SnapshotMeta, Time};
 use crate::engine::{
     Archive, ArchiveWork, Archived, Executed, Executor, ExecutorWork, LogWork, Logger, StoreStatus, Ticket,
 };
+use crate::text::counted;
 use crate::transport::Gate;
 use crate::wal::{Preparation, Prepared, WalError};
 
@@ -288,17 +289,21 @@ pub(super) fn run_archive(
 fn report_archived(common: &Common, archived: Archived, store: &Sender<ToStore>) {
     match archived {
         Archived::Saved(meta) => {
-            tracing::info!("snapshot of index {} is durable: {} pieces", meta.index, meta.pieces);
+            tracing::info!("snapshot of index {} is durable: {}", meta.index, pieces(&meta));
             common.report(Report::Saved(meta));
         }
         Archived::Piece(piece) => common.report(Report::Piece(piece)),
         Archived::Progress(progress) => common.report(Report::Install(progress)),
         Archived::Received { meta, store: content, repair } => {
-            tracing::info!("received the snapshot of index {}: {} pieces", meta.index, meta.pieces);
+            tracing::info!("received the snapshot of index {}: {}", meta.index, pieces(&meta));
             let work = ExecutorWork::Replace { meta, store: content, repair };
             // A store thread that is gone leaves nobody to replace.
             let _ = store.send(ToStore::Work { work, replies: Vec::new() });
         }
         Archived::Full => tracing::warn!("the disk is full: the snapshot will be tried again"),
     }
+}
+
+fn pieces(meta: &SnapshotMeta) -> String {
+    counted(meta.pieces.into(), "piece", "pieces")
 }

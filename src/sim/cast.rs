@@ -10,6 +10,7 @@ use super::dice::Dice;
 use super::run::RunOptions;
 use super::simulated::Simulated;
 use crate::consensus::{Behaviour, Keys, Misbehaviour, NodeId, Scheme, SecretKey};
+use crate::text::counted;
 
 /// How often a run that may have an adversary has one, in a thousand.
 const ADVERSARY_PER_MILLE: u64 = 700;
@@ -83,7 +84,7 @@ impl Cast {
 
 impl fmt::Display for Cast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} nodes", self.nodes)?;
+        f.write_str(&counted(self.nodes as u64, "node", "nodes"))?;
         if !self.malicious.is_empty() {
             write!(f, ", malicious {}", self.liars_in_words())?;
         }

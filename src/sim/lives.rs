@@ -12,6 +12,7 @@ use super::trace::TraceKind;
 use super::world::{DATA_DIR, World};
 use crate::consensus::Pressure;
 use crate::engine::{self, EngineConfig, OpenError, Opened};
+use crate::text::counted;
 use crate::wal::{Crash, WalError, WalOptions};
 
 impl<P: Simulated> World<P> {
@@ -109,7 +110,10 @@ impl<P: Simulated> World<P> {
         let (life, index) = (node.life, recovery.snapshot.unwrap_or_default());
         self.tell(n, TraceKind::Life, || {
             let torn = if recovery.torn.is_some() { ", after a torn batch" } else { "" };
-            format!("starts: snapshot {index}, {} records up to {last_lsn}{torn}", recovery.records)
+            format!(
+                "starts: snapshot {index}, {} up to {last_lsn}{torn}",
+                counted(recovery.records as u64, "record", "records")
+            )
         });
         // The log thread's first turn makes the next segment ready.
         self.queue.at_once(What::Node { node: n, life, step: Step::LogWrite });

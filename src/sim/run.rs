@@ -14,6 +14,7 @@ use super::world::World;
 use crate::check::{Header, History, Limits, Verdict, Witness};
 use crate::consensus::{NodeId, Scheme};
 use crate::kv::Retention;
+use crate::text::counted;
 
 /// How much may be spent on the verdict on a history: steps, so that the verdict is the same on any machine.
 const CHECK_STEPS: u64 = 3_000_000;
@@ -67,7 +68,8 @@ impl RunOptions {
     }
 
     pub(super) fn header(&self, protocol: &str, cast: &Cast) -> Header {
-        let about = format!("{cast}, {} clients, faults {}", self.clients, self.faults);
+        let about =
+            format!("{cast}, {}, faults {}", counted(self.clients as u64, "client", "clients"), self.faults);
         let source = format!("sim --seed {}", self.seed);
         Header { protocol: protocol.to_owned(), source, started: String::new(), about }
     }

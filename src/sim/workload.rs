@@ -8,6 +8,7 @@ use crate::kv::{
     CompactionRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Op, PutRequest,
     RangeRequest, Response, SessionTag, TxnOp, TxnOpResponse, TxnRequest,
 };
+use crate::text::counted;
 
 /// Draws operations.
 #[derive(Debug)]
@@ -173,8 +174,9 @@ impl Workload {
             Op::Put(put) => format!("put {} {}", text(&put.key), text(&put.value)),
             Op::DeleteRange(delete) => format!("delete {}", text(&delete.key)),
             Op::Txn(txn) => {
-                let ops = (txn.compare.len(), txn.success.len(), txn.failure.len());
-                format!("transaction of {} comparisons, {} and {} operations", ops.0, ops.1, ops.2)
+                let compared = counted(txn.compare.len() as u64, "comparison", "comparisons");
+                let failure = counted(txn.failure.len() as u64, "operation", "operations");
+                format!("transaction of {compared}, {} and {failure}", txn.success.len())
             }
             Op::Compact(compact) => format!("compact at {}", compact.revision),
             Op::OpenSession => "open a session".to_owned(),

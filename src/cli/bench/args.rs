@@ -9,6 +9,7 @@ use crate::bench::{Api, Fault, Load, MAX_CONCURRENCY, MAX_VALUE_BYTES, Operation
 use crate::cli::{CliError, CliResult};
 use crate::config::MAX_NODES;
 use crate::registry::{self, Entry};
+use crate::text::counted;
 
 /// How many connections callers share unless it is said.
 const CONNECTIONS: usize = 8;
@@ -124,8 +125,9 @@ impl LoadArgs {
         let most = self.concurrency.iter().copied().max().unwrap_or(1);
         let connections = self.connections.unwrap_or_else(|| CONNECTIONS.min(most));
         if connections > most {
+            let callers = counted(most as u64, "caller", "callers");
             return Err(CliError::usage(format!(
-                "--connections {connections}: there are only {most} callers"
+                "--connections {connections} is more than {callers} can use"
             ))
             .hint(format!("at most one for each caller; more callers with --concurrency {connections}")));
         }

@@ -7,6 +7,7 @@ use crate::bench::{
     Api, Costs, Errors, Fault, Latency, Load, Measurement, Ratio, Spread, Summary, ratios, summarize,
 };
 use crate::cli::{CliError, CliResult, Output};
+use crate::text::counted;
 
 /// All that there is to tell.
 #[derive(Debug, Serialize)]
@@ -85,10 +86,12 @@ impl<'a> Results<'a> {
         let Load { connections, seconds, warm_up_seconds, keys, .. } = self.load;
         let Machine { os, arch, cores, build } = &self.machine;
         out.line(&format!(
-            "{}; {keys} keys, {connections} connections, {} x {seconds} s after {warm_up_seconds} s; {build} build on \
-             {os}/{arch} with {cores} cores\n",
+            "{}; {}, {}, {} x {seconds} s after {warm_up_seconds} s; {build} build on {os}/{arch} with {}\n",
             self.title(),
-            self.rounds
+            counted(*keys, "key", "keys"),
+            counted(*connections as u64, "connection", "connections"),
+            self.rounds,
+            counted(*cores as u64, "core", "cores")
         ))?;
         if self.rounds > 1 {
             out.line("of all rounds the median (latencies in ms; of the longest the longest)")?;
@@ -107,10 +110,10 @@ impl<'a> Results<'a> {
         for one in self.summary.iter().filter(|one| one.errors.total() > 0) {
             let Errors { refused, unknown, unreachable, first } = &one.errors;
             out.line(&format!(
-                "\n{} with {} callers, fault {}: {refused} refused, {unknown} unknown, {unreachable} reached no node; \
+                "\n{} with {}, fault {}: {refused} refused, {unknown} unknown, {unreachable} reached no node; \
                  the first: {}",
                 one.protocol,
-                one.concurrency,
+                counted(one.concurrency as u64, "caller", "callers"),
                 one.fault,
                 first.as_deref().unwrap_or_default()
             ))?;
@@ -186,9 +189,9 @@ pub(super) fn line(one: &Measurement) -> String {
     let Latency { p50, p99, .. } = figures.latency_ms;
     format!(
         "round {round}: {protocol}, down: {fault}, callers: {concurrency}: {:.0} commands/s, p50 {p50:.2} ms, p99 \
-         {p99:.2} ms, {} errors",
+         {p99:.2} ms, {}",
         figures.per_second,
-        figures.errors.total()
+        counted(figures.errors.total(), "error", "errors")
     )
 }
 

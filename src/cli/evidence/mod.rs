@@ -15,6 +15,7 @@ use crate::client::{ControlClient, Error};
 use crate::cluster::{Cluster, NodeState, Suspected};
 use crate::config::ClusterConfig;
 use crate::consensus::{Misbehaviour, Words};
+use crate::text::counted;
 use file::MAX_FILE_BYTES;
 
 pub use file::Proved;
@@ -268,15 +269,11 @@ async fn held(context: &mut Context<'_>, args: &ShowArgs) -> CliResult<(ClusterC
         Some(number) => held.get(number - 1).into_iter().collect(),
         None => held.iter().filter(|held| held.proved.id().starts_with(&args.which)).collect(),
     };
-    let (which, all) = (&args.which, held.len());
+    let (which, all) = (&args.which, counted(held.len() as u64, "piece", "pieces"));
     let error = match found[..] {
         [Held { proved, .. }] => return Ok((config, proved.clone())),
-        [] => {
-            CliError::failed(format!("there is no evidence {which:?} among {all} pieces, and no such file"))
-        }
-        _ => {
-            CliError::usage(format!("{} of {all} pieces have an id that begins with {which:?}", found.len()))
-        }
+        [] => CliError::failed(format!("there is no evidence {which:?} among {all}, and no such file")),
+        _ => CliError::usage(format!("{} of {all} have an id that begins with {which:?}", found.len())),
     };
     Err(error.hint(format!("see all with: {}", cluster.dir().command("evidence list"))))
 }

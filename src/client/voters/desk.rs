@@ -10,6 +10,7 @@ use crate::client::Error;
 use crate::consensus::{
     Checked, ClientOutput, NodeId, Proposal, Protocol, Rejection, RequestId, Time, VotingClient,
 };
+use crate::text::counted;
 
 /// Who refuses what never left this process.
 pub(super) const HERE: &str = "this client";
@@ -212,9 +213,9 @@ impl<C: VotingClient> Desk<C> {
 
     /// How many replicas said something since a call was handed on.
     fn said_since(&self, asked: Option<Time>) -> String {
-        let replicas = self.owner.replicas;
+        let replicas = counted(self.owner.replicas as u64, "replica", "replicas");
         let heard = self.heard.values().filter(|heard| asked.is_some_and(|asked| **heard >= asked)).count();
-        format!("{heard} of {replicas} replicas answered")
+        format!("{heard} of {replicas} answered")
     }
 }
 
@@ -225,10 +226,11 @@ fn unclear(why: &str, said: &str) -> Error {
 
 /// A call that was never sent, because there was nobody to answer it, or because others were first.
 fn not_asked(reached: usize, replicas: usize, votes: usize) -> Error {
+    let replicas = counted(replicas as u64, "replica", "replicas");
     let message = match reached {
-        0 => return Error::Unreachable { message: format!("none of the {replicas} replicas answers") },
+        0 => return Error::Unreachable { message: format!("none of the {replicas} answers") },
         few if few < votes => {
-            format!("{few} of {replicas} replicas could be reached, and {votes} must answer alike")
+            format!("{few} of {replicas} could be reached, and {votes} must answer alike")
         }
         _ => TOO_MANY.to_owned(),
     };

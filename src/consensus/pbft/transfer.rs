@@ -19,6 +19,7 @@ use super::suspicion::Suspect;
 use crate::consensus::{
     Digest, Event, Index, Install, InstallProgress, Lsn, NodeId, PieceRequest, SnapshotPiece, Time,
 };
+use crate::text::counted;
 
 /// Pieces under way at once.
 const PIECES_AT_ONCE: u32 = 4;
@@ -100,7 +101,8 @@ impl Transfer {
         }
         match self.pieces {
             Some(pieces) => {
-                format!("fetches the state at {sequence} from {source}: {handed} of {pieces} pieces")
+                let pieces = counted(pieces.into(), "piece", "pieces");
+                format!("fetches the state at {sequence} from {source}: {handed} of {pieces}")
             }
             None => format!("fetches the state at {sequence} from {source}"),
         }

@@ -8,6 +8,7 @@ use crate::consensus::{
     Event, Index, Install, InstallProgress, Lsn, NodeId, Output, PieceRequest, SnapshotMeta, SnapshotPiece,
     Time,
 };
+use crate::text::counted;
 
 /// So often a follower is sent again what it did not confirm, before a newer snapshot takes the older one's place: that
 /// begins from the start.
@@ -37,8 +38,11 @@ impl Receiving {
     /// For `status`.
     pub(super) fn describe(&self) -> String {
         format!(
-            "receiving a snapshot of index {} from {}: {} of {} pieces",
-            self.meta.index, self.from, self.handed, self.meta.pieces
+            "receiving a snapshot of index {} from {}: {} of {}",
+            self.meta.index,
+            self.from,
+            self.handed,
+            counted(self.meta.pieces.into(), "piece", "pieces")
         )
     }
 }

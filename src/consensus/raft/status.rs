@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::progress::{Leader, Mode};
 use super::server::{Campaign, Raft, State};
 use crate::consensus::{Index, NodeId, PeerStatus, Pressure, Status};
+use crate::text::counted;
 
 impl Raft {
     pub(super) fn describe(&self) -> Status {
@@ -96,8 +97,9 @@ impl Raft {
                 why.push(format!("{id} takes no entries: its disk is full"));
             } else if let Mode::Snapshot(sending) = &peer.mode {
                 why.push(format!(
-                    "{id} is being sent a snapshot: {} of {} pieces",
-                    sending.next, sending.meta.pieces
+                    "{id} is being sent a snapshot: {} of {}",
+                    sending.next,
+                    counted(sending.meta.pieces.into(), "piece", "pieces")
                 ));
             }
         }
