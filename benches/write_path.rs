@@ -61,6 +61,7 @@ impl Cluster {
                 wal: WalOptions::default(),
                 options: toml::Table::new(),
                 blocked: Vec::new(),
+                link_rules: Vec::new(),
                 disk_fault: DiskFault::Ok,
                 misbehaviour: None,
             })

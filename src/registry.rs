@@ -9,7 +9,9 @@ use bytes::Bytes;
 use crate::client::{self, Client, TwoFaced, VoterConfig};
 use crate::consensus::pbft::{self, Pbft};
 use crate::consensus::raft::Raft;
-use crate::consensus::{Answers, Behaviour, Decode, JudgeEvidence, Misbehaviour, NodeId, Protocol, Role};
+use crate::consensus::{
+    Answers, Behaviour, Decode, JudgeEvidence, Message, Misbehaviour, NodeId, Protocol, Role,
+};
 use crate::node::{Node, NodeConfig, StartError};
 use crate::sim::{self, Outcome, Report, RunOptions, Shrunk, Simulated, Sweep};
 use crate::text::counted;
@@ -32,6 +34,8 @@ pub struct Entry {
     pub words: Words,
     /// Whether its members and clients sign what they say, and so need keys.
     pub signs: bool,
+    /// The names of its messages.
+    pub message_kinds: &'static [&'static str],
     /// What a node can be told to do wrong; none where only crashes are tolerated. The first is the default.
     pub behaviours: &'static [Behaviour],
     /// Refuses what none of its nodes can be told to do wrong.
@@ -220,6 +224,7 @@ const fn entry<P: Wire + Simulated>(line: Line) -> Entry {
         default_port: line.default_port,
         words: line.words,
         signs: matches!(P::ANSWERS, Answers::ByVote),
+        message_kinds: <P::Message as Message>::KINDS,
         behaviours: P::BEHAVIOURS,
         check_misbehaviour: P::check_misbehaviour,
         connect: line.connect,

@@ -40,6 +40,99 @@ fn a_partition_without_quorum_refuses_and_heals_in_process() {
     partition_without_quorum(Mode::InProcess);
 }
 
+/// One direction is cut, and kept so through a restart; the other works.
+fn deaf_to_the_leader(lab: &Lab, leader_word: &str) {
+    lab.start().ok();
+    lab.put("a", "1");
+    let leader = || lab.status()["leader"].as_u64();
+    let old = eventually("there is a leader", leader);
+    let shown = lab.run(&["link", "set", leader_word, "all", "--cut"]).ok();
+    assert!(shown.stdout.starts_with(&format!("links from {old} to ")), "{shown:#?}");
+    assert!(shown.stdout.trim_end().ends_with(": cut"), "{shown:#?}");
+    lab.put("a", "2");
+    eventually("another node leads", || leader().filter(|id| *id != old));
+    let warning = shown.stdout.trim_end().to_owned();
+    assert_eq!(lab.status()["warnings"], serde_json::json!([warning]));
+
+    lab.run(&["cluster", "restart", &old.to_string()]).ok();
+    let shown = lab.run(&["link", "show", "--output", "json"]).ok().json();
+    assert_eq!(shown["links"][0]["from"], serde_json::json!([old]), "{shown}");
+    assert_eq!(shown["links"][0]["effect"]["lose"], 1000, "{shown}");
+    // It hears who leads, and cannot lead itself.
+    lab.put("a", "3");
+    eventually("the node whose word is lost follows another", || {
+        let status = lab.status();
+        let follows = status["nodes"][old as usize - 1]["leader"].as_u64();
+        (follows.is_some_and(|id| id != old) && follows == status["leader"].as_u64()).then_some(())
+    });
+    assert_eq!(lab.run(&["link", "heal"]).ok().stdout, "links: all well\n");
+    lab.wait_until("converged");
+    assert_eq!(lab.status()["warnings"], serde_json::json!([]));
+}
+
+#[test]
+fn a_leader_that_nobody_hears_is_replaced() {
+    for mode in [Mode::Processes, Mode::InProcess] {
+        deaf_to_the_leader(&Lab::new(3, mode), "leader");
+    }
+}
+
+#[test]
+fn a_primary_that_nobody_hears_is_replaced() {
+    deaf_to_the_leader(&Lab::of("pbft", 4, Mode::InProcess), "primary");
+}
+
+#[test]
+fn links_lose_duplicate_and_delay_single_kinds_of_messages_and_nothing_is_lost() {
+    let lab = Lab::up(3, Mode::InProcess);
+    for fault in [
+        &["--lose", "0.2"][..],
+        &["--duplicate", "0.5", "--kinds", "AppendEntries,AppendEntriesResponse"],
+        &["--reorder", "0.3", "--by", "10ms"],
+        &["--delay", "1ms", "--jitter", "5ms"],
+        &["--throttle", "1000000"],
+    ] {
+        lab.run(&[&["link", "set", "all", "all"], fault].concat()).ok();
+    }
+    // The same sort on the same links takes the other's place.
+    let shown = lab.run(&["link", "set", "all", "all", "--lose", "0.1"]).ok().stdout;
+    let expected = "\
+links from 1, 2, 3 to 1, 2, 3: AppendEntries, AppendEntriesResponse 50% duplicated
+links from 1, 2, 3 to 1, 2, 3: 30% held back for 10ms
+links from 1, 2, 3 to 1, 2, 3: delayed by 1ms to 6ms
+links from 1, 2, 3 to 1, 2, 3: at most 1000000 bytes a second
+links from 1, 2, 3 to 1, 2, 3: 10% lost
+";
+    assert_eq!(shown, expected);
+    for round in 0..20 {
+        lab.put("a", &round.to_string());
+        assert_eq!(lab.get("a"), round.to_string());
+    }
+    lab.run(&["link", "heal"]).ok();
+    lab.wait_until("converged");
+}
+
+#[test]
+fn links_that_there_are_not_are_refused() {
+    let lab = Lab::up(3, Mode::InProcess);
+    let set = |args: &[&str]| lab.run(&[&["link", "set"], args].concat());
+    set(&["1", "9", "--cut"]).fails(2, &["there is no node 9", "1, 2, 3"]);
+    set(&["1", "1", "--cut"]).fails(2, &["no link to itself"]);
+    set(&["1", "2"]).fails(2, &["--cut"]);
+    set(&["1", "2", "--cut", "--lose", "0.5"]).fails(2, &["cannot be used with"]);
+    set(&["1", "2", "--lose", "2"]).fails(2, &["probability"]);
+    set(&["1", "2", "--cut", "--kinds", "Gossip"]).fails(2, &["no message Gossip", "AppendEntries"]);
+    set(&["1", "2", "--cut", "--jitter", "1s"]).fails(2, &["cannot be used with", "--jitter"]);
+    assert_eq!(lab.run(&["link", "show"]).ok().stdout, "links: all well\n");
+    let partition = |args: &[&str]| lab.run(&[&["partition"], args].concat());
+    partition(&["--ring"]).fails(2, &["a ring of 3 nodes cuts no link"]);
+    partition(&["--bridge", "all"]).fails(2, &["one node is meant"]);
+    partition(&["--bridge", "1", "--ring"]).fails(2, &["cannot be used with"]);
+    assert_eq!(partition(&["--bridge", "2"]).ok().stdout, "partition: 1, 2 | 2, 3\n");
+    assert_eq!(partition(&["--sees-all", "3"]).ok().stdout, "partition: 1, 3 | 2, 3\n");
+    assert_eq!(partition(&["heal"]).ok().stdout, "partition: none\n");
+}
+
 fn isolated_leader(mode: Mode) {
     let lab = Lab::up(3, mode);
     lab.put("a", "1");

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 use super::errors::unanswered;
 use crate::consensus::{Conviction, NodeId, Role, Suspicion};
 use crate::node::{Handle, NodeStatus};
+use crate::transport::Rule;
 use crate::wal::DiskFault;
 use crate::wire::pb::control::{
     self as pb, control_service_server::ControlService, set_disk_fault_request::Fault,
@@ -190,6 +191,22 @@ impl ControlService for Control {
         self.node.set_blocked(&blocked.into_iter().collect::<Vec<_>>());
         let blocked_node_ids = self.node.blocked().iter().map(|id| id.0).collect();
         Ok(Response::new(pb::SetPartitionResponse { blocked_node_ids }))
+    }
+
+    async fn set_link_faults(
+        &self,
+        request: Request<pb::SetLinkFaultsRequest>,
+    ) -> Result<Response<pb::SetLinkFaultsResponse>, Status> {
+        self.must_be_laboratory()?;
+        let rules = request.into_inner().faults.into_iter().map(|fault| {
+            let rule: Rule = fault.try_into().map_err(Status::invalid_argument)?;
+            rule.peer.map_or(Ok(()), |peer| self.peer(peer).map(drop))?;
+            Ok(rule)
+        });
+        // All or nothing: a wrong one leaves the links as they were.
+        let rules = rules.collect::<Result<_, Status>>()?;
+        self.node.set_link_rules(rules);
+        Ok(Response::new(pb::SetLinkFaultsResponse {}))
     }
 
     async fn set_disk_fault(

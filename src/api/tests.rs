@@ -117,6 +117,7 @@ async fn start_among(others: &[(u64, &str)], laboratory: bool) -> Served {
         wal: WalOptions::with_segment_bytes(64 << 10),
         options: toml::Table::new(),
         blocked: Vec::new(),
+        link_rules: Vec::new(),
         disk_fault: DiskFault::Ok,
         misbehaviour: None,
     };

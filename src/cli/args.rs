@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    Format, bench, byzantine, check, cluster, evidence, fault, gateway, keys, kv, logs, node, sim, status,
-    supervisor, test, wal,
+    Format, bench, byzantine, check, cluster, evidence, fault, gateway, keys, kv, link, logs, node, sim,
+    status, supervisor, test, wal,
 };
 
 const TOUR: &str = "\
@@ -98,6 +98,9 @@ pub enum Command {
     Resume(fault::TargetArgs),
     /// Cuts links between nodes
     Partition(fault::PartitionArgs),
+    /// Makes links between nodes lose, delay, duplicate or reorder messages, one way
+    #[command(subcommand)]
+    Link(link::LinkCommand),
     /// Makes nodes' disks misbehave
     Disk(fault::DiskArgs),
     /// Makes nodes lie to the others, on purpose

@@ -45,17 +45,71 @@ Examples:
   consensusctl partition 1,2 3,4,5         two sides
   consensusctl partition 1,2               the same in a cluster of five: the rest is a side of its own
   consensusctl partition --isolate leader  cut one off from all others
+  consensusctl partition --bridge 3        two sides, and node 3 on both
+  consensusctl partition --ring            each node has its two neighbours
+  consensusctl partition --sees-all leader the others have only the leader
   consensusctl partition heal
   consensusctl partition show
 
-A new partition replaces the one before. Clients and this program reach all nodes still.")]
+A new partition replaces the one before. `link` cuts one direction, and loses or delays messages. Clients and this program reach all nodes still.")]
 pub struct PartitionArgs {
     /// The sides, each a comma list of targets; or `heal`; or `show`
-    #[arg(value_name = "SIDE|heal|show", required_unless_present = "isolate", conflicts_with = "isolate")]
+    #[arg(value_name = "SIDE|heal|show", required_unless_present = "shape", conflicts_with = "shape")]
     sides: Vec<String>,
+    #[command(flatten)]
+    shape: ShapeArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "shape", multiple = false)]
+struct ShapeArgs {
     /// Cut these off from all others, and from each other
     #[arg(long, value_name = "TARGET", value_parser = targets)]
     isolate: Vec<Vec<Target>>,
+    /// Leave one node as the only way between two halves of the others
+    #[arg(long, value_name = "TARGET", value_parser = target)]
+    bridge: Option<Target>,
+    /// Leave each node the links to its two neighbours
+    #[arg(long)]
+    ring: bool,
+    /// Leave only the links of one node
+    #[arg(long, value_name = "TARGET", value_parser = target)]
+    sees_all: Option<Target>,
+}
+
+impl ShapeArgs {
+    /// The shape, if one was asked for.
+    async fn partition(
+        &self,
+        cluster: &mut Cluster,
+        members: &BTreeSet<u64>,
+    ) -> CliResult<Option<Partition>> {
+        let alone: Vec<Target> = self.isolate.iter().flatten().copied().collect();
+        Ok(Some(match self {
+            Self { bridge: Some(bridge), .. } => {
+                Partition::bridge(members, the_one(cluster, *bridge).await?)?
+            }
+            Self { sees_all: Some(hub), .. } => Partition::sees_all(members, the_one(cluster, *hub).await?)?,
+            Self { ring: true, .. } => Partition::ring(members)?,
+            _ if alone.is_empty() => return Ok(None),
+            _ => Partition::isolate(members, &cluster.resolve(&alone).await?)?,
+        }))
+    }
+}
+
+/// The node that a target means.
+async fn the_one(cluster: &mut Cluster, target: Target) -> CliResult<u64> {
+    let ids = cluster.resolve(&[target]).await?;
+    ids.first().copied().ok_or_else(|| CliError::failed("no node is meant"))
+}
+
+/// Reads a target that stands for one node.
+fn target(text: &str) -> Result<Target, String> {
+    match Target::parse_list(text)?.as_slice() {
+        [Target::All] => Err("one node is meant, not all".to_owned()),
+        [one] => Ok(*one),
+        _ => Err("one node is meant".to_owned()),
+    }
 }
 
 /// Arguments of `disk`.
@@ -161,10 +215,7 @@ pub(super) async fn partition(context: &mut Context<'_>, args: PartitionArgs) ->
     let wanted = match words.as_slice() {
         ["show"] => return show_partition(context, &before),
         ["heal"] => Partition::default(),
-        [] => {
-            let alone: Vec<Target> = args.isolate.into_iter().flatten().collect();
-            Partition::isolate(&members, &cluster.resolve(&alone).await?)?
-        }
+        [] => args.shape.partition(&mut cluster, &members).await?.unwrap_or_default(),
         sides => {
             let mut groups = Vec::new();
             for side in sides {

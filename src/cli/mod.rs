@@ -16,6 +16,7 @@ mod fault;
 mod gateway;
 mod keys;
 mod kv;
+mod link;
 mod logging;
 mod logs;
 mod new;
@@ -117,6 +118,7 @@ async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
         Command::Pause(args) => fault::pause(&mut context, args).await,
         Command::Resume(args) => fault::resume(&mut context, args).await,
         Command::Partition(args) => fault::partition(&mut context, args).await,
+        Command::Link(command) => link::run(&mut context, command).await,
         Command::Disk(args) => fault::disk(&mut context, args).await,
         Command::Byzantine(command) => byzantine::run(&mut context, command).await,
         Command::Wal(command) => wal::run(&mut context, command),

@@ -9,7 +9,7 @@ use clap::Args;
 use tokio::sync::oneshot;
 
 use super::{CliError, CliResult, Context, interrupted, logging};
-use crate::cluster::{self, DiskFault, Host, Lie, NodeStart, is_loopback, node_config};
+use crate::cluster::{self, DiskFault, Host, Lie, LinkFault, NodeStart, is_loopback, node_config};
 use crate::config::{ClusterConfig, MAKE_KEYS};
 use crate::consensus::{Keys, Misbehaviour};
 
@@ -51,6 +51,9 @@ pub struct NodeArgs {
     /// Peers that it is cut off from
     #[arg(long, hide = true, value_delimiter = ',')]
     blocked: Vec<u64>,
+    /// What is wrong with links, as JSON
+    #[arg(long, hide = true, value_name = "JSON", default_value = "[]", value_parser = links_of_json)]
+    links: LinkFaults,
     /// How it lies to the others, as JSON
     #[arg(long, hide = true, value_name = "JSON", value_parser = misbehaviour_of_json)]
     misbehaviour: Option<Misbehaviour>,
@@ -83,6 +86,7 @@ pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult 
         create: args.create,
         laboratory: args.laboratory || args.supervised,
         blocked: args.blocked.into_iter().collect::<BTreeSet<_>>(),
+        links: args.links,
         disk: args.disk_fault,
         keys,
         malicious,
@@ -123,6 +127,13 @@ fn keys(args: &NodeArgs, config: &ClusterConfig) -> CliResult<Keys> {
             .hint(format!("name its file with --key FILE or by `key_file` in the configuration; {MAKE_KEYS}"))
     })?;
     Ok(cluster::keys::ring(config, args.id, file)?)
+}
+
+/// One argument that stands for several faults.
+type LinkFaults = Vec<LinkFault>;
+
+fn links_of_json(text: &str) -> Result<LinkFaults, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 fn misbehaviour_of_json(text: &str) -> Result<Misbehaviour, String> {

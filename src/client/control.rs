@@ -10,6 +10,7 @@ use tonic::{Response, Status};
 use super::Error;
 use super::endpoint::{Endpoint, connection_failed, words_of};
 use crate::consensus::{Misbehaviour, NodeId};
+use crate::transport::Rule;
 use crate::wal::DiskFault;
 use crate::wire::pb::control as pb;
 use pb::control_service_client::ControlServiceClient;
@@ -235,6 +236,13 @@ impl ControlClient {
         };
         let response = self.call(self.client().set_partition(request)).await?;
         Ok(response.blocked_node_ids.into_iter().map(NodeId).collect())
+    }
+
+    /// Replaces what is wrong with what the node sends; no rule ends it. Only rules about what leaves can be set so. Times
+    /// are cut to whole milliseconds.
+    pub async fn set_link_faults(&self, rules: &[Rule]) -> Result<(), Error> {
+        let request = pb::SetLinkFaultsRequest { faults: rules.iter().cloned().map(Into::into).collect() };
+        self.call(self.client().set_link_faults(request)).await.map(drop)
     }
 
     /// Replaces the fault of the node's disk; [`DiskFault::Ok`] heals it. Times are cut to whole milliseconds.

@@ -11,8 +11,8 @@ use tokio::net::unix::OwnedReadHalf;
 
 use super::wire::{Call, VERSION};
 use super::{
-    ClusterDir, ClusterStatus, Condition, DiskFault, Error, Info, KillSignal, Lie, Lock, Partition,
-    ProcessId, Reply, Request, Result, StateDir, Surveyor, Target, reap, resolve,
+    ClusterDir, ClusterStatus, Condition, DiskFault, Error, Info, KillSignal, Lie, LinkFault, Lock,
+    Partition, ProcessId, Reply, Request, Result, StateDir, Surveyor, Target, reap, resolve,
 };
 
 /// How long a supervisor may take to say what it knows.
@@ -165,6 +165,16 @@ impl Cluster {
         progress: impl FnMut(&str),
     ) -> Result<Info> {
         self.call(Request::Restart { ids, rolling }, progress).await
+    }
+
+    /// Adds to what is wrong with links.
+    pub async fn link(&self, fault: LinkFault) -> Result<Info> {
+        self.call(Request::Link(fault), |_| {}).await
+    }
+
+    /// Ends all that is wrong with links.
+    pub async fn heal_links(&self) -> Result<Info> {
+        self.call(Request::HealLinks, |_| {}).await
     }
 
     /// Replaces the partition; [`Partition::default`] heals it.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Result};
+use crate::text::counted;
 use crate::wal;
 
 /// Who must not talk to whom: for each node, the peers that it is cut off from. Symmetric. Two nodes can talk if some
@@ -50,6 +51,33 @@ impl Partition {
         Self::groups(members, alone.iter().map(|id| BTreeSet::from([*id])).collect())
     }
 
+    /// Leaves each node the links to its two neighbours, in the order of ids.
+    pub fn ring(members: &BTreeSet<u64>) -> Result<Self> {
+        if members.len() < 4 {
+            return Err(Error::usage(format!(
+                "a ring of {} cuts no link: it takes four nodes",
+                counted(members.len() as u64, "node", "nodes")
+            )));
+        }
+        let next = members.iter().cycle().skip(1);
+        let pairs = members.iter().zip(next).map(|(one, other)| BTreeSet::from([*one, *other]));
+        Ok(Self::overlapping(pairs.collect()))
+    }
+
+    /// Splits the other nodes into two sides, between which `bridge` is the only way.
+    pub fn bridge(members: &BTreeSet<u64>, bridge: u64) -> Result<Self> {
+        let others = others(members, bridge)?;
+        let (near, far) = others.split_at(others.len() / 2);
+        let side = |side: &[u64]| side.iter().copied().chain([bridge]).collect();
+        Ok(Self::overlapping(vec![side(near), side(far)]))
+    }
+
+    /// Leaves only the links of `hub`, which sees all; the others do not see each other.
+    pub fn sees_all(members: &BTreeSet<u64>, hub: u64) -> Result<Self> {
+        let pair = |other: u64| BTreeSet::from([hub, other]);
+        Ok(Self::overlapping(others(members, hub)?.into_iter().map(pair).collect()))
+    }
+
     /// Lets nodes talk only within these groups, which may share nodes: `1,2,3 | 3,4,5` leaves node 3 as the only way
     /// across, and `1,2 | 2,3 | 3,1` is no partition at all.
     pub fn overlapping(groups: Vec<BTreeSet<u64>>) -> Self {
@@ -80,6 +108,15 @@ impl fmt::Display for Partition {
         f.write_str(if groups.is_empty() { "none" } else { "" })?;
         f.write_str(&groups.join(" | "))
     }
+}
+
+/// All but `one`, of which there must be two.
+fn others(members: &BTreeSet<u64>, one: u64) -> Result<Vec<u64>> {
+    let others: Vec<u64> = members.iter().copied().filter(|id| *id != one).collect();
+    if others.len() < 2 {
+        return Err(Error::usage("there are no two other nodes to cut off from each other"));
+    }
+    Ok(others)
 }
 
 /// Ids as people list them.
@@ -172,6 +209,21 @@ mod tests {
         assert_eq!(bridge.blocked(3), set(&[]));
         let ring = Partition::overlapping((1..=5).map(|id| set(&[id, id % 5 + 1])).collect());
         assert_eq!(ring.blocked(1), set(&[3, 4]));
+    }
+
+    #[test]
+    fn shapes_leave_the_links_that_their_names_say() {
+        let all = set(&[1, 2, 3, 4, 5]);
+        let ring = Partition::ring(&all).unwrap();
+        assert_eq!([1, 3, 5].map(|id| ring.blocked(id)), [set(&[3, 4]), set(&[1, 5]), set(&[2, 3])]);
+        assert_eq!(Partition::bridge(&all, 2).unwrap().to_string(), "1, 2, 3 | 2, 4, 5");
+        let hub = Partition::sees_all(&all, 4).unwrap();
+        assert_eq!((hub.blocked(4), hub.blocked(1)), (set(&[]), set(&[2, 3, 5])));
+        assert_eq!(
+            Partition::ring(&set(&[1, 2, 3])).unwrap_err().message,
+            "a ring of 3 nodes cuts no link: it takes four nodes"
+        );
+        assert!(Partition::bridge(&set(&[1, 2]), 1).is_err());
     }
 
     #[test]

@@ -7,7 +7,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{DiskFault, Error, Result};
+use super::links::rules_of;
+use super::{DiskFault, Error, LinkFault, Result};
 use crate::api;
 use crate::config::ClusterConfig;
 use crate::consensus::{Keys, Misbehaviour, NodeId};
@@ -28,6 +29,8 @@ pub struct NodeStart {
     pub laboratory: bool,
     /// The peers that it is cut off from.
     pub blocked: BTreeSet<u64>,
+    /// What is wrong with links, of this node's and others'.
+    pub links: Vec<LinkFault>,
     /// What is wrong with its disk.
     pub disk: DiskFault,
     /// As what it signs; nothing where the protocol does not.
@@ -57,6 +60,7 @@ pub fn node_config(config: &ClusterConfig, start: NodeStart) -> NodeConfig {
         wal: WalOptions::with_segment_bytes(config.segment_bytes),
         options: config.options.clone(),
         blocked: start.blocked.into_iter().map(NodeId).collect(),
+        link_rules: rules_of(&start.links, start.id),
         disk_fault: start.disk.into(),
         misbehaviour: lie,
     }

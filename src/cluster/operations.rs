@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use super::faults::list;
 use super::lie::only_crashes;
+use super::links::rules_of;
 use super::member::{self, MemberState, Order};
 use super::{
-    DiskFault, Error, KillSignal, Lie, NodeInfo, NodeState, Partition, Request, Result, Supervisor, Surveyor,
+    DiskFault, Error, KillSignal, Lie, LinkFault, NodeInfo, NodeState, Partition, Request, Result,
+    Supervisor, Surveyor,
 };
 use crate::client::ControlClient;
 use crate::consensus::NodeId;
+use crate::transport::Rule;
 
 /// How long a node may take to end, its own time to stop in an orderly way included.
 const END: Duration = Duration::from_secs(20);
@@ -37,6 +40,8 @@ impl Supervisor {
                 Request::Restart { ids, rolling: false } => self.restart(&ids, progress).await,
                 Request::Restart { ids, rolling: true } => self.restart_rolling(&ids, progress).await,
                 Request::Partition(partition) => self.partition(partition).await,
+                Request::Link(fault) => self.link(fault).await,
+                Request::HealLinks => self.links_healed().await,
                 Request::Disk { ids, fault } => self.disk(&ids, fault).await,
                 Request::Lie { ids, lie } => self.lie(&ids, lie).await,
                 Request::Info | Request::Down => Ok(()),
@@ -196,6 +201,18 @@ impl Supervisor {
         self.hand_out_faults(&self.ids()).await
     }
 
+    async fn link(&self, fault: LinkFault) -> Result<()> {
+        let ids = self.ids();
+        fault.check(self.setup.config.entry(), &ids)?;
+        self.add_link_fault(fault);
+        self.hand_out_faults(&ids).await
+    }
+
+    async fn links_healed(&self) -> Result<()> {
+        self.heal_links();
+        self.hand_out_faults(&self.ids()).await
+    }
+
     async fn disk(&self, ids: &BTreeSet<u64>, fault: DiskFault) -> Result<()> {
         for id in ids {
             self.set_disk(*id, fault);
@@ -236,7 +253,8 @@ impl Supervisor {
             info.nodes.iter().filter(|node| ids.contains(&node.id) && node.state == NodeState::Running)
         {
             let blocked: Vec<NodeId> = info.partition.blocked(node.id).into_iter().map(NodeId).collect();
-            handed.push((node.id, tokio::spawn(hand_faults(node.clone(), blocked))));
+            let links = rules_of(&info.links, node.id);
+            handed.push((node.id, tokio::spawn(hand_faults(node.clone(), blocked, links))));
         }
         for (id, handed) in handed {
             let handed = handed.await.unwrap_or_else(|error| Err(error.to_string()));
@@ -252,9 +270,14 @@ impl Supervisor {
     }
 }
 
-async fn hand_faults(node: NodeInfo, blocked: Vec<NodeId>) -> std::result::Result<(), String> {
+async fn hand_faults(
+    node: NodeInfo,
+    blocked: Vec<NodeId>,
+    links: Vec<Rule>,
+) -> std::result::Result<(), String> {
     let client = ControlClient::new(&node.address).map_err(|error| error.to_string())?.with_timeout(CONTROL);
     client.set_partition(&blocked).await.map_err(|error| error.to_string())?;
+    client.set_link_faults(&links).await.map_err(|error| error.to_string())?;
     client.set_disk_fault(node.disk.into()).await.map_err(|error| error.to_string())?;
     client.set_misbehaviour(node.misbehaviour.as_ref()).await.map_err(|error| error.to_string())
 }

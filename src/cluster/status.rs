@@ -251,7 +251,10 @@ fn assess(entry: &Entry, info: &Info, answers: &Answers, goal: u64) -> ClusterSt
         leader: leader_of(entry, &nodes, &info.partition),
         healthy: false,
         why: Vec::new(),
-        warnings: beyond_the_model(entry, nodes.len(), liars).into_iter().collect(),
+        warnings: beyond_the_model(entry, nodes.len(), liars)
+            .into_iter()
+            .chain(info.links.iter().map(|fault| format!("links {fault}")))
+            .collect(),
         convicted: blame::convicted(&nodes),
         suspicions: blame::suspected(&nodes),
         nodes,

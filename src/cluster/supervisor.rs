@@ -10,8 +10,8 @@ use super::files::replace;
 use super::host::NodeStart;
 use super::member::{self, Member, MemberState};
 use super::{
-    ClusterDir, DiskFault, Error, Info, Liars, NodeInfo, NodeState, Partition, Phase, ProcessId, Result,
-    keys, node_config,
+    ClusterDir, DiskFault, Error, Info, Liars, LinkFault, NodeInfo, NodeState, Partition, Phase, ProcessId,
+    Result, keys, links, node_config,
 };
 use crate::config::ClusterConfig;
 use crate::consensus::Keys;
@@ -47,6 +47,7 @@ pub struct Supervisor {
 struct State {
     slots: BTreeMap<u64, Slot>,
     partition: Partition,
+    links: Vec<LinkFault>,
     liars: Liars,
 }
 
@@ -65,7 +66,8 @@ impl Supervisor {
     /// A supervisor whose nodes are all down.
     pub fn new(setup: Setup) -> Arc<Self> {
         let slots = setup.config.members.iter().map(|member| (member.id, Slot::default())).collect();
-        let state = Mutex::new(State { slots, partition: Partition::default(), liars: setup.liars.clone() });
+        let liars = setup.liars.clone();
+        let state = Mutex::new(State { slots, partition: Partition::default(), links: Vec::new(), liars });
         let (phase, _) = watch::channel(Phase::Starting);
         Arc::new(Self { setup, state, changing: tokio::sync::Mutex::new(()), phase })
     }
@@ -135,6 +137,7 @@ impl Supervisor {
             in_process: *in_process,
             directory: dir.path().to_owned(),
             partition: state.partition.clone(),
+            links: state.links.clone(),
             nodes: nodes.collect(),
         }
     }
@@ -154,6 +157,7 @@ impl Supervisor {
             return Err(Error::failed("the cluster is being taken down"));
         }
         let (blocked, malicious) = (state.partition.blocked(id), state.liars.misbehaviour(id).cloned());
+        let links = state.links.clone();
         let slot = state.slots.get_mut(&id).ok_or_else(|| Error::usage(format!("there is no node {id}")))?;
         if slot.member.is_some() {
             return Ok(());
@@ -164,6 +168,7 @@ impl Supervisor {
             create: !self.setup.dir.served().exists(),
             laboratory: true,
             blocked,
+            links,
             disk: slot.disk,
             keys: Keys::default(),
             malicious,
@@ -201,6 +206,9 @@ impl Supervisor {
         if !start.blocked.is_empty() {
             let ids: Vec<String> = start.blocked.iter().map(ToString::to_string).collect();
             flag("blocked", ids.join(","));
+        }
+        if !start.links.is_empty() {
+            flag("links", serde_json::to_string(&start.links).unwrap_or_default());
         }
         if let Some(file) = key_file {
             flag("key", file.to_string_lossy().into_owned());
@@ -274,6 +282,16 @@ impl Supervisor {
     /// Replaces the partition that is wanted.
     pub(super) fn set_partition(&self, partition: Partition) {
         self.state().partition = partition;
+    }
+
+    /// Adds to what is wrong with links.
+    pub(super) fn add_link_fault(&self, fault: LinkFault) {
+        links::add(&mut self.state().links, fault);
+    }
+
+    /// Nothing is wrong with links any more.
+    pub(super) fn heal_links(&self) {
+        self.state().links.clear();
     }
 
     /// Who lies.

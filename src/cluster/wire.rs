@@ -8,11 +8,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DiskFault, Error, Lie, Partition};
+use super::{DiskFault, Error, Lie, LinkFault, Partition};
 use crate::consensus::Misbehaviour;
 
 /// The version of this protocol. A supervisor outlives updates of the binary; it refuses clients of another version.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// A request, and the version of who makes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,10 @@ pub enum Request {
     },
     /// Replace the partition.
     Partition(Partition),
+    /// Add to what is wrong with links.
+    Link(LinkFault),
+    /// End all that is wrong with links.
+    HealLinks,
     /// Replace the fault of these nodes' disks.
     Disk {
         /// Which.
@@ -144,6 +148,8 @@ pub struct Info {
     pub directory: PathBuf,
     /// The partition that is wanted.
     pub partition: Partition,
+    /// What is wrong with links.
+    pub links: Vec<LinkFault>,
     /// All nodes, in ascending order of ids.
     pub nodes: Vec<NodeInfo>,
 }

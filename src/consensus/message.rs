@@ -4,6 +4,9 @@ use std::fmt::Debug;
 
 /// A protocol's message.
 pub trait Message: Clone + Debug + Send + 'static {
+    /// All names that [`kind`](Self::kind) can give.
+    const KINDS: &'static [&'static str];
+
     /// The message's name in the paper, as `AppendEntries`: for faults, traces and counters.
     fn kind(&self) -> &'static str;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::consensus::{Keys, Misbehaviour, NodeId};
+use crate::transport::Rule;
 use crate::wal::{DiskFault, WalOptions};
 
 /// After how long a request that got nowhere is rejected, by default. etcd's own is five seconds and two election
@@ -47,6 +48,8 @@ pub struct NodeConfig {
     pub options: toml::Table,
     /// Peers that are blocked before the links open.
     pub blocked: Vec<NodeId>,
+    /// What is wrong with the links before they open.
+    pub link_rules: Vec<Rule>,
     /// The disk's fault before it is opened.
     pub disk_fault: DiskFault,
     /// What the replica is told to do wrong.

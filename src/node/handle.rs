@@ -19,7 +19,7 @@ use crate::consensus::{
 };
 use crate::engine::{ExecutorWork, StoreStatus};
 use crate::kv;
-use crate::transport::{LinkCounters, LinkFaults};
+use crate::transport::{LinkCounters, LinkFaults, Rule};
 use crate::wal::{DiskFault, DiskFaults, bytes_on_disk};
 
 /// Requests that may be under way at one node: more are refused at once instead of growing a queue.
@@ -249,6 +249,11 @@ impl Handle {
     /// Cuts the node off from these peers, in both directions; from no others.
     pub fn set_blocked(&self, peers: &[NodeId]) {
         self.shared.links.set_blocked(peers.iter().copied());
+    }
+
+    /// Replaces what is wrong with what the node sends. Only for laboratories: the caller checks.
+    pub fn set_link_rules(&self, rules: Vec<Rule>) {
+        self.shared.links.set_rules(rules);
     }
 
     /// The peers that are blocked.

@@ -277,6 +277,7 @@ fn start_links<P: Wire>(
     inbox: &Mailbox<P::Message>,
 ) -> Result<Links<P>, BadAddress> {
     faults.set_blocked(config.blocked.iter().copied());
+    faults.set_rules(config.link_rules.clone());
     Links::start(LinkSetup {
         me: config.id,
         cluster_id: config.cluster_id,

@@ -22,6 +22,7 @@ fn config(data: &TempDir, behaviour: Option<&str>) -> NodeConfig {
         wal: WalOptions::with_segment_bytes(64 << 10),
         options: toml::Table::new(),
         blocked: Vec::new(),
+        link_rules: Vec::new(),
         disk_fault: DiskFault::Ok,
         misbehaviour: behaviour.map(told),
     }

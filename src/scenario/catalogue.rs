@@ -137,6 +137,16 @@ const TOLD: &[Scenario] = &[
     },
     Scenario {
         suite: "chaos",
+        name: "unreliable-links",
+        shows: "links that lose, duplicate, reorder and delay, or carry one way only, cost time and nothing else",
+        faults: 1,
+        spare_nodes: 0,
+        settings: &[],
+        liars: None,
+        story: |stage| Box::pin(chaos::unreliable_links(stage)),
+    },
+    Scenario {
+        suite: "chaos",
         name: "pause",
         shows: "a leader that was frozen is replaced, and serves nothing stale when it wakes",
         faults: 1,

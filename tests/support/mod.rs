@@ -131,6 +131,10 @@ impl Lab {
         self.state_dir().join(&self.name).join(format!("node-{id}"))
     }
 
+    pub(crate) fn address(&self, id: u64) -> String {
+        format!("127.0.0.1:{}", self.ports[id as usize - 1])
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_consensusctl"));
         command.args(args).env("CONSENSUSCTL_STATE_DIR", self.state_dir()).env("NO_COLOR", "1");

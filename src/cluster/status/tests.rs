@@ -51,6 +51,7 @@ fn assessed(entry: &Entry, nodes: Vec<Known>, partition: Partition) -> ClusterSt
         in_process: false,
         directory: "/tmp".into(),
         partition,
+        links: Vec::new(),
         nodes: nodes.iter().map(|(info, _)| info.clone()).collect(),
     };
     let answers = nodes.into_iter().filter_map(|(info, answer)| Some((info.id, answer?))).collect();

@@ -5,11 +5,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::consensus::Message as _;
 use crate::consensus::pbft::samples::message;
 
 proptest! {
     #[test]
     fn messages_come_back_as_they_were(message in message()) {
+        prop_assert!(Message::KINDS.contains(&message.kind()), "{} is not among the kinds", message.kind());
         prop_assert_eq!(Message::from_bytes(message.to_bytes()), Ok(message));
     }
 

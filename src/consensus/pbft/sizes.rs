@@ -86,6 +86,25 @@ pub(super) fn reply_size(reply: &Reply) -> usize {
 }
 
 impl crate::consensus::Message for Message {
+    const KINDS: &'static [&'static str] = &[
+        "Request",
+        "PrePrepare",
+        "Prepare",
+        "Commit",
+        "Reply",
+        "Disputed",
+        "Checkpoint",
+        "Stable",
+        "ViewChange",
+        "NewView",
+        "Status",
+        "FetchBatch",
+        "Batch",
+        "FetchState",
+        "State",
+        "Evidence",
+    ];
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Request(_) => "Request",

@@ -199,6 +199,22 @@ pub struct ReadIndexResponse {
 const HEADER_BYTES: usize = 64;
 
 impl crate::consensus::Message for Message {
+    const KINDS: &'static [&'static str] = &[
+        "PreVote",
+        "RequestVote",
+        "PreVoteResponse",
+        "RequestVoteResponse",
+        "AppendEntries",
+        "AppendEntriesResponse",
+        "InstallSnapshot",
+        "InstallSnapshotResponse",
+        "TimeoutNow",
+        "Forward",
+        "ForwardRejected",
+        "ReadIndex",
+        "ReadIndexResponse",
+    ];
+
     fn kind(&self) -> &'static str {
         match &self.body {
             Body::RequestVote(request) if request.pre_vote => "PreVote",

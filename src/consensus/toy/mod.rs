@@ -43,6 +43,8 @@ impl ToyMessage {
 }
 
 impl Message for ToyMessage {
+    const KINDS: &'static [&'static str] = &["Ask", "Answer", "Tell"];
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Ask { .. } => "Ask",

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Failure, HOPELESS, POLL, Stage, Told, everything, may_convict};
 use crate::client::Consistency;
-use crate::cluster::{DiskFault, KillSignal, Lie, Partition};
+use crate::cluster::{DiskFault, KillSignal, Lie, LinkEffect, LinkFault, Partition};
 use crate::scenario::PATIENCE;
 use crate::scenario::load::Manner;
 
@@ -75,6 +75,16 @@ impl Stage {
     pub async fn heal(&mut self) -> Told {
         let what = self.note("restore all links");
         let done = insist(async || self.cluster.partition(Partition::default()).await).await;
+        self::done(&what, done)?;
+        let done = insist(async || self.cluster.heal_links().await).await;
+        self::done(&what, done)
+    }
+
+    /// Does something to what `from` send to `to`, besides what was done before.
+    pub async fn link(&mut self, from: &[u64], to: &[u64], effect: LinkEffect) -> Told {
+        let fault = LinkFault { from: set(from), to: set(to), kinds: BTreeSet::new(), effect };
+        let what = self.note(&format!("links {fault}"));
+        let done = insist(async || self.cluster.link(fault.clone()).await).await;
         self::done(&what, done)
     }
 

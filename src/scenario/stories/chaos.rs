@@ -1,6 +1,6 @@
 //! What breaks, and what must not.
 
-use crate::cluster::DiskFault;
+use crate::cluster::{DiskFault, LinkEffect};
 use crate::scenario::{Stage, Told};
 
 pub(in crate::scenario) async fn leader_failure(stage: &mut Stage) -> Told {
@@ -68,6 +68,34 @@ pub(in crate::scenario) async fn partition_shapes(stage: &mut Stage) -> Told {
     let arc = |start: usize| nodes.iter().cycle().skip(start).take(reach.div_ceil(2)).copied().collect();
     let ring: Vec<Vec<u64>> = (0..nodes.len()).map(arc).collect();
     stage.connect_only(&ring).await?;
+    stage.acknowledged(60).await?;
+    stage.heal().await?;
+    stage.caught_up(&nodes).await
+}
+
+pub(in crate::scenario) async fn unreliable_links(stage: &mut Stage) -> Told {
+    let nodes = stage.nodes();
+    for effect in [
+        LinkEffect::Lose(50),
+        LinkEffect::Duplicate(200),
+        LinkEffect::Reorder { per_mille: 200, by_ms: 10 },
+        LinkEffect::Delay { by_ms: 1, jitter_ms: 10 },
+    ] {
+        stage.link(&nodes, &nodes, effect).await?;
+    }
+    stage.acknowledged(60).await?;
+    stage.heal().await?;
+    stage.caught_up(&nodes).await?;
+
+    // Nobody hears the leader, which hears everybody; then the other way round.
+    let leader = stage.leader().await?;
+    stage.link(&[leader], &stage.others(&[leader]), LinkEffect::CUT).await?;
+    stage.other_leader(leader).await?;
+    stage.acknowledged(60).await?;
+    stage.heal().await?;
+    stage.caught_up(&nodes).await?;
+    let leader = stage.leader().await?;
+    stage.link(&stage.others(&[leader]), &[leader], LinkEffect::CUT).await?;
     stage.acknowledged(60).await?;
     stage.heal().await?;
     stage.caught_up(&nodes).await

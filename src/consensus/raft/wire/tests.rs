@@ -12,8 +12,8 @@ use crate::consensus::raft::message::{
 };
 use crate::consensus::raft::{Entry, Payload};
 use crate::consensus::{
-    Digest, Encode, Epoch, Index, Keys, NodeId, Proposal, Protocol, RejectReason, RequestId, Setup,
-    SnapshotMeta, Time, WallTime,
+    Digest, Encode, Epoch, Index, Keys, Message as _, NodeId, Proposal, Protocol, RejectReason, RequestId,
+    Setup, SnapshotMeta, Time, WallTime,
 };
 use crate::transport::{Gate, LinkFaults, LinkSetup, Links, server};
 
@@ -158,6 +158,7 @@ fn encoded(message: Message) -> Bytes {
 proptest! {
     #[test]
     fn every_message_arrives_as_it_was_sent(message in message()) {
+        prop_assert!(Message::KINDS.contains(&message.kind()), "{} is not among the kinds", message.kind());
         let lane = Raft::lane(&message);
         let bytes = encoded(message.clone());
         prop_assert_eq!(Raft::decode(lane, bytes), Ok(message));
