@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::errors::unanswered;
 use crate::consensus::{Conviction, NodeId, Role, Suspicion};
 use crate::node::{Handle, NodeStatus};
-use crate::transport::Rule;
+use crate::transport::{Direction, Effect, Rule};
 use crate::wal::DiskFault;
 use crate::wire::pb::control::{
     self as pb, control_service_server::ControlService, set_disk_fault_request::Fault,
@@ -199,7 +199,7 @@ impl ControlService for Control {
     ) -> Result<Response<pb::SetLinkFaultsResponse>, Status> {
         self.must_be_laboratory()?;
         let rules = request.into_inner().faults.into_iter().map(|fault| {
-            let rule: Rule = fault.try_into().map_err(Status::invalid_argument)?;
+            let rule = rule_of(fault).map_err(Status::invalid_argument)?;
             rule.peer.map_or(Ok(()), |peer| self.peer(peer).map(drop))?;
             Ok(rule)
         });
@@ -241,6 +241,32 @@ impl ControlService for Control {
         let leader = self.hand_over(to).await?;
         Ok(Response::new(pb::TransferLeadershipResponse { leader }))
     }
+}
+
+/// A rule about what leaves.
+fn rule_of(fault: pb::LinkFault) -> Result<Rule, String> {
+    use pb::link_fault::Effect as Wire;
+    let probability = |number: f64| {
+        let is_one = (0.0..=1.0).contains(&number);
+        if is_one { Ok(number) } else { Err(format!("{number} is no probability: it is from 0 to 1")) }
+    };
+    let effect = match fault.effect.ok_or("a fault of links says what happens to messages")? {
+        Wire::Drop(number) => Effect::Drop(probability(number)?),
+        Wire::Delay(pb::LinkDelay { by_ms, jitter_ms }) => {
+            Effect::Delay { by: Duration::from_millis(by_ms), jitter: Duration::from_millis(jitter_ms) }
+        }
+        Wire::Duplicate(number) => Effect::Duplicate(probability(number)?),
+        Wire::Reorder(pb::LinkReorder { probability: number, by_ms }) => {
+            Effect::Reorder { probability: probability(number)?, by: Duration::from_millis(by_ms) }
+        }
+        Wire::Throttle(bytes_per_second) => Effect::Throttle { bytes_per_second },
+    };
+    Ok(Rule {
+        peer: Some(fault.to).filter(|to| *to != 0).map(NodeId),
+        direction: Some(Direction::Out),
+        kind: Some(fault.kind).filter(|kind| !kind.is_empty()),
+        effect,
+    })
 }
 
 fn fault_of(fault: Option<Fault>) -> DiskFault {

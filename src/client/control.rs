@@ -10,7 +10,7 @@ use tonic::{Response, Status};
 use super::Error;
 use super::endpoint::{Endpoint, connection_failed, words_of};
 use crate::consensus::{Misbehaviour, NodeId};
-use crate::transport::Rule;
+use crate::transport::{Effect, Rule};
 use crate::wal::DiskFault;
 use crate::wire::pb::control as pb;
 use pb::control_service_client::ControlServiceClient;
@@ -241,7 +241,7 @@ impl ControlClient {
     /// Replaces what is wrong with what the node sends; no rule ends it. Only rules about what leaves can be set so. Times
     /// are cut to whole milliseconds.
     pub async fn set_link_faults(&self, rules: &[Rule]) -> Result<(), Error> {
-        let request = pb::SetLinkFaultsRequest { faults: rules.iter().cloned().map(Into::into).collect() };
+        let request = pb::SetLinkFaultsRequest { faults: rules.iter().map(rule_to_pb).collect() };
         self.call(self.client().set_link_faults(request)).await.map(drop)
     }
 
@@ -284,6 +284,23 @@ impl ControlClient {
                 message: format!("{endpoint}: no answer within {}", humantime::format_duration(self.timeout)),
             }),
         }
+    }
+}
+
+fn rule_to_pb(rule: &Rule) -> pb::LinkFault {
+    use pb::link_fault::Effect as Wire;
+    let ms = |time: Duration| time.as_millis() as u64;
+    let effect = match rule.effect {
+        Effect::Drop(probability) => Wire::Drop(probability),
+        Effect::Delay { by, jitter } => Wire::Delay(pb::LinkDelay { by_ms: ms(by), jitter_ms: ms(jitter) }),
+        Effect::Duplicate(probability) => Wire::Duplicate(probability),
+        Effect::Reorder { probability, by } => Wire::Reorder(pb::LinkReorder { probability, by_ms: ms(by) }),
+        Effect::Throttle { bytes_per_second } => Wire::Throttle(bytes_per_second),
+    };
+    pb::LinkFault {
+        to: rule.peer.map_or(0, |peer| peer.0),
+        kind: rule.kind.clone().unwrap_or_default(),
+        effect: Some(effect),
     }
 }
 

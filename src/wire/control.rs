@@ -1,63 +1,7 @@
 //! What a node is told to do wrong, as `ControlService` says it.
 
 use super::pb::control as pb;
-use std::time::Duration;
-
-use crate::consensus::{Misbehaviour, NodeId};
-use crate::transport::{Direction, Effect, Rule};
-
-impl From<Rule> for pb::LinkFault {
-    fn from(rule: Rule) -> Self {
-        use pb::link_fault::Effect as Wire;
-        let ms = |time: Duration| time.as_millis() as u64;
-        let effect = match rule.effect {
-            Effect::Drop(probability) => Wire::Drop(probability),
-            Effect::Delay { by, jitter } => {
-                Wire::Delay(pb::LinkDelay { by_ms: ms(by), jitter_ms: ms(jitter) })
-            }
-            Effect::Duplicate(probability) => Wire::Duplicate(probability),
-            Effect::Reorder { probability, by } => {
-                Wire::Reorder(pb::LinkReorder { probability, by_ms: ms(by) })
-            }
-            Effect::Throttle { bytes_per_second } => Wire::Throttle(bytes_per_second),
-        };
-        Self {
-            to: rule.peer.map_or(0, |peer| peer.0),
-            kind: rule.kind.unwrap_or_default(),
-            effect: Some(effect),
-        }
-    }
-}
-
-impl TryFrom<pb::LinkFault> for Rule {
-    type Error = String;
-
-    /// A rule about what leaves.
-    fn try_from(fault: pb::LinkFault) -> Result<Self, String> {
-        use pb::link_fault::Effect as Wire;
-        let probability = |number: f64| {
-            let is_one = (0.0..=1.0).contains(&number);
-            if is_one { Ok(number) } else { Err(format!("{number} is no probability: it is from 0 to 1")) }
-        };
-        let effect = match fault.effect.ok_or("a fault of links says what happens to messages")? {
-            Wire::Drop(number) => Effect::Drop(probability(number)?),
-            Wire::Delay(pb::LinkDelay { by_ms, jitter_ms }) => {
-                Effect::Delay { by: Duration::from_millis(by_ms), jitter: Duration::from_millis(jitter_ms) }
-            }
-            Wire::Duplicate(number) => Effect::Duplicate(probability(number)?),
-            Wire::Reorder(pb::LinkReorder { probability: number, by_ms }) => {
-                Effect::Reorder { probability: probability(number)?, by: Duration::from_millis(by_ms) }
-            }
-            Wire::Throttle(bytes_per_second) => Effect::Throttle { bytes_per_second },
-        };
-        Ok(Self {
-            peer: Some(fault.to).filter(|to| *to != 0).map(NodeId),
-            direction: Some(Direction::Out),
-            kind: Some(fault.kind).filter(|kind| !kind.is_empty()),
-            effect,
-        })
-    }
-}
+use crate::consensus::Misbehaviour;
 
 impl From<Misbehaviour> for pb::Misbehaviour {
     fn from(told: Misbehaviour) -> Self {
