@@ -7,7 +7,7 @@ mod support;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
-use support::{Lab, Mode, Ran, Running, eventually, signal};
+use support::{Lab, Mode, Node, Ran, Running, eventually, signal};
 
 /// A shell that knows the laboratory and has the program's path as `$0`.
 fn shell(lab: &Lab, script: &str) -> Ran {
@@ -130,6 +130,39 @@ fn a_supervisor_whose_socket_was_removed_is_found_by_its_lock() {
     lab.run(&["cluster", "down"]).ok();
     assert_eq!(lab.processes(), Vec::<u32>::new());
     lab.start().ok();
+}
+
+#[test]
+fn two_processes_of_one_node_are_told_by_status_and_logs() {
+    for protocol in ["raft", "pbft"] {
+        let lab = Lab::of(protocol, 4, Mode::Processes);
+        lab.start().ok();
+        lab.put("a", "1");
+        // As when a directory is copied, and started on another host as well.
+        lab.run(&["kill", "2"]).ok();
+        let copy = lab.dir.path().join("copy");
+        assert!(
+            Command::new("cp").arg("-r").args([lab.node_dir(2), copy.clone()]).status().unwrap().success()
+        );
+        lab.run(&["cluster", "restart", "2"]).ok();
+        let port = consensusctl::cluster::free_ports(1).unwrap();
+        let (dir, elsewhere) = (lab.state_dir().join("lab"), lab.dir.path().join("elsewhere.toml"));
+        let config = std::fs::read_to_string(dir.join("cluster.toml")).unwrap();
+        let moved = config.replace(&format!(":{}\"", lab.ports[1]), &format!(":{}\"", port.first()));
+        std::fs::write(&elsewhere, moved).unwrap();
+        let key = dir.join("keys/node-2.key");
+        let key = ["--key", key.to_str().unwrap()];
+        let double = Node::start(&lab, 2, &elsewhere, &copy, if protocol == "pbft" { &key } else { &[] });
+        let said = "two processes run as node 2: ";
+        let both = [format!("pid {}", double.pid()), format!("pid {}", lab.pids()[1])];
+        eventually("the status tells it", || {
+            let status = lab.status().to_string();
+            (status.contains(said) && both.iter().all(|pid| status.contains(pid))).then_some(())
+        });
+        eventually("the log tells it", || lab.run(&["logs", "1"]).ok().stdout.contains(said).then_some(()));
+        drop(double);
+        lab.wait_until("healthy");
+    }
 }
 
 #[test]

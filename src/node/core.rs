@@ -175,6 +175,7 @@ impl<P: Wire> Core<P> {
                 Request::Status(reply) => {
                     let mut status = self.sequencer.status();
                     status.why.extend(self.links.refusals());
+                    status.why.extend(self.links.doubles());
                     // Whoever asked may have stopped waiting.
                     let _ = reply.send(Said {
                         status,

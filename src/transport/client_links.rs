@@ -51,7 +51,7 @@ impl<P: Wire> ClientLinks<P> {
     /// Starts to connect to the replicas. Must be called within a tokio runtime.
     pub fn open(setup: ClientLinkSetup<P>) -> Result<Self, BadAddress> {
         let ClientLinkSetup { me, cluster_id, keys, members, checker, inbox } = setup;
-        let identity = Identity { cluster_id, me, protocol: P::NAME, keys };
+        let identity = Identity { cluster_id, me, protocol: P::NAME, instance: rand::random(), keys };
         let (counters, life) = (Arc::new(Counters::default()), Life::new(Gate::new()));
         let (faults, refusals) = (LinkFaults::new(rand::random()), Arc::default());
         let (mut replicas, mut dialers) = (BTreeMap::new(), JoinSet::new());

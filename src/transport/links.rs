@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tonic::service::Routes;
 
 use crate::consensus::{Checked, Keys, NodeId};
@@ -11,6 +12,7 @@ use crate::consensus::{Checked, Keys, NodeId};
 use super::clients::Clients;
 use super::counters::{Counters, LinkCounters};
 use super::dial::dialer;
+use super::doubles::Doubles;
 use super::faults::LinkFaults;
 use super::filter::Passage;
 use super::gate::Gate;
@@ -73,6 +75,7 @@ pub(super) struct Shared<P: Wire> {
     pub(super) counters: Arc<Counters>,
     pub(super) life: Life,
     pub(super) refusals: Arc<Refusals>,
+    pub(super) doubles: Doubles,
 }
 
 /// One replica's links to its peers and clients. Dropping them ends everything that they do, at once.
@@ -87,7 +90,7 @@ impl<P: Wire> Links<P> {
     /// Starts to connect to the peers. Must be called within a tokio runtime.
     pub fn start(setup: LinkSetup<P>) -> Result<Self, BadAddress> {
         let LinkSetup { me, cluster_id, peers, keys, clients, checker, faults, gate, inbox } = setup;
-        let identity = Identity { cluster_id, me, protocol: P::NAME, keys };
+        let identity = Identity { cluster_id, me, protocol: P::NAME, instance: rand::random(), keys };
         let counters = Arc::new(Counters::default());
         let life = Life::new(gate);
         let clients = Arc::new(Clients::new(clients, &life, &counters, &checker, &inbox));
@@ -98,6 +101,7 @@ impl<P: Wire> Links<P> {
             counters,
             life,
             refusals: Arc::default(),
+            doubles: Doubles::default(),
         };
         let mut dialers = JoinSet::new();
         for (id, address) in peers.into_iter().filter(|(id, _)| *id != me) {
@@ -145,6 +149,11 @@ impl<P: Wire> Links<P> {
     /// Which links are refused now, by a peer or here, and why, in words.
     pub fn refusals(&self) -> Vec<String> {
         self.shared.refusals.in_words()
+    }
+
+    /// As which peers two processes run now, in words.
+    pub fn doubles(&self) -> Vec<String> {
+        self.shared.doubles.in_words(Instant::now())
     }
 
     /// The peers to which this replica has its streams open, in ascending order. A partition changes nothing in this.

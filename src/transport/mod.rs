@@ -36,7 +36,8 @@
 //! 6. What arrives waits in a line of its sender's own, bounded in messages and bytes, and the lines are emptied in turns;
 //!    of one sender's messages one is checked at a time. Who floods waits for itself.
 //! 7. Behind a paused [`Gate`] nothing is read and nothing is sent, and connections stay as they are.
-//! 8. When [`Links`] is dropped, its tasks end and its streams break, in both directions.
+//! 8. Two processes that run as one peer are noticed by how their streams take each other's place, and told (`doubles.rs`).
+//! 9. When [`Links`] is dropped, its tasks end and its streams break, in both directions.
 //!
 //! # Limits
 //!
@@ -55,6 +56,7 @@ mod clients;
 mod codec;
 mod counters;
 mod dial;
+mod doubles;
 mod endpoint;
 mod faults;
 mod filter;

@@ -36,13 +36,20 @@ struct Table {
     refused: BTreeMap<String, Complaint>,
 }
 
-/// A refusal that is in force.
-struct Complaint {
+/// What is wrong with a link now.
+pub(super) struct Complaint {
     /// In words.
     text: String,
     last: Instant,
     /// When the log was told.
     logged: Instant,
+}
+
+impl Complaint {
+    /// Its text, if it was repeated within this time.
+    pub(super) fn within(&self, time: Duration, now: Instant) -> Option<&str> {
+        (now - self.last < time).then_some(&*self.text)
+    }
 }
 
 impl Refusals {
@@ -77,14 +84,17 @@ impl Refusals {
     pub(super) fn in_words(&self) -> Vec<String> {
         let (table, now) = (self.lock(), Instant::now());
         let all = table.refused_by.values().chain(table.refused.values());
-        all.filter(|complaint| now - complaint.last < GIVEN_UP)
-            .map(|complaint| complaint.text.clone())
-            .collect()
+        all.filter_map(|complaint| complaint.within(GIVEN_UP, now)).map(str::to_owned).collect()
     }
 }
 
 /// Notes a complaint. Whether the log should be told: it is new, or was told long ago.
-fn note<K: Ord>(complaints: &mut BTreeMap<K, Complaint>, key: K, text: String, now: Instant) -> bool {
+pub(super) fn note<K: Ord>(
+    complaints: &mut BTreeMap<K, Complaint>,
+    key: K,
+    text: String,
+    now: Instant,
+) -> bool {
     let known = complaints.get_mut(&key).filter(|known| known.text == text);
     let Some(known) = known else {
         complaints.insert(key, Complaint { text, last: now, logged: now });

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
@@ -16,8 +17,9 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use crate::consensus::NodeId;
 
 use super::codec::LaneCodec;
+use super::doubles;
 use super::endpoint::MAX_MESSAGE_BYTES;
-use super::identity::{claimed, refusal};
+use super::identity::{self, claimed, refusal};
 use super::links::Shared;
 use super::peer::{Leaving, Peer};
 use super::wire::{Lane, Wire};
@@ -96,8 +98,12 @@ impl<P: Wire> PeerServer<P> {
         {
             self.complain(request, status.message());
         }
-        let caller = identified.and_then(|id| {
+        let caller = identified.and_then(|identity::Caller { id, instance, process }| {
             if let Some(peer) = shared.peers.get(&id) {
+                let instance = doubles::Instance { number: instance, process, host: host_of(request) };
+                if let Some(double) = shared.doubles.opened(id, instance, Instant::now()) {
+                    tracing::warn!(peer = %id, "{double}");
+                }
                 return Ok(Caller::Peer(Arc::clone(peer)));
             }
             if !shared.clients.knows(id) {
@@ -120,8 +126,7 @@ impl<P: Wire> PeerServer<P> {
 
     /// Keeps in mind, and tells the log, that someone is refused who takes this for a replica of his own cluster.
     fn complain<T>(&self, request: &Request<T>, why: &str) {
-        let host =
-            request.remote_addr().map_or_else(|| "an unknown address".to_owned(), |it| it.ip().to_string());
+        let host = host_of(request);
         let caller = match claimed(request.metadata()) {
             Some(id) => format!("{host}, which calls itself node {id}"),
             None => host,
@@ -140,6 +145,11 @@ impl<P: Wire> PeerServer<P> {
             reader.abort();
         }
     }
+}
+
+/// Where a request came from.
+fn host_of<T>(request: &Request<T>) -> String {
+    request.remote_addr().map_or_else(|| "an unknown address".to_owned(), |it| it.ip().to_string())
 }
 
 /// Who opened a stream.

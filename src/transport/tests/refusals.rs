@@ -43,8 +43,14 @@ async fn knock_as(
     client.streaming(request, path, codec).await.map(tonic::Response::into_inner)
 }
 
-const GOOD: [(&str, &str); 4] =
-    [("cluster-id", "7"), ("node-id", "2"), ("peer-id", "1"), ("protocol", "toy")];
+const GOOD: [(&str, &str); 6] = [
+    ("cluster-id", "7"),
+    ("node-id", "2"),
+    ("peer-id", "1"),
+    ("protocol", "toy"),
+    ("instance", "5"),
+    ("process-id", "6"),
+];
 
 #[tokio::test]
 async fn callers_in_the_wrong_place_are_told_so() {
@@ -65,7 +71,7 @@ async fn callers_in_the_wrong_place_are_told_so() {
         let metadata: Vec<_> = GOOD.into_iter().filter(|(key, _)| *key != missing).collect();
         assert_eq!(knock(&town, &metadata).await.unwrap_err().code(), Code::InvalidArgument);
     }
-    assert_eq!(one.links.counters().refused, 9);
+    assert_eq!(one.links.counters().refused, 11);
     assert_eq!(one.received(), None);
 }
 
@@ -77,7 +83,7 @@ async fn nobody_calls_in_the_name_of_another() {
     until("connected", || [&one, &two].map(|it| it.links.connected().len()) == [1, 1]).await;
     let as_if = |name: u64, key: NodeId, callee: u64| {
         let keys = town.keys(key);
-        let identity = Identity { cluster_id: 7, me: NodeId(name), protocol: "toy", keys };
+        let identity = Identity { cluster_id: 7, me: NodeId(name), protocol: "toy", instance: name, keys };
         let town = &town;
         async move {
             let introduce = |all: &mut MetadataMap| {
@@ -138,6 +144,26 @@ async fn members_of_two_clusters_do_not_connect() {
     one.connected_to(&[2]).await;
     two.connected_to(&[1]).await;
     until("it is not said any more", || one.links.refusals().is_empty()).await;
+}
+
+#[tokio::test]
+async fn two_processes_that_run_as_one_member_are_noticed_by_their_peers() {
+    let mut town = Town::new(2);
+    let (one, two) = (town.start(1).await, town.start(2).await);
+    one.connected_to(&[2]).await;
+    assert!(one.links.doubles().is_empty());
+    let double = town.start_elsewhere(2).await;
+    until("it is said", || !one.links.doubles().is_empty()).await;
+    let said = one.links.doubles();
+    let pid = std::process::id();
+    let expected = format!(
+        "two processes run as node 2: pid {pid} on 127.0.0.1, and pid {pid} on 127.0.0.1: end the one that does not \
+         belong"
+    );
+    assert_eq!(said, [expected]);
+    assert!(two.links.doubles().is_empty(), "nobody else runs as node 1");
+    drop(double);
+    until("it is not said any more", || one.links.doubles().is_empty()).await;
 }
 
 #[tokio::test]

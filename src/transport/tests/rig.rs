@@ -67,6 +67,15 @@ impl Town {
             }
             None => eventually_bind(self.address(id)).await,
         };
+        self.start_at(id, cluster_id, listener)
+    }
+
+    /// Starts one more process of a member, at an address that nobody knows.
+    pub(super) async fn start_elsewhere(&self, id: u64) -> Replica {
+        self.start_at(id, 7, TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn start_at(&self, id: u64, cluster_id: u64, listener: TcpListener) -> Replica {
         let peers = self.members.iter().map(|(id, address)| (*id, address.to_string())).collect();
         Replica::start((NodeId(id), self.keys(NodeId(id))), cluster_id, peers, listener, INBOX)
     }

@@ -273,7 +273,8 @@ async fn the_generated_client_is_understood() {
     let asked = pb::RequestVoteRequest { term: 3, last_log_index: 2, last_log_term: 1, ..Default::default() };
     let forever = tokio_stream::StreamExt::chain(tokio_stream::once(asked), tokio_stream::pending());
     let mut request = Request::new(forever);
-    for (key, value) in [("cluster-id", "7"), ("node-id", "2"), ("peer-id", "1"), ("protocol", "raft")] {
+    let caller = [("cluster-id", "7"), ("node-id", "2"), ("instance", "5"), ("process-id", "6")];
+    for (key, value) in caller.into_iter().chain([("peer-id", "1"), ("protocol", "raft")]) {
         request.metadata_mut().insert(key, value.parse().unwrap());
     }
     let mut answers = client.request_vote(request).await.unwrap().into_inner();
