@@ -5,6 +5,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use support::{Lab, Mode, Node, Ran, Running, eventually, signal};
@@ -51,6 +52,39 @@ fn a_limit_on_the_size_of_files_is_a_full_disk_and_ends_no_node() {
     let status = lab.status();
     assert!(status["nodes"].as_array().unwrap().iter().all(|node| node["state"] == "running"), "{status:#}");
     assert_eq!(lab.run(&["kv", "get", "0", "--timeout", "30s"]).ok().stdout.len(), value.len() + 1);
+}
+
+#[test]
+fn connections_that_say_nothing_take_no_descriptor_from_the_log() {
+    let lab = Lab::new(3, Mode::Processes);
+    let members = std::fs::read_to_string(lab.config()).unwrap();
+    std::fs::write(lab.config(), format!("segment_bytes = 2097152\n{members}")).unwrap();
+    shell(&lab, "ulimit -n 128 && UP").ok();
+    let log = |id: u64| std::fs::read_to_string(lab.state_dir().join(format!("lab/node-{id}.log"))).unwrap();
+    let mut idle = Vec::new();
+    for id in 1..=3 {
+        idle.extend((0..200).map(|_| TcpStream::connect(lab.address(id)).unwrap()));
+        eventually("the node says that connections make way", || {
+            log(id).contains("had been silent for longest").then_some(())
+        });
+    }
+    // Each takes a new segment.
+    let value = "v".repeat(1_200_000);
+    for round in 0..10 {
+        let mut put =
+            lab.command(&["kv", "put", "a", "@-", "--timeout", "60s"]).stdin(Stdio::piped()).spawn().unwrap();
+        put.stdin.take().unwrap().write_all(format!("{round}{value}").as_bytes()).unwrap();
+        assert!(put.wait().unwrap().success());
+    }
+    lab.wait_until("converged");
+    for id in 1..=3 {
+        let warnings = log(id).lines().filter(|line| line.contains("WARN")).count();
+        assert!(warnings < 20, "node {id} warns {warnings} times: {}", log(id));
+    }
+    let pids = lab.pids();
+    drop(idle);
+    lab.put("a", "short");
+    assert_eq!((lab.get("a").as_str(), lab.pids()), ("short", pids));
 }
 
 #[test]

@@ -74,6 +74,11 @@ impl Authorities {
         Self { what: What::Preface, held: Vec::new(), ready: Vec::new(), passed: 0 }
     }
 
+    /// Whether this has turned out to be HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self.what, What::Frames(_))
+    }
+
     /// Reads from `stream`.
     pub(super) fn poll_read<S: AsyncRead + Unpin>(
         &mut self,

@@ -45,6 +45,7 @@ mod gateway;
 mod health;
 mod kv;
 mod maintenance;
+mod seats;
 mod server;
 mod session;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
@@ -24,6 +25,7 @@ use super::gateway::{Gateway, GatewayConfig};
 use super::health::Checkup;
 use super::kv::{KvService, MAX_MESSAGE_BYTES};
 use super::maintenance::Information;
+use super::seats::{Seat, Seats};
 use super::session::Sessions;
 use crate::node::Node;
 use crate::wire::pb::control::control_service_server::ControlServiceServer;
@@ -53,6 +55,9 @@ const ACCEPTED: usize = 64;
 
 /// How long to wait after the system refused a connection, as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often the log is told of that.
+const ACCEPT_COMPLAINT: Duration = Duration::from_secs(10);
 
 /// Why a node's port is served no longer.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +119,7 @@ async fn serve_routes(
     let (accepted, connections) = mpsc::channel(ACCEPTED);
     let (stop, stopped) = watch::channel(false);
     let incoming = ReceiverStream::new(connections)
-        .map(move |stream| Ok::<_, Infallible>(Connection::new(stream, cut.clone())));
+        .map(move |(stream, seat)| Ok::<_, Infallible>(Connection::new(stream, seat, cut.clone())));
     let served = builder().add_routes(routes).serve_with_incoming_shutdown(incoming, turned(stopped));
     let accepting = async move {
         tokio::select! {
@@ -188,16 +193,21 @@ async fn turned(mut switch: watch::Receiver<bool>) {
 }
 
 /// Accepts connections until nobody takes them any more.
-async fn accept(listener: TcpListener, accepted: mpsc::Sender<TcpStream>) {
+async fn accept(listener: TcpListener, accepted: mpsc::Sender<(TcpStream, Seat)>) {
+    let (seats, mut told) = (Seats::of_this_process(), None);
     loop {
         match listener.accept().await.and_then(|(stream, _)| prepare(stream)) {
             Ok(stream) => {
-                if accepted.send(stream).await.is_err() {
+                let seat = seats.take().await;
+                if accepted.send((stream, seat)).await.is_err() {
                     return;
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                if told.is_none_or(|told: Instant| told.elapsed() >= ACCEPT_COMPLAINT) {
+                    tracing::warn!(%error, "cannot accept connections");
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -34,6 +34,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -93,10 +94,21 @@ fn run(cli: Cli, output: &mut Output) -> CliResult {
     ended
 }
 
+/// Takes as many file descriptors as the process may have: each connection costs one, and the usual limit is that of programs
+/// that have few. What this starts has as many.
+fn raise_descriptor_limit() {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    if soft < hard {
+        // Where that is not allowed, there are fewer: see `api::server`.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 async fn dispatch(cli: Cli, output: &mut Output) -> CliResult {
     // Who limits how large a file may become (`ulimit -f`) means a full disk and nobody's end: with the signal caught, the
     // write fails instead. It stays caught when this is dropped.
     let _ = signal(SignalKind::from_raw(Signal::SIGXFSZ as i32));
+    raise_descriptor_limit();
     let mut context = Context::new(&cli.global, output)?;
     match cli.command {
         Command::Cluster(command) => cluster::run(&mut context, command).await,

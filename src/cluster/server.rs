@@ -4,11 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::files::remove_if_there;
 use super::wire::{Call, VERSION};
@@ -16,6 +18,10 @@ use super::{ClusterDir, Error, Reply, Request, Result, Supervisor};
 
 /// The longest request: a partition of the largest cluster is far shorter.
 const MAX_REQUEST_BYTES: u64 = 64 << 10;
+
+/// How long to wait after the system refused a client, and how often the log is told.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// A socket at a path, which is removed with it.
 #[derive(Debug)]
@@ -36,15 +42,19 @@ impl Socket {
 
     /// Answers clients, for ever. `down` becomes true when the cluster is down.
     pub(super) async fn serve(&self, supervisor: &Arc<Supervisor>, down: &watch::Receiver<bool>) {
+        let mut told = None;
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     tokio::spawn(answer(stream, Arc::clone(supervisor), down.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!("cannot accept a client: {error}");
+                    if told.is_none_or(|told: Instant| told.elapsed() >= COMPLAINT) {
+                        tracing::warn!("cannot accept clients: {error}");
+                        told = Some(Instant::now());
+                    }
                     // Out of file descriptors, most likely: others must close some first.
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }

@@ -242,8 +242,37 @@ pub enum Pressure {
     Ok,
     /// Too many bytes wait to become durable: propose no more.
     Slow,
-    /// There is no room for another segment: propose no more, keep what is there.
-    Full,
+    /// There can be no other segment for now: propose no more, keep what is there.
+    Full(Shortage),
+}
+
+impl Pressure {
+    /// Whether there can be no other segment for now.
+    pub const fn is_full(self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+}
+
+/// What there is too little of to make another file. It may come back, so that whoever needs one tries again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// Room on the disk, or in what a user or a process may have of it.
+    Disk,
+    /// File descriptors, of the process or of the machine.
+    Descriptors,
+    /// Memory of the kernel.
+    Memory,
+}
+
+impl Shortage {
+    /// What to say of it.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Disk => "the disk is full",
+            Self::Descriptors => "no file descriptor is left",
+            Self::Memory => "the system has no memory left",
+        }
+    }
 }
 
 /// What a replica wants done. Filled by [`Protocol::handle`], emptied by the engine.

@@ -247,7 +247,7 @@ impl Archive {
         if matches!(error, WalError::StaleSnapshot { .. }) {
             return Ok(None); // A snapshot from a peer has overtaken it.
         }
-        if !error.is_full() {
+        if error.shortage().is_none() {
             return Err(error);
         }
         self.given_up = Some(kept);
@@ -258,7 +258,11 @@ impl Archive {
     fn read(&mut self, request: PieceRequest) -> Result<Archived, WalError> {
         let (meta, data) = match self.kept.get(&request.index) {
             Some(kept) => (kept.meta(), kept.frozen.piece(request.number)),
-            None => self.read_from_disk(request)?,
+            None => match self.read_from_disk(request) {
+                // The peer asks again.
+                Err(error) if error.shortage().is_some() => (missing(request.index), None),
+                read => read?,
+            },
         };
         Ok(Archived::Piece(SnapshotPiece { peer: request.to, meta, number: request.number, data }))
     }
@@ -356,7 +360,7 @@ fn stored(index: Index, next: u32) -> Archived {
 
 /// A full disk, or a newer snapshot, ends what is being received; any other error ends the node.
 fn failed(index: Index, error: WalError) -> Result<Option<Archived>, WalError> {
-    if error.is_full() || matches!(error, WalError::StaleSnapshot { .. }) {
+    if error.shortage().is_some() || matches!(error, WalError::StaleSnapshot { .. }) {
         Ok(Some(Archived::Progress(InstallProgress::Failed { index, why: error.to_string() })))
     } else {
         Err(error)

@@ -69,7 +69,7 @@ impl Logger {
         let before = self.wal.next_lsn();
         match self.wal.write(&self.waiting) {
             Ok(()) => self.waiting.clear(),
-            Err(error) if error.is_full() || matches!(error, WalError::Unprepared) => {
+            Err(error) if error.shortage().is_some() || matches!(error, WalError::Unprepared) => {
                 let next = self.wal.next_lsn();
                 self.waiting.retain(|(lsn, _)| *lsn >= next);
             }
@@ -121,7 +121,7 @@ impl Logger {
     /// Takes a prepared segment, or the failure to prepare one; returns whether there is room now. An error is
     /// final.
     pub fn prepared(&mut self, prepared: Prepared) -> Result<Pressure, WalError> {
-        self.out_of_room = prepared.failure().is_some_and(WalError::is_full);
+        self.out_of_room = prepared.failure().is_some_and(|error| error.shortage().is_some());
         self.wal.prepared(prepared)?;
         Ok(self.wal.pressure())
     }

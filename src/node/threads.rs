@@ -23,7 +23,7 @@ use crate::engine::{
 };
 use crate::text::counted;
 use crate::transport::Gate;
-use crate::wal::{Preparation, Prepared, WalError};
+use crate::wal::{Preparation, Prepared};
 
 /// How long to wait before a full disk is tried again. Only the background work waits; nobody's write does.
 const FULL_DISK_RETRY: Duration = Duration::from_millis(500);
@@ -139,8 +139,8 @@ pub(super) fn run_log(
 fn report_room(common: &Common, before: Pressure, now: Pressure) -> Pressure {
     if now != before {
         match now {
-            Pressure::Full => tracing::warn!("the disk is full: no more proposals until there is room"),
-            Pressure::Slow | Pressure::Ok => tracing::info!("the disk has room again"),
+            Pressure::Full(what) => tracing::warn!("{}: no more proposals for now", what.in_words()),
+            Pressure::Slow | Pressure::Ok => tracing::info!("the log has room again"),
         }
         common.report(Report::Storage(now));
     }
@@ -268,7 +268,7 @@ pub(super) fn run_archive(
             Some(ToArchive::Work(work)) => archive.push(work),
             Some(ToArchive::Prepare(preparation)) => {
                 let prepared = preparation.run();
-                if prepared.failure().is_some_and(WalError::is_full) {
+                if prepared.failure().is_some_and(|error| error.shortage().is_some()) {
                     retry_at.get_or_insert(common.clock.now() + FULL_DISK_RETRY);
                 }
                 // A log thread that is gone has said why.

@@ -101,7 +101,12 @@ impl<P: Simulated> World<P> {
             }
             Fault::FullDisk => {
                 let disk = &self.nodes[n].disk;
-                disk.set_capacity(Some(disk.used() + dice.below(64 << 10)));
+                // What a file takes is room, or a file descriptor.
+                if dice.below(4) == 0 {
+                    disk.refuse_opens(true);
+                } else {
+                    disk.set_capacity(Some(disk.used() + dice.below(64 << 10)));
+                }
                 self.nodes[n].full = true;
                 Ok(true)
             }
@@ -225,6 +230,7 @@ impl<P: Simulated> World<P> {
             Fault::StallSync => self.release_sync(n),
             Fault::FullDisk => {
                 self.nodes[n].disk.set_capacity(None);
+                self.nodes[n].disk.refuse_opens(false);
                 self.nodes[n].full = false;
             }
             _ => self.network.end(injection.number),
@@ -266,6 +272,7 @@ impl<P: Simulated> World<P> {
         self.network.heal();
         for n in 0..self.nodes.len() {
             self.nodes[n].disk.set_capacity(None);
+            self.nodes[n].disk.refuse_opens(false);
             self.nodes[n].full = false;
             self.nodes[n].slow_sync = 0;
             self.nodes[n].stalled = 1;

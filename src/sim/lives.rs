@@ -130,7 +130,7 @@ impl<P: Simulated> World<P> {
             self.tell(n, TraceKind::Life, || format!("does not start: {error}"));
             return Ok(());
         }
-        let full = matches!(error, OpenError::Wal(error) if error.is_full());
+        let full = matches!(error, OpenError::Wal(error) if error.shortage().is_some());
         if full && node.full {
             let what = What::Restart { node: n, life: node.life };
             self.queue.at(self.now + 500_000, what);

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::consensus::{Index, Lsn};
+use nix::errno::Errno;
+
+use crate::consensus::{Index, Lsn, Shortage};
 use crate::text::shell_path;
 
 /// Why something on disk could not be done.
@@ -16,8 +18,8 @@ pub enum WalError {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// The kind of failure; see [`WalError::is_full`].
-        kind: io::ErrorKind,
+        /// What there was too little of, if that was the reason.
+        shortage: Option<Shortage>,
         /// The system's words.
         why: String,
     },
@@ -183,16 +185,12 @@ pub enum WalError {
 }
 
 impl WalError {
-    /// Whether the reason is a full disk: it can be tried again when there is room.
-    pub fn is_full(&self) -> bool {
+    /// What there was too little of, if that is the reason: it can be tried again when there is more.
+    pub fn shortage(&self) -> Option<Shortage> {
         match self {
-            Self::Full { .. } => true,
-            Self::Io { kind, .. } => {
-                // `FileTooLarge` is what a limit of the process says (`ulimit -f`).
-                use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-                matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
-            }
-            _ => false,
+            Self::Full { .. } => Some(Shortage::Disk),
+            Self::Io { shortage, .. } => *shortage,
+            _ => None,
         }
     }
 
@@ -208,5 +206,30 @@ impl WalError {
 /// Turns the system's error into one that says what was tried on what.
 pub(super) fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WalError {
     let path = path.to_owned();
-    move |error| WalError::Io { action, path, kind: error.kind(), why: error.to_string() }
+    move |error| WalError::Io { action, path, shortage: shortage_of(&error), why: error.to_string() }
+}
+
+fn shortage_of(error: &io::Error) -> Option<Shortage> {
+    use io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StorageFull};
+    match (error.kind(), error.raw_os_error().map(Errno::from_raw)) {
+        // `FileTooLarge` is what a limit of the process says (`ulimit -f`).
+        (StorageFull | QuotaExceeded | FileTooLarge, _) => Some(Shortage::Disk),
+        (_, Some(Errno::EMFILE | Errno::ENFILE)) => Some(Shortage::Descriptors),
+        (OutOfMemory, _) => Some(Shortage::Memory),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_come_back_is_told_from_a_disk_that_fails() {
+        let shortage = |errno: Errno| cannot("create", Path::new("x"))(errno.into()).shortage();
+        assert_eq!([Errno::EMFILE, Errno::ENFILE].map(shortage), [Some(Shortage::Descriptors); 2]);
+        assert_eq!([Errno::ENOSPC, Errno::EDQUOT, Errno::EFBIG].map(shortage), [Some(Shortage::Disk); 3]);
+        assert_eq!(shortage(Errno::ENOMEM), Some(Shortage::Memory));
+        assert_eq!([Errno::EIO, Errno::EROFS, Errno::EACCES].map(shortage), [None; 3]);
+    }
 }

@@ -12,7 +12,7 @@ use super::error::{WalError, cannot};
 use super::options::{Identity, WalOptions};
 use super::prepare::{KEEP_RETIRED, Preparation, Prepared, Segment};
 use super::segment::{BATCH_HEADER_BYTES, HEADER_BYTES, RECORD_HEADER_BYTES, batch_bytes, encode_batch};
-use crate::consensus::{Lsn, Pressure};
+use crate::consensus::{Lsn, Pressure, Shortage};
 
 /// A segment that is full and still needed.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +66,8 @@ pub struct Wal {
     pub(super) spares: VecDeque<Segment>,
     /// A preparation is under way.
     pub(super) preparing: bool,
-    /// The last preparation met a full disk.
-    pub(super) starved: bool,
+    /// What the last preparation found too little of.
+    pub(super) starved: Option<Shortage>,
     pub(super) next_batch: u64,
     pub(super) next_lsn: Lsn,
     /// The last durable record, and the segment of the last durable batch.
@@ -179,23 +179,22 @@ impl Wal {
         self.retired.drain(..prepared.gone);
         match prepared.segment {
             Ok(segment) => {
-                self.starved = false;
+                self.starved = None;
                 self.spares.extend(segment);
                 Ok(())
             }
-            Err(error) if error.is_full() => {
-                self.starved = true;
-                Ok(())
+            Err(error) => {
+                self.starved = error.shortage();
+                // A disk that fails at this will fail at batches: better to stop here than in the middle of one.
+                if self.starved.is_some() { Ok(()) } else { self.or_fail(Err(error)) }
             }
-            // A disk that fails at this will fail at batches: better to stop here than in the middle of one.
-            Err(error) => self.or_fail(Err(error)),
         }
     }
 
     /// Whether there is room: full while no segment can be made ready and what is left of this one runs out.
     pub fn pressure(&self) -> Pressure {
         let low = self.spares.is_empty() && self.active.room() < self.options.full_below;
-        if self.starved && low { Pressure::Full } else { Pressure::Ok }
+        self.starved.filter(|_| low).map_or(Pressure::Ok, Pressure::Full)
     }
 
     /// The number that the next record must have.

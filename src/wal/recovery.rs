@@ -184,7 +184,7 @@ fn assemble(
         active,
         spares: segments,
         preparing: false,
-        starved: false,
+        starved: None,
         next_batch: end.next_batch,
         next_lsn: end.next_lsn,
         durable: end.next_lsn.prev(),

@@ -54,7 +54,7 @@ impl Replica {
             return self.keep_wanted_batch(said.sequence, said.digest, batch, out);
         }
         let (view, in_view) = (self.view, self.active && said.view == self.view);
-        if self.disk.pressure() == Pressure::Full {
+        if self.disk.pressure().is_full() {
             return ignore("the disk is full", out);
         }
         if self.disk.is_behind() {
@@ -269,7 +269,7 @@ impl Replica {
             let Some(slot) = self.slots.get_mut(&sequence) else { return };
             let Some(digest) = slot.decided else { return };
             let Some(batch) = slot.batch(&digest).cloned() else { return };
-            if self.disk.is_behind() || self.disk.pressure() == Pressure::Full && slot.needs_log(&digest) {
+            if self.disk.is_behind() || self.disk.pressure().is_full() && slot.needs_log(&digest) {
                 return;
             }
             if !std::mem::replace(&mut slot.decision_logged, true) {

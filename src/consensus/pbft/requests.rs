@@ -40,7 +40,7 @@ impl Replica {
                 return self.carry_out(wanted, out);
             }
             Pressure::Slow => RejectReason::StorageSlow,
-            Pressure::Full => RejectReason::StorageFull,
+            Pressure::Full(_) => RejectReason::StorageFull,
         };
         let rejection = Rejection { reason, never_executed: true, leader: Some(self.primary()) };
         out.rejected.extend(proposals.into_iter().map(|proposal| (proposal.id, rejection.clone())));

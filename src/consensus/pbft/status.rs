@@ -77,7 +77,7 @@ impl Replica {
         match self.disk.pressure() {
             Pressure::Ok => {}
             Pressure::Slow => why.push("the disk does not keep up".to_owned()),
-            Pressure::Full => why.push("the disk is full".to_owned()),
+            Pressure::Full(what) => why.push(what.in_words().to_owned()),
         }
         let lag = self.disk.lag(self.now);
         if lag >= self.options.request_timer() {

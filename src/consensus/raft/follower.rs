@@ -3,7 +3,7 @@
 use super::message::{AppendEntries, AppendEntriesResponse, AppendOutcome, Body};
 use super::record::{Entry, Payload};
 use super::server::{Raft, ignore_kind};
-use crate::consensus::{Event, Index, Lsn, NodeId, Output, Pressure};
+use crate::consensus::{Event, Index, Lsn, NodeId, Output};
 
 impl Raft {
     /// §5.3: takes the leader's entries if the one before them matches, and commits what they prove to match.
@@ -52,7 +52,7 @@ impl Raft {
         // A no-op is small enough for the reserve, and without it a cluster whose disks are all full could not even be
         // read after an election.
         let is_small = entries.iter().all(|entry| entry.payload == Payload::Noop);
-        if self.disk.pressure == Pressure::Full && last_new > self.log.last_index() && !is_small {
+        if self.disk.pressure.is_full() && last_new > self.log.last_index() && !is_small {
             return Some((AppendOutcome::Full, Lsn::ZERO));
         }
         self.append_new(entries, out);

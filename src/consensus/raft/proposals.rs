@@ -110,7 +110,7 @@ impl Raft {
             }
             Pressure::Ok => Ok(()),
             Pressure::Slow => Err(RejectReason::StorageSlow),
-            Pressure::Full => Err(RejectReason::StorageFull),
+            Pressure::Full(_) => Err(RejectReason::StorageFull),
         }
     }
 

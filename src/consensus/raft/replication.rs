@@ -7,7 +7,7 @@ use super::message::{AppendEntries, AppendEntriesResponse, AppendOutcome, Body, 
 use super::progress::{Leader, Mode, Progress};
 use super::record::{Entry, Payload};
 use super::server::{Raft, State, ignore_kind};
-use crate::consensus::{Event, Index, Lsn, NodeId, Outgoing, Output, Pressure};
+use crate::consensus::{Event, Index, Lsn, NodeId, Outgoing, Output, Pressure, Shortage};
 
 impl Raft {
     /// Takes office: nothing is known of the followers, and a no-op opens the term (§5.3, Diss. §6.4).
@@ -37,7 +37,7 @@ impl Raft {
         self.broadcast_append_entries(out);
         self.redispatch_requests(out);
         // Not if it was handed over to this server: where all disks are full, office would be passed round for ever.
-        if self.disk.pressure == Pressure::Full && !handed_over {
+        if self.disk.pressure.is_full() && !handed_over {
             self.leave_office(out);
         }
     }
@@ -284,10 +284,12 @@ impl Raft {
         let what = match pressure {
             Pressure::Ok => "the disk keeps up again",
             Pressure::Slow => "the disk is slow: no new proposals",
-            Pressure::Full => "the disk is full: no new proposals",
+            Pressure::Full(Shortage::Disk) => "the disk is full: no new proposals",
+            Pressure::Full(Shortage::Descriptors) => "no file descriptor is left: no new proposals",
+            Pressure::Full(Shortage::Memory) => "the system has no memory left: no new proposals",
         };
         out.trace.push(Event::Noted { what, index: self.log.last_index() });
-        if self.is_leader() && pressure == Pressure::Full {
+        if self.is_leader() && pressure.is_full() {
             self.leave_office(out);
         }
     }

@@ -63,7 +63,7 @@ impl Raft {
         match self.disk.pressure {
             Pressure::Ok => {}
             Pressure::Slow => why.push("the disk is slow: new writes are refused".to_owned()),
-            Pressure::Full => why.push("the disk is full: new writes are refused".to_owned()),
+            Pressure::Full(what) => why.push(format!("{}: new writes are refused", what.in_words())),
         }
         let lag = self.disk.lag(self.now);
         if lag >= self.options.election_timeout_min() {

@@ -7,7 +7,7 @@ use crate::sim::event::Step;
 use crate::sim::simulated::{Checked, Simulated, Watch as _};
 use crate::sim::trace::TraceKind;
 use crate::sim::world::World;
-use crate::wal::{Preparation, WalError};
+use crate::wal::Preparation;
 
 impl<P: Simulated> World<P> {
     pub(super) fn poke_log(&mut self, n: usize) {
@@ -103,7 +103,7 @@ impl<P: Simulated> World<P> {
             return;
         }
         let prepared = preparation.run();
-        if prepared.failure().is_some_and(WalError::is_full) {
+        if prepared.failure().is_some_and(|error| error.shortage().is_some()) {
             self.later(n, FULL_DISK_RETRY, Step::Retry);
         }
         self.hand(n, Step::Prepared(Box::new(prepared)));

@@ -78,7 +78,7 @@ impl<P: Simulated> World<P> {
             Event::Storage(room) => match room {
                 Pressure::Ok => "the disk has room and keeps up".to_owned(),
                 Pressure::Slow => "the disk does not keep up".to_owned(),
-                Pressure::Full => "the disk is full".to_owned(),
+                Pressure::Full(what) => what.in_words().to_owned(),
             },
             Event::Piece(piece) => format!("read piece {} of snapshot {}", piece.number, piece.meta.index),
             Event::Install(progress) => match progress {

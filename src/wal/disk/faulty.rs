@@ -47,6 +47,7 @@ pub(super) struct Faults {
     pub(super) fail_next_write: bool,
     pub(super) fail_next_sync: bool,
     capacity: Option<u64>,
+    pub(super) refuse_opens: bool,
     power_off_after: Option<u64>,
 }
 
@@ -177,6 +178,11 @@ impl FaultyDisk {
     /// Bounds the sum of all files' lengths; what would exceed it fails as on a full disk. `None` lifts the bound.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().faults.capacity = bytes;
+    }
+
+    /// Whether no file can be opened, as when a process has no file descriptor left. What is open stays usable.
+    pub fn refuse_opens(&self, refuse: bool) {
+        self.state().faults.refuse_opens = refuse;
     }
 
     /// After this many more operations each one fails: the power is off. [`crash`](Self::crash) says what is left.

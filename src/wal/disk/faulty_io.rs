@@ -4,11 +4,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use nix::errno::Errno;
+
 use super::faulty::{Change, Entry, FaultyDisk, Inode, NameChange, is_root, lock};
 use super::{Disk, DiskFile, DiskLock, OpenMode};
 
 impl Disk for FaultyDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        if self.state().faults.refuse_opens {
+            return Err(Errno::EMFILE.into());
+        }
         let inode = match self.inode(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && mode == OpenMode::Create => {
                 let mut state = self.state();

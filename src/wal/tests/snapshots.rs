@@ -89,7 +89,7 @@ fn a_writer_that_is_given_up_leaves_nothing() {
     let snapshots = open_snapshots(&disk).unwrap();
     drop(snapshots.begin(meta(4, 1)).unwrap());
     disk.set_capacity(Some(150));
-    assert!(write(&snapshots, 5, 3).unwrap_err().is_full());
+    assert!(write(&snapshots, 5, 3).unwrap_err().shortage().is_some());
     assert_eq!(disk.list(Path::new(SNAPSHOTS)).unwrap(), [""; 0]);
 }
 

@@ -1,7 +1,7 @@
 //! The log as it is written: batches, segments, retention, failures, a full disk.
 
 use super::*;
-use crate::consensus::Pressure;
+use crate::consensus::{Pressure, Shortage};
 
 #[test]
 fn records_come_back_in_order_over_several_segments() {
@@ -194,7 +194,7 @@ fn on_a_full_disk_the_log_goes_on_with_what_it_has_and_comes_back() {
     }
     let needed = 1000;
     let refused = model.wal.write(&[record(model.wal.next_lsn().0, needed, 0)]).unwrap_err();
-    assert!(refused.is_full(), "{refused}");
+    assert!(refused.shortage().is_some(), "{refused}");
     // The reserve is for small batches, as those with a term and a vote.
     for bytes in (90..200).rev() {
         while model.batch(&[bytes]).is_ok() {}
@@ -215,8 +215,24 @@ fn a_full_disk_leaves_no_half_made_segment() {
     let mut model = Model::new();
     model.disk.set_capacity(Some(3000));
     let prepared = model.wal.preparation().unwrap().run();
-    assert!(prepared.failure().is_some_and(WalError::is_full));
+    assert!(prepared.failure().is_some_and(|error| error.shortage().is_some()));
     assert_eq!(model.disk.used(), 2048);
+}
+
+#[test]
+fn without_a_file_descriptor_the_log_waits_as_on_a_full_disk() {
+    let mut model = Model::new();
+    model.disk.refuse_opens(true);
+    model.prepare().unwrap();
+    while model.wal.pressure() == Pressure::Ok {
+        model.batch(&[600]).unwrap();
+    }
+    assert_eq!(model.wal.pressure(), Pressure::Full(Shortage::Descriptors));
+    assert!(model.wal.failure().is_none());
+    model.disk.refuse_opens(false);
+    model.prepare().unwrap();
+    assert_eq!(model.wal.pressure(), Pressure::Ok);
+    model.batch(&[600]).unwrap();
 }
 
 #[test]

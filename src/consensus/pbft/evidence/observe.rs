@@ -7,7 +7,7 @@ use super::book::Entry;
 use super::judge::Kind;
 use super::memory::hidden;
 use super::said::{Evidence, Said};
-use crate::consensus::{Event, Lsn, NodeId, Pressure};
+use crate::consensus::{Event, Lsn, NodeId};
 
 impl Replica {
     /// Notes what a checked message says, and what it contradicts.
@@ -142,7 +142,7 @@ impl Replica {
         };
         out.trace.push(Event::Convicted { liar: charge.accused, from, what: charge.what });
         // On a full disk it waits for the next time that the log is cut.
-        if self.disk.pressure() != Pressure::Full {
+        if !self.disk.pressure().is_full() {
             self.write_evidence(evidence, out);
         }
         if first {

@@ -155,16 +155,16 @@ fn lost_messages_are_sent_again() {
 
 #[test]
 fn a_full_disk_takes_nothing_new() {
-    use crate::consensus::{Pressure, RejectReason};
+    use crate::consensus::{Pressure, RejectReason, Shortage};
     let mut cluster = Cluster::new(4);
-    cluster.storage(1, Pressure::Full);
+    cluster.storage(1, Pressure::Full(Shortage::Disk));
     cluster.put(1, "a");
     assert_eq!(cluster.status(1).last, 0, "a primary without room proposes nothing");
     cluster.propose(1, "b");
     assert_eq!(cluster.node(1).rejected[0].1.reason, RejectReason::StorageFull);
     assert!(cluster.node(1).rejected[0].1.never_executed);
     cluster.storage(1, Pressure::Ok);
-    cluster.storage(4, Pressure::Full);
+    cluster.storage(4, Pressure::Full(Shortage::Disk));
     cluster.put(2, "c");
     assert_eq!(cluster.status(4).last, 0, "a backup without room accepts nothing");
     assert_eq!(cluster.answered(2), 3);

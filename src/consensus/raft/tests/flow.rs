@@ -1,7 +1,7 @@
 //! Slow, stalled and full disks.
 
 use super::cluster::Cluster;
-use crate::consensus::{Input, NodeId, Pressure, RejectReason, Role};
+use crate::consensus::{Input, NodeId, Pressure, RejectReason, Role, Shortage};
 
 #[test]
 fn a_leader_whose_disk_stalls_hands_over() {
@@ -90,7 +90,7 @@ fn a_server_whose_disk_has_stalled_does_not_campaign() {
 #[test]
 fn a_follower_with_a_full_disk_votes_and_takes_entries_when_there_is_room() {
     let mut cluster = Cluster::led(3);
-    cluster.storage(3, Pressure::Full);
+    cluster.storage(3, Pressure::Full(Shortage::Disk));
     cluster.journal.clear();
     cluster.propose(1, "a");
     cluster.propose(1, "b");
@@ -113,7 +113,7 @@ fn a_follower_with_a_full_disk_votes_and_takes_entries_when_there_is_room() {
 #[test]
 fn a_leader_with_a_full_disk_hands_over_and_refuses_until_then() {
     let mut cluster = Cluster::led(3);
-    cluster.storage(1, Pressure::Full);
+    cluster.storage(1, Pressure::Full(Shortage::Disk));
     cluster.propose(1, "a");
     assert_eq!(cluster.node(1).rejected.len(), 1);
     cluster.settle();
@@ -151,7 +151,7 @@ fn where_all_disks_are_full_one_leads_and_what_is_there_can_be_read() {
     let mut cluster = Cluster::led(3);
     cluster.propose(1, "a");
     cluster.settle();
-    (1..=3).for_each(|id| cluster.storage(id, Pressure::Full));
+    (1..=3).for_each(|id| cluster.storage(id, Pressure::Full(Shortage::Disk)));
     cluster.advance(3_000);
     let leaders: Vec<u64> = (1..=3).filter(|id| cluster.role(*id) == Role::Leader).collect();
     assert_eq!(leaders.len(), 1);
@@ -196,7 +196,7 @@ fn a_follower_whose_disk_was_full_while_the_log_was_compacted_gets_the_snapshot(
         options.snapshot_log_bytes = 300;
         options.keep_log_bytes = 0;
     });
-    cluster.storage(3, Pressure::Full);
+    cluster.storage(3, Pressure::Full(Shortage::Disk));
     for _ in 0..20 {
         cluster.propose(1, "a");
         cluster.settle();

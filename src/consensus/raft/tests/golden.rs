@@ -7,7 +7,7 @@ use std::error::Error;
 use goldenscript::{Command, Context, Runner};
 
 use super::cluster::{Cluster, describe};
-use crate::consensus::Pressure;
+use crate::consensus::{Pressure, Shortage};
 
 /// Runs a script on a cluster.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Runner for Script {
             "heal" => self.cluster()?.heal(),
             "stall" => self.cluster()?.node_mut(arg(0)?).disk_on = false,
             "sync" => self.cluster()?.sync(arg(0)?),
-            "full" => self.cluster()?.storage(arg(0)?, Pressure::Full),
+            "full" => self.cluster()?.storage(arg(0)?, Pressure::Full(Shortage::Disk)),
             "network" => {
                 let lines = self.cluster()?.network.iter();
                 let lines = lines.map(|e| format!("n{} => n{}: {}\n", e.from, e.to, describe(&e.message)));
