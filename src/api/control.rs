@@ -134,6 +134,7 @@ impl ControlService for Control {
             matched: peer.matched,
             active: peer.active,
             state: peer.state.to_owned(),
+            why: peer.why.unwrap_or_default(),
         });
         let convicted = status.convicted.into_iter().map(conviction_to_pb).collect();
         let suspicions = status.suspicions.into_iter().map(suspicion_to_pb).collect();

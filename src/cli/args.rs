@@ -58,7 +58,7 @@ pub struct Global {
     /// Which cluster; the only running one is the default
     #[arg(long, global = true, value_name = "NAME", visible_alias = "name", help_heading = "Global options")]
     pub cluster: Option<String>,
-    /// Which events are logged, in the syntax of `RUST_LOG`, as `debug` or `info,consensusctl::wal=debug`
+    /// Which events are logged, in the syntax of `RUST_LOG`, as `debug` or `info,consensusctl::storage=debug`
     #[arg(long, global = true, value_name = "FILTER", help_heading = "Global options")]
     pub log: Option<String>,
 }

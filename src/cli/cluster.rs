@@ -200,9 +200,10 @@ fn incomplete(status: &ClusterStatus, dir: &ClusterDir) -> Option<CliError> {
     let [first, ..] = failed.as_slice() else { return None };
     let why: Vec<String> =
         failed.iter().map(|node| format!("node {} does not run: {}", node.id, node.why.join(", "))).collect();
+    let log = first.log.clone().unwrap_or_else(|| dir.supervisor_log());
     let hint = match failed.len() {
-        1 => format!("its log is {}; once it is mended", first.log.display()),
-        _ => format!("their logs are in {}; once they are mended", first.log.with_file_name("").display()),
+        1 => format!("its log is {}; once it is mended", log.display()),
+        _ => format!("their logs are in {}; once they are mended", log.with_file_name("").display()),
     };
     let restart = dir.command(format!("cluster restart {}", ids.join(",")));
     let message = format!("the cluster {} serves, but {}", status.name, why.join("; "));
@@ -222,7 +223,7 @@ fn show_up(context: &mut Context<'_>, status: &ClusterStatus) -> CliResult {
             status::or_dash(node.pid.as_ref()),
             node.state.name().to_owned(),
             status::or_dash(node.role.as_deref().map(|role| words.role(role)).as_ref()),
-            node.log.display().to_string(),
+            status::or_dash(node.log.as_ref().map(|log| log.display()).as_ref()),
         ]
     });
     let rows = rows.collect();

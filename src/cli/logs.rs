@@ -25,6 +25,7 @@ Examples:
   consensusctl logs 2,3 --lines 200
   consensusctl logs --follow
   consensusctl logs supervisor
+  consensusctl logs --file node-1.log --file node-2.log
 
 The lines of several logs are merged in order of time. With --follow, those that come later are merged as they are
 read, ten times a second.")]
@@ -32,6 +33,9 @@ pub struct LogsArgs {
     /// Whose: ids, `leader` or `primary`, `follower` or `backup`, `all`, comma lists, or `supervisor` [default: all]
     #[arg(value_name = "TARGET")]
     target: Option<String>,
+    /// Log files in place of a cluster's, as of nodes that were started with `node`; several times for several
+    #[arg(long = "file", value_name = "FILE", conflicts_with = "target")]
+    files: Vec<PathBuf>,
     /// Go on with what is logged, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
@@ -41,7 +45,10 @@ pub struct LogsArgs {
 }
 
 pub(super) async fn run(context: &mut Context<'_>, args: LogsArgs) -> CliResult {
-    let mut logs = logs_of(context, args.target.as_deref().unwrap_or("all")).await?;
+    let mut logs = match args.files.as_slice() {
+        [] => logs_of(context, args.target.as_deref().unwrap_or("all")).await?,
+        files => files.iter().map(|file| of_file(file)).collect::<CliResult<_>>()?,
+    };
     let several = logs.len() > 1;
     for (name, line) in by_time(&mut logs, |log| log.tail(args.lines))? {
         show(context, &name, &line, several)?;
@@ -99,6 +106,16 @@ async fn logs_of(context: &mut Context<'_>, target: &str) -> CliResult<Vec<Log>>
         return Ok(logs);
     }
     Ok(vec![Log::new("supervisor".to_owned(), dir.supervisor_log())])
+}
+
+/// A log that is named by its file, which must be there.
+fn of_file(path: &Path) -> CliResult<Log> {
+    if !path.is_file() {
+        return Err(CliError::usage(format!("{} is no file", path.display()))
+            .hint("nodes that were started with `node` log to standard error: send it into a file"));
+    }
+    let name = path.file_stem().unwrap_or(path.as_os_str());
+    Ok(Log::new(name.to_string_lossy().into_owned(), path.to_owned()))
 }
 
 /// What is read from each log, in order of time, each line with its log's name. A line without a time belongs to the one

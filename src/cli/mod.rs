@@ -9,6 +9,7 @@ mod byzantine;
 mod check;
 mod cluster;
 mod context;
+mod elsewhere;
 mod error;
 mod evidence;
 mod exit;
@@ -43,7 +44,7 @@ pub use context::{Context, Interrupt, interrupted};
 pub use error::{CliError, CliResult};
 pub use evidence::Proved;
 pub use exit::Exit;
-pub use output::{Format, Output, render_table};
+pub use output::{Format, Output, Page, Span, Tone, render_table};
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {

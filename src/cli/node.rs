@@ -77,7 +77,10 @@ pub(super) async fn run(context: &mut Context<'_>, args: NodeArgs) -> CliResult 
     let keys = keys(&args, &config)?;
     warn_beyond_loopback(context, &address, "links between nodes are not encrypted");
     // The log is read elsewhere.
-    let data_dir = data_dir(context, &args, &config)?;
+    let data_dir = match &args.data_dir {
+        Some(dir) => dir.clone(),
+        None => default_data_dir(context, &config, args.id)?,
+    };
     let data_dir = std::path::absolute(&data_dir)
         .map_err(|error| CliError::usage(format!("{}: {error}", data_dir.display())))?;
     let start = NodeStart {
@@ -173,14 +176,12 @@ fn announce(
     context.out.line(&format!("node {id} of {cluster} listens on {address}; its data is in {data}"))
 }
 
-fn data_dir(context: &Context<'_>, args: &NodeArgs, config: &ClusterConfig) -> CliResult<PathBuf> {
-    if let Some(dir) = &args.data_dir {
-        return Ok(dir.clone());
-    }
+/// Where a node of this configuration keeps its data unless it is told otherwise.
+pub(super) fn default_data_dir(context: &Context<'_>, config: &ClusterConfig, id: u64) -> CliResult<PathBuf> {
     let name = context.name.as_deref().unwrap_or(&config.name);
     Ok(match &config.data_dir {
-        Some(dir) => dir.join(format!("node-{}", args.id)),
-        None => context.state()?.cluster(name)?.node_dir(args.id),
+        Some(dir) => dir.join(format!("node-{id}")),
+        None => context.state()?.cluster(name)?.node_dir(id),
     })
 }
 

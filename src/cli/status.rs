@@ -1,10 +1,11 @@
 //! `status` and `wait`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
-use super::{CliResult, Context, interrupted, render_table};
+use super::elsewhere::ElsewhereArgs;
+use super::{CliResult, Context, Output, Page, Span, Tone, interrupted};
 use crate::cluster::{ClusterStatus, Condition, NodeState, NodeStatus};
 
 /// Arguments of `status`.
@@ -13,11 +14,19 @@ use crate::cluster::{ClusterStatus, Condition, NodeState, NodeStatus};
 Examples:
   consensusctl status
   consensusctl status --watch
+  consensusctl status --wide                     every column, also where they do not fit the terminal
+  consensusctl status --config cluster.toml      the nodes that this file names, on any host
+  consensusctl status --endpoints 10.0.0.1:5001  the cluster of the node that answers there
   consensusctl status --output json | jq .leader")]
 pub struct StatusArgs {
+    #[command(flatten)]
+    elsewhere: ElsewhereArgs,
     /// Show it again and again, until Ctrl-C
     #[arg(long)]
     watch: bool,
+    /// Show all columns; else as many as fit the terminal, or 80 columns
+    #[arg(long, short)]
+    wide: bool,
     /// How often, with --watch
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = humantime::parse_duration)]
     interval: Duration,
@@ -37,8 +46,11 @@ waited for in nothing.
 
 Examples:
   consensusctl wait --until converged
-  consensusctl wait --until leader --until 'applied>=100' --timeout 30s")]
+  consensusctl wait --until leader --until 'applied>=100' --timeout 30s
+  consensusctl wait --until healthy --config cluster.toml")]
 pub struct WaitArgs {
+    #[command(flatten)]
+    elsewhere: ElsewhereArgs,
     /// What to wait for; several must hold at once
     #[arg(long, value_name = "COND", required = true)]
     until: Vec<Condition>,
@@ -48,17 +60,24 @@ pub struct WaitArgs {
 }
 
 pub(super) async fn run(context: &mut Context<'_>, args: StatusArgs) -> CliResult {
-    let mut cluster = context.cluster().await?;
+    let mut cluster = args.elsewhere.watched(context).await?;
     if !args.watch {
-        return show(context, &cluster.status(true).await?);
+        let status = cluster.status(true).await?;
+        return show_in(context, &status, args.wide);
     }
+    let every = humantime::format_duration(args.interval);
     let watch = async {
         loop {
             let status = cluster.status(true).await?;
             if context.out.is_json() {
                 context.out.object(&status)?;
             } else {
-                context.out.refresh(&render(&status))?;
+                let mut page = Page::default();
+                #[expect(clippy::disallowed_methods, reason = "people compare it with their own clock")]
+                let now = humantime::format_rfc3339_seconds(SystemTime::now());
+                page.line(Span::new(&format!("{now}, every {every}"), Tone::Faint));
+                page.append(render(&status, &View::of(context.out, args.wide)));
+                context.out.refresh(page)?;
             }
             tokio::time::sleep(args.interval).await;
         }
@@ -70,7 +89,7 @@ pub(super) async fn run(context: &mut Context<'_>, args: StatusArgs) -> CliResul
 }
 
 pub(super) async fn wait(context: &mut Context<'_>, args: WaitArgs) -> CliResult {
-    let mut cluster = context.cluster().await?;
+    let mut cluster = args.elsewhere.watched(context).await?;
     let spinner = context.out.spinner("waiting");
     let status = cluster.wait(&args.until, args.timeout).await;
     spinner.finish_and_clear();
@@ -79,73 +98,164 @@ pub(super) async fn wait(context: &mut Context<'_>, args: WaitArgs) -> CliResult
 
 /// Shows how a cluster is.
 pub(super) fn show(context: &mut Context<'_>, status: &ClusterStatus) -> CliResult {
+    show_in(context, status, false)
+}
+
+fn show_in(context: &mut Context<'_>, status: &ClusterStatus, wide: bool) -> CliResult {
     if context.out.is_json() {
         return context.out.document(status);
     }
-    context.out.line(&render(status))
+    let page = render(status, &View::of(context.out, wide));
+    context.out.page(&page)
 }
 
-fn render(status: &ClusterStatus) -> String {
-    let words = status.entry().words;
-    let health =
-        if status.healthy { "healthy".to_owned() } else { format!("not healthy: {}", status.why.join("; ")) };
-    let leader = status.leader.map_or(format!("no {}", words.leader), |id| format!("{} {id}", words.leader));
-    let columns = columns(status);
-    let header: Vec<&str> = columns.iter().map(|(title, _)| title.as_str()).collect();
-    let row = |node: &NodeStatus| columns.iter().map(|(_, cell)| cell(node)).collect();
-    let table = render_table(&header, status.nodes.iter().map(row).collect());
-    let mut head = vec![format!("{} ({}): {leader}, {health}", status.name, status.protocol)];
-    head.extend(status.warnings.iter().cloned());
-    let mut parts = vec![head.join("\n"), table];
-    parts.extend(Some(blame(status)).filter(|blame| !blame.is_empty()).map(|blame| blame.join("\n")));
-    parts.join("\n\n")
+/// How much room there is.
+struct View {
+    /// The widest that a table may be; `None`: as wide as it is.
+    table: Option<usize>,
+    /// Where text is broken; `None`: nowhere, as for whoever reads lines with `grep`.
+    text: Option<usize>,
 }
 
-/// Who is proved to lie, and then, apart from it, who is suspected: a line each.
-fn blame(status: &ClusterStatus) -> Vec<String> {
-    let convicted = status.convicted.iter().map(ToString::to_string);
-    let suspected = status.suspicions.iter().map(ToString::to_string);
-    convicted.chain(suspected).collect()
+/// The columns of a terminal whose size is not known, and of what is no terminal.
+const COLUMNS: usize = 80;
+
+impl View {
+    fn of(out: &Output, wide: bool) -> Self {
+        let columns = out.screen().map(|(columns, _)| columns);
+        Self { table: (!wide).then(|| columns.unwrap_or(COLUMNS)), text: columns }
+    }
 }
 
-/// A column of the table: its title, and what stands there for a node.
-type Column = (String, Box<dyn Fn(&NodeStatus) -> String>);
+fn render(status: &ClusterStatus, view: &View) -> Page {
+    let mut page = Page::default();
+    let headline = format!("{} ({}): {}", status.name, status.protocol, status.headline);
+    page.wrapped(&headline, if status.healthy { Tone::Good } else { Tone::Bad }, view.text);
+    for warning in &status.warnings {
+        page.wrapped(warning, Tone::Odd, view.text);
+    }
+    page.gap();
+    let columns = fitting(columns(status), status, view.table);
+    let header: Vec<&str> = columns.iter().map(|column| column.title).collect();
+    let row = |node| columns.iter().map(|column| (column.cell)(node)).collect();
+    page.table(&header, status.nodes.iter().map(row).collect());
+    let suspected = status.suspicions.iter().map(|one| (Tone::Odd, one.to_string()));
+    let convicted = status.convicted.iter().map(|one| (Tone::Bad, one.to_string()));
+    for lines in [reasons(status), convicted.chain(suspected).collect()] {
+        if !lines.is_empty() {
+            page.gap();
+        }
+        for (tone, text) in lines {
+            page.wrapped(&text, tone, view.text);
+        }
+    }
+    page
+}
 
-/// The columns that this cluster has: some are only there if some node has something to say in them.
+/// Why a node is not well, without that it is convicted, of which more is said further down.
+fn unproved<'a>(status: &ClusterStatus, node: &'a NodeStatus) -> &'a [String] {
+    let convicted = status.convicted.iter().any(|one| one.id == node.id);
+    &node.why[usize::from(convicted)..]
+}
+
+/// Why nodes are not well: a line for each reason, as several often have the same.
+fn reasons(status: &ClusterStatus) -> Vec<(Tone, String)> {
+    let mut reasons: Vec<(Tone, String, Vec<String>)> = Vec::new();
+    for node in &status.nodes {
+        let why = unproved(status, node).join("; ");
+        match reasons.iter_mut().find(|(_, known, _)| *known == why) {
+            _ if why.is_empty() => {}
+            Some((_, _, ids)) => ids.push(node.id.to_string()),
+            None => reasons.push((tone(node), why, vec![node.id.to_string()])),
+        }
+    }
+    let line = |(tone, why, ids): (Tone, String, Vec<String>)| {
+        let nodes = if ids.len() == 1 { "node" } else { "nodes" };
+        (tone, format!("{nodes} {}: {why}", ids.join(", ")))
+    };
+    reasons.into_iter().map(line).collect()
+}
+
+/// A column of the table.
+struct Column {
+    title: &'static str,
+    /// The lower, the longer it stays where there is little room.
+    rank: u8,
+    cell: Box<dyn Fn(&NodeStatus) -> Span>,
+}
+
+/// The columns that this cluster has, from left to right: some are only there if some node has something to say in them.
 fn columns(status: &ClusterStatus) -> Vec<Column> {
-    fn column(title: &str, cell: impl Fn(&NodeStatus) -> String + 'static) -> Column {
-        (title.to_owned(), Box::new(cell))
+    fn column(title: &'static str, rank: u8, cell: impl Fn(&NodeStatus) -> String + 'static) -> Column {
+        Column { title, rank, cell: Box::new(move |node| Span::plain(&cell(node))) }
     }
     let words = status.entry().words;
     let mut columns = vec![
-        column("id", |node| node.id.to_string()),
-        column("address", |node| node.address.clone()),
-        column("pid", |node| or_dash(node.pid.as_ref())),
-        column("state", state),
-        column("role", move |node| or_dash(node.role.as_deref().map(|role| words.role(role)).as_ref())),
-        column(words.epoch, |node| or_dash(node.epoch.as_ref())),
-        column(words.leader, |node| or_dash(node.leader.as_ref())),
-        column("last", |node| or_dash(node.last.as_ref())),
-        column("committed", |node| or_dash(node.committed.as_ref())),
-        column("applied", |node| or_dash(node.applied.as_ref())),
-        column("behind", |node| or_dash(node.behind.as_ref())),
-        column("digest", |node| {
+        column("id", 0, |node| node.id.to_string()),
+        column("address", 5, |node| node.address.clone()),
+        column("pid", 12, |node| or_dash(node.pid.as_ref())),
+        Column { title: "state", rank: 1, cell: Box::new(|node| Span::new(state(node), tone(node))) },
+        column("role", 2, move |node| or_dash(node.role.as_deref().map(|role| words.role(role)).as_ref())),
+        column(words.epoch, 3, |node| or_dash(node.epoch.as_ref())),
+        column(words.leader, 8, |node| or_dash(node.leader.as_ref())),
+        column("last", 11, |node| or_dash(node.last.as_ref())),
+        column("committed", 10, |node| or_dash(node.committed.as_ref())),
+        column("applied", 4, |node| or_dash(node.applied.as_ref())),
+        column("behind", 9, |node| or_dash(node.behind.as_ref())),
+        column("digest", 7, |node| {
             or_dash(node.digest.as_ref().map(|digest| digest.chars().take(8).collect::<String>()).as_ref())
         }),
     ];
     for &(name, title) in words.details {
-        columns.push(column(title, move |node| or_dash(node.details.get(name))));
+        columns.push(column(title, 13, move |node| or_dash(node.details.get(name))));
     }
     if status.nodes.iter().any(|node| !node.is_honest()) {
-        columns.push(column("malicious", |node| or_dash(node.misbehaviour.as_ref())));
+        columns.push(column("malicious", 6, |node| or_dash(node.misbehaviour.as_ref())));
     }
-    columns.push(column("why", |node| node.why.join("; ")));
+    if status.nodes.iter().all(|node| node.pid.is_none()) {
+        columns.retain(|column| column.title != "pid");
+    }
     columns
 }
 
-fn state(node: &NodeStatus) -> String {
-    let silent = node.state == NodeState::Running && !node.reachable;
-    format!("{}{}", node.state.name(), if silent { ", silent" } else { "" })
+/// The columns for which there is room: one of a rank only if all of lower ranks are there.
+fn fitting(columns: Vec<Column>, status: &ClusterStatus, room: Option<usize>) -> Vec<Column> {
+    let Some(room) = room else { return columns };
+    let width = |column: &Column| {
+        let cells = status.nodes.iter().map(|node| (column.cell)(node).width());
+        cells.chain([column.title.len()]).max().unwrap_or_default() + 2
+    };
+    let mut widths: Vec<(u8, usize)> = columns.iter().map(|column| (column.rank, width(column))).collect();
+    widths.sort_unstable();
+    // Nothing has to follow the last one.
+    let mut left = room + 2;
+    let mut ranks = 0;
+    for rank in widths.chunk_by(|a, b| a.0 == b.0) {
+        let wanted: usize = rank.iter().map(|(_, width)| width).sum();
+        if wanted > left {
+            break;
+        }
+        left -= wanted;
+        ranks = rank[0].0 + 1;
+    }
+    columns.into_iter().filter(|column| column.rank < ranks.max(2)).collect()
+}
+
+fn state(node: &NodeStatus) -> &'static str {
+    match node.state {
+        NodeState::Running | NodeState::Unknown if !node.reachable => "silent",
+        state => state.name(),
+    }
+}
+
+fn tone(node: &NodeStatus) -> Tone {
+    match node.state {
+        NodeState::Running | NodeState::Unknown if !node.reachable => Tone::Bad,
+        NodeState::Running if node.why.is_empty() => Tone::Good,
+        NodeState::Running | NodeState::Unknown | NodeState::Paused => Tone::Odd,
+        NodeState::Stopped => Tone::Faint,
+        NodeState::Failed => Tone::Bad,
+    }
 }
 
 /// Whether a node lies, and how.

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::node::default_data_dir;
 use super::{CliError, CliResult, Context, Output};
 use crate::cluster::Lock;
+use crate::config::ClusterConfig;
 use crate::consensus::Lsn;
 use crate::registry;
 use crate::text::{counted, shell_path};
@@ -39,6 +41,9 @@ pub struct DirArgs {
     /// Data directories of nodes [default: those of the chosen cluster]
     #[arg(value_name = "DIR")]
     dirs: Vec<PathBuf>,
+    /// Those of this configuration's nodes that are on this machine, where `node` puts them
+    #[arg(long, value_name = "FILE", conflicts_with = "dirs")]
+    config: Option<PathBuf>,
 }
 
 /// Arguments of `wal inspect`.
@@ -80,6 +85,9 @@ fn directories(context: &Context<'_>, args: &DirArgs) -> CliResult<Vec<PathBuf>>
         }
         return Ok(args.dirs.clone());
     }
+    if let Some(file) = &args.config {
+        return of_config(context, file);
+    }
     let dir = context.dir()?;
     let mut nodes: Vec<(u64, PathBuf)> = std::fs::read_dir(dir.path())
         .map_err(|error| CliError::failed(format!("cannot list {}: {error}", dir.path().display())))?
@@ -91,6 +99,19 @@ fn directories(context: &Context<'_>, args: &DirArgs) -> CliResult<Vec<PathBuf>>
         .collect();
     nodes.sort();
     Ok(nodes.into_iter().map(|(_, path)| path).collect())
+}
+
+fn of_config(context: &Context<'_>, file: &Path) -> CliResult<Vec<PathBuf>> {
+    let config = ClusterConfig::load(file)?;
+    let all = config.members.iter().map(|member| default_data_dir(context, &config, member.id));
+    let all: Vec<PathBuf> = all.collect::<CliResult<_>>()?;
+    let here: Vec<PathBuf> = all.iter().filter(|dir| dir.is_dir()).cloned().collect();
+    if here.is_empty() {
+        let looked: Vec<String> = all.iter().map(|dir| dir.display().to_string()).collect();
+        return Err(CliError::failed(format!("no node of {} has its data on this machine", config.name))
+            .hint(format!("looked for {}; name other directories without --config", looked.join(", "))));
+    }
+    Ok(here)
 }
 
 /// An entry with the directory it is of: what `inspect` streams as JSON.
@@ -210,7 +231,8 @@ fn describe(report: &Report) -> String {
 
 fn clean_all(context: &mut Context<'_>, args: &CleanArgs) -> CliResult {
     let dirs = directories(context, &args.dirs)?;
-    let cluster = if args.dirs.dirs.is_empty() { Some(context.dir()?) } else { None };
+    let cluster =
+        if args.dirs.dirs.is_empty() && args.dirs.config.is_none() { Some(context.dir()?) } else { None };
     if let Some(cluster) = &cluster
         && Lock::holder(&cluster.lock())?.is_some()
     {

@@ -13,6 +13,8 @@ use crate::consensus::{Misbehaviour, NodeId};
 use crate::transport::{Effect, Rule};
 use crate::wal::DiskFault;
 use crate::wire::pb::control as pb;
+use crate::wire::pb::etcdserverpb::cluster_client::ClusterClient;
+use crate::wire::pb::etcdserverpb::{Member, MemberListRequest};
 use pb::control_service_client::ControlServiceClient;
 
 /// How long a node has to answer, unless the caller says otherwise. A node answers these calls without waiting for
@@ -144,6 +146,8 @@ pub struct PeerReport {
     pub active: bool,
     /// What the leader is doing for it, in words.
     pub state: String,
+    /// What keeps it from being well, as the leader sees it: a sentence about it, without its name.
+    pub why: Option<String>,
 }
 
 /// What a node did since its start.
@@ -210,6 +214,17 @@ impl ControlClient {
     pub async fn status(&self, brief: bool) -> Result<NodeReport, Error> {
         let status = self.call(self.client().get_status(pb::GetStatusRequest { brief })).await?;
         Ok(status.into())
+    }
+
+    /// The members of the node's cluster, by id and address, as its configuration has them.
+    pub async fn members(&self) -> Result<Vec<(u64, String)>, Error> {
+        let mut etcd = ClusterClient::new(self.endpoint.channel());
+        let answer = self.call(etcd.member_list(MemberListRequest {})).await?;
+        let member = |member: Member| {
+            let url = member.peer_ur_ls.into_iter().next()?;
+            Some((member.id, url.strip_prefix("http://").unwrap_or(&url).to_owned()))
+        };
+        Ok(answer.members.into_iter().filter_map(member).collect())
     }
 
     /// The pieces of evidence that the node holds against others, each in its protocol's bytes: not checked yet.
@@ -365,8 +380,8 @@ impl From<pb::Suspicion> for SuspicionReport {
 
 impl From<pb::PeerStatus> for PeerReport {
     fn from(peer: pb::PeerStatus) -> Self {
-        let pb::PeerStatus { id, matched, active, state } = peer;
-        Self { id, matched, active, state }
+        let pb::PeerStatus { id, matched, active, state, why } = peer;
+        Self { id, matched, active, state, why: (!why.is_empty()).then_some(why) }
     }
 }
 

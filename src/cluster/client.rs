@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 
+use super::watched::until;
 use super::wire::{Call, VERSION};
 use super::{
     ClusterDir, ClusterStatus, Condition, DiskFault, Error, Info, KillSignal, Lie, LinkFault, Lock,
@@ -22,7 +23,7 @@ const LISTEN: Duration = Duration::from_secs(1);
 /// How long a supervisor may take to end after it has said that all is down.
 const EXIT: Duration = Duration::from_secs(10);
 /// How often the cluster is asked while something is awaited of it.
-const POLL: Duration = Duration::from_millis(20);
+pub(super) const POLL: Duration = Duration::from_millis(20);
 /// How long a target like `leader` waits for there to be one.
 const ROLE: Duration = Duration::from_secs(5);
 
@@ -106,31 +107,14 @@ impl Cluster {
     /// How the cluster is.
     pub async fn status(&mut self, with_digest: bool) -> Result<ClusterStatus> {
         let info = self.info().await?;
-        Ok(self.surveyor.survey(&info, with_digest).await)
+        Ok(self.surveyor.survey(&info.into(), with_digest).await)
     }
 
     /// Waits until all of `conditions` hold at once. The error says what is missing.
     pub async fn wait(&mut self, conditions: &[Condition], limit: Duration) -> Result<ClusterStatus> {
-        let with_digest = conditions.iter().any(|c| matches!(c, Condition::Converged | Condition::Healthy));
-        let mut missing = "its nodes have not answered".to_owned();
-        let held = async {
-            loop {
-                let status = self.status(with_digest).await?;
-                let lacking = conditions.iter().find_map(|condition| condition.missing(&status));
-                match lacking {
-                    None => return Ok(status),
-                    Some(what) => missing = what,
-                }
-                tokio::time::sleep(POLL).await;
-            }
-        };
-        if let Ok(held) = tokio::time::timeout(limit, held).await {
-            return held;
-        }
-        let limit = humantime::format_duration(limit);
         let look = self.dir.command("status");
-        Err(Error::failed(format!("after {limit} still {missing}"))
-            .hint(format!("wait longer with --timeout, or see more with: {look}")))
+        let held = until(conditions, limit, async |with_digest| self.status(with_digest).await).await?;
+        held.map_err(|missing| missing.hint(format!("wait longer with --timeout, or see more with: {look}")))
     }
 
     /// The ids of the nodes that `targets` name. A role that nobody has now is waited for, a few seconds.

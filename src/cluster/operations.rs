@@ -155,7 +155,7 @@ impl Supervisor {
     /// Moves leadership away from a node, if it leads. A leader that cannot hand over is restarted all the same: the
     /// others elect another.
     async fn hand_over(&self, id: u64, progress: Progress<'_>) {
-        let status = Surveyor::default().survey(&self.info(), false).await;
+        let status = Surveyor::default().survey(&self.info().into(), false).await;
         let Some(node) = status.node(id).filter(|_| status.leader == Some(id)) else { return };
         let Ok(client) = ControlClient::new(&node.address) else { return };
         match client.with_timeout(CONTROL).transfer_leadership(None).await {
@@ -169,7 +169,7 @@ impl Supervisor {
         let mut last = String::new();
         let caught_up = async {
             loop {
-                let status = surveyor.survey(&self.info(), false).await;
+                let status = surveyor.survey(&self.info().into(), false).await;
                 let well = status.node(id).is_some_and(|node| {
                     let well = status.keeps_up(node) && node.leader.is_some();
                     node.reachable && (well || !node.is_honest())

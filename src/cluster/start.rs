@@ -86,7 +86,7 @@ impl Supervisor {
             (None, _) => return Ok(()),
             (Some((id, why)), 0) => {
                 let node = self.info().nodes.into_iter().find(|node| node.id == *id);
-                let log = node.map_or_else(|| self.setup.dir.supervisor_log(), |node| node.log);
+                let log = node.and_then(|node| node.log).unwrap_or_else(|| self.setup.dir.supervisor_log());
                 let message = format!("node {id} of the cluster {name} does not start: {why}");
                 (message, format!("its log is {}", log.display()))
             }
@@ -113,7 +113,7 @@ impl Supervisor {
         let settles = tokio::time::Instant::now() + SETTLE;
         let served = async {
             loop {
-                let status = surveyor.survey(&self.info(), false).await;
+                let status = surveyor.survey(&self.info().into(), false).await;
                 let failed: Failed = status
                     .nodes
                     .iter()
@@ -139,7 +139,7 @@ impl Supervisor {
                     }
                 }
                 if tokio::time::Instant::now() >= settles && self.answers().await {
-                    return Ok(surveyor.survey(&self.info(), false).await);
+                    return Ok(surveyor.survey(&self.info().into(), false).await);
                 }
                 last = Some(status);
                 tokio::time::sleep(POLL).await;

@@ -9,9 +9,14 @@
 //! A node that was made to lie counts neither for nor against anything: quorums are looked for among the others, and
 //! where the leader itself lies, the most advanced of the others stands in for it. So a cluster is healthy when its
 //! honest nodes are well, which is all that the protocol promises. It is not while a node leads that is proved to lie.
+//!
+//! The [headline](ClusterStatus::headline) says this in one line, in the same words whenever the same holds: who leads,
+//! whether the cluster is healthy, the first causes if it is not, and who is missing or convicted in any case. What each
+//! node says stands with the node.
 
 mod blame;
 mod condition;
+mod reasons;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +25,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::malice::beyond_the_model;
-use super::{DiskFault, Info, NodeInfo, NodeState, Partition};
+use super::{DiskFault, NodeInfo, NodeState, Partition, Roster};
 use crate::client::{ControlClient, ConvictionReport, NodeReport, SuspicionReport};
 use crate::consensus::Misbehaviour;
 use crate::registry::{self, Entry};
@@ -49,8 +54,12 @@ pub struct ClusterStatus {
     pub leader: Option<u64>,
     /// Whether it is healthy.
     pub healthy: bool,
+    /// How it is, in one line without its name, as `leader 1, healthy; node 2 is stopped`.
+    pub headline: String,
     /// What keeps it from being healthy, in words.
     pub why: Vec<String>,
+    /// The partition that it was given.
+    pub partition: Partition,
     /// What should be known of it besides, in words: that more nodes lie than are tolerated.
     pub warnings: Vec<String>,
     /// Who is proved to lie, in ascending order of ids: what its honest nodes hold proof of.
@@ -92,6 +101,8 @@ pub struct NodeStatus {
     pub digest_at: Option<u64>,
     /// How many indices it is behind the highest applied one of all that are honest.
     pub behind: Option<u64>,
+    /// The peers that a partition cuts it off from.
+    pub cut_off_from: Vec<u64>,
     /// What only its protocol has, by name, as `low_water_mark`.
     pub details: BTreeMap<String, u64>,
     /// How it lies to the others, on purpose: the name of the behaviour.
@@ -104,8 +115,8 @@ pub struct NodeStatus {
     pub convicted: Vec<ConvictionReport>,
     /// Whom it suspects, without proof.
     pub suspicions: Vec<SuspicionReport>,
-    /// Its log file.
-    pub log: PathBuf,
+    /// Its log file, where that is known.
+    pub log: Option<PathBuf>,
 }
 
 impl ClusterStatus {
@@ -160,10 +171,13 @@ pub struct Surveyor {
 }
 
 impl Surveyor {
-    /// Asks all running nodes at once. A node that does not answer in time is unreachable; nothing waits for it longer.
-    pub async fn survey(&mut self, info: &Info, with_digest: bool) -> ClusterStatus {
-        let running = |node: &&NodeInfo| node.state == NodeState::Running;
-        let mut answers = self.ask(info.nodes.iter().filter(running), with_digest).await;
+    /// Asks all nodes at once that may run. A node that does not answer in time is unreachable; nothing waits for it
+    /// longer.
+    pub async fn survey(&mut self, info: &Roster, with_digest: bool) -> ClusterStatus {
+        let running = |node: &&NodeInfo| matches!(node.state, NodeState::Running | NodeState::Unknown);
+        let answers = self.ask(info.nodes.iter().filter(running), with_digest).await;
+        let mut answers: Answers =
+            answers.into_iter().map(|(id, answer)| (id, info.recognize(id, answer))).collect();
         let goal = committed(info, &answers);
         let mut late = trailing(info, &answers, goal);
         for _ in 0..HEALTHY_LAG.as_millis() / AGAIN.as_millis() {
@@ -172,7 +186,8 @@ impl Surveyor {
             }
             tokio::time::sleep(AGAIN).await;
             let again = self.ask(info.nodes.iter().filter(|node| late.contains(&node.id)), with_digest).await;
-            answers.extend(again.into_iter().filter(|(_, answer)| answer.is_ok()));
+            let again = again.into_iter().map(|(id, answer)| (id, info.recognize(id, answer)));
+            answers.extend(again.filter(|(_, answer)| answer.is_ok()));
             late = trailing(info, &answers, goal);
         }
         assess(entry_of(&info.protocol), info, &answers, goal)
@@ -211,7 +226,7 @@ type Answers = BTreeMap<u64, Answer>;
 
 /// How far the leader says that the cluster has committed; zero without a leader. Where the leader lies, how far the
 /// most advanced of the others says.
-fn committed(info: &Info, answers: &Answers) -> u64 {
+fn committed(info: &Roster, answers: &Answers) -> u64 {
     let lies = |id: u64| info.nodes.iter().any(|node| node.id == id && node.malicious.is_some());
     let reports = || answers.values().filter_map(|answer| answer.as_ref().ok());
     let leaders = reports().filter(|report| report.leader == Some(report.id));
@@ -225,15 +240,15 @@ fn committed(info: &Info, answers: &Answers) -> u64 {
 }
 
 /// The honest nodes that have not executed up to `goal`.
-fn trailing(info: &Info, answers: &Answers, goal: u64) -> Vec<u64> {
+fn trailing(info: &Roster, answers: &Answers, goal: u64) -> Vec<u64> {
     let honest = info.nodes.iter().filter(|node| node.malicious.is_none());
     let trails = |id: &u64| matches!(answers.get(id), Some(Ok(report)) if report.applied < goal);
     honest.map(|node| node.id).filter(trails).collect()
 }
 
 /// Puts together what is known. A node that has not applied up to `goal` trails.
-fn assess(entry: &Entry, info: &Info, answers: &Answers, goal: u64) -> ClusterStatus {
-    let node = |node: &NodeInfo| of_node(node.clone(), answers.get(&node.id).cloned());
+fn assess(entry: &Entry, info: &Roster, answers: &Answers, goal: u64) -> ClusterStatus {
+    let node = |node: &NodeInfo| of_node(node.clone(), answers.get(&node.id).cloned(), &info.partition);
     let mut nodes: Vec<NodeStatus> = info.nodes.iter().map(node).collect();
     let highest = nodes.iter().filter(|node| node.is_honest()).filter_map(|node| node.applied).max();
     for node in &mut nodes {
@@ -248,9 +263,11 @@ fn assess(entry: &Entry, info: &Info, answers: &Answers, goal: u64) -> ClusterSt
         name: info.name.clone(),
         protocol: info.protocol.clone(),
         tolerates: entry.faults_of(nodes.len() as u64),
-        leader: leader_of(entry, &nodes, &info.partition),
+        leader: reasons::leader_of(entry, &nodes),
         healthy: false,
+        headline: String::new(),
         why: Vec::new(),
+        partition: info.partition.clone(),
         warnings: beyond_the_model(entry, nodes.len(), liars)
             .into_iter()
             .chain(info.links.iter().map(|fault| format!("links {fault}")))
@@ -259,10 +276,15 @@ fn assess(entry: &Entry, info: &Info, answers: &Answers, goal: u64) -> ClusterSt
         suspicions: blame::suspected(&nodes),
         nodes,
     };
-    explain_nodes(entry, &mut status);
-    status.why = explain_cluster(entry, &status, info);
+    if let Some(Ok(leader)) = status.leader.and_then(|id| answers.get(&id)) {
+        reasons::hear_leader(&mut status, leader);
+    }
+    reasons::compare_nodes(entry, &mut status);
+    let causes = reasons::causes(entry, &status);
+    status.why = reasons::all(&status, &causes);
     status.healthy = status.why.is_empty();
     name_convicted(&mut status);
+    status.headline = reasons::headline(entry, &status, causes);
     status
 }
 
@@ -276,7 +298,7 @@ fn name_convicted(status: &mut ClusterStatus) {
     }
 }
 
-fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
+fn of_node(node: NodeInfo, answer: Option<Answer>, partition: &Partition) -> NodeStatus {
     let mut why: Vec<String> = node.why.into_iter().collect();
     let mut status = NodeStatus {
         id: node.id,
@@ -293,6 +315,7 @@ fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
         digest: None,
         digest_at: None,
         behind: None,
+        cut_off_from: partition.blocked(node.id).into_iter().collect(),
         details: BTreeMap::new(),
         malicious: node.malicious,
         misbehaviour: node.misbehaviour,
@@ -309,6 +332,10 @@ fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
         Some(Err(error)) => why.push(format!("does not answer: {error}")),
         Some(Ok(report)) => {
             status.reachable = true;
+            status.state = NodeState::Running;
+            status.cut_off_from.extend(report.blocked);
+            status.cut_off_from.sort_unstable();
+            status.cut_off_from.dedup();
             status.role = Some(report.role);
             status.epoch = Some(report.epoch);
             status.leader = report.leader;
@@ -333,75 +360,5 @@ fn of_node(node: NodeInfo, answer: Option<Answer>) -> NodeStatus {
     status
 }
 
-/// How many honest nodes must agree: a quorum, or where fewer are honest, all of them.
-fn needed(entry: &Entry, nodes: &[NodeStatus]) -> usize {
-    let honest = nodes.iter().filter(|node| node.is_honest()).count();
-    (entry.quorum(nodes.len() as u64) as usize).min(honest).max(1)
-}
-
-/// The node that says that it leads, in the highest epoch in which one does, if a quorum of all nodes follows it. A liar
-/// that nobody follows is not heard. Who is cut off from a leader does not follow it, whatever it says: where the leader
-/// of an epoch is known beforehand, as in PBFT, its name alone shows nothing.
-fn leader_of(entry: &Entry, nodes: &[NodeStatus], partition: &Partition) -> Option<u64> {
-    let needed = needed(entry, nodes);
-    let is_followed = |leader: &NodeStatus| {
-        let follows = |node: &&NodeStatus| {
-            node.is_honest()
-                && node.leader == Some(leader.id)
-                && node.epoch == leader.epoch
-                && !partition.blocked(node.id).contains(&leader.id)
-        };
-        nodes.iter().filter(follows).count() >= needed
-    };
-    let claims =
-        nodes.iter().filter(|node| node.leader == Some(node.id) && node.role.as_deref() == Some("leader"));
-    let heard = claims.filter(|node| node.is_honest() || is_followed(node));
-    heard.max_by_key(|node| node.epoch).filter(|leader| is_followed(leader)).map(|leader| leader.id)
-}
-
-fn explain_nodes(entry: &Entry, status: &mut ClusterStatus) {
-    let Some(leader) = status.leader else { return };
-    let Some(reference) = status.reference().cloned() else { return };
-    let word = entry.words.leader;
-    let whose =
-        if reference.id == leader { format!("the {word}'s") } else { format!("node {}'s", reference.id) };
-    for node in status.nodes.iter_mut().filter(|node| node.reachable && node.id != leader) {
-        if node.leader != Some(leader) {
-            let follows = node.leader.map_or("nobody".to_owned(), |id| id.to_string());
-            node.why.push(format!("follows {follows}, not the {word} {leader}"));
-        }
-        let same_index = node.digest_at.is_some() && node.digest_at == reference.digest_at;
-        if same_index && node.digest != reference.digest {
-            let at = node.digest_at.unwrap_or_default();
-            node.why.push(format!("its state differs from {whose} at {} {at}", entry.words.index));
-        }
-    }
-}
-
-fn explain_cluster(entry: &Entry, status: &ClusterStatus, info: &Info) -> Vec<String> {
-    let mut why = Vec::new();
-    let honest: Vec<_> = status.nodes.iter().filter(|node| node.is_honest()).collect();
-    let reachable = honest.iter().filter(|node| node.reachable).count();
-    if reachable < needed(entry, &status.nodes) {
-        let among = if honest.len() < status.nodes.len() { "honest nodes " } else { "" };
-        why.push(format!("no quorum: {reachable} of {} {among}reachable", honest.len()));
-    } else if status.leader.is_none() {
-        why.push(format!("no {} that a quorum follows", entry.words.leader));
-    }
-    if let Some(liar) = status.convicted.iter().find(|liar| status.leader == Some(liar.id)) {
-        why.push(format!("{} {} is convicted: {}", entry.words.leader, liar.id, liar.newest));
-    }
-    if !info.partition.is_healed() {
-        why.push(format!("partitioned: {}", info.partition));
-    }
-    for node in status.nodes.iter().filter(|node| node.counts() && !node.why.is_empty()) {
-        why.push(format!("node {}: {}", node.id, node.why.join(", ")));
-    }
-    for node in status.nodes.iter().filter(|node| node.counts() && !node.reachable && node.why.is_empty()) {
-        why.push(format!("node {} is not reachable", node.id));
-    }
-    why
-}
-
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -12,7 +12,7 @@ use super::{DiskFault, Error, Lie, LinkFault, Partition};
 use crate::consensus::Misbehaviour;
 
 /// The version of this protocol. A supervisor outlives updates of the binary; it refuses clients of another version.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// A request, and the version of who makes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +166,8 @@ pub enum NodeState {
     Stopped,
     /// It ended by itself, or could not start.
     Failed,
+    /// Nobody watches it: it is known to run only if it answers.
+    Unknown,
 }
 
 impl NodeState {
@@ -176,6 +178,7 @@ impl NodeState {
             Self::Paused => "paused",
             Self::Stopped => "stopped",
             Self::Failed => "failed",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -193,10 +196,8 @@ pub struct NodeInfo {
     pub state: NodeState,
     /// Why it is not running.
     pub why: Option<String>,
-    /// Its log file.
-    pub log: PathBuf,
-    /// Its data directory.
-    pub data: PathBuf,
+    /// Its log file, where that is known.
+    pub log: Option<PathBuf>,
     /// What is wrong with its disk, on purpose.
     pub disk: DiskFault,
     /// How it lies to the others, on purpose: the name of the behaviour.

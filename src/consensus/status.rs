@@ -94,6 +94,8 @@ pub struct PeerStatus {
     pub active: bool,
     /// What the leader is doing for it, as `replicating`, `probing`, `sending snapshot`.
     pub state: &'static str,
+    /// What keeps it from being well, as the leader sees it: a sentence about it, without its name.
+    pub why: Option<String>,
 }
 
 /// Something rare and worth telling.

@@ -14,8 +14,8 @@ use super::counters::Counters;
 use super::handle::{Answer, NodeError};
 use super::threads::{ToArchive, ToLog, ToStore};
 use crate::consensus::{
-    self, Answers, Committed, Digest, Index, InstallProgress, Lsn, Misbehaviour, NodeId, Outcome, Pressure,
-    Proposal, Protocol, ReadId, Recall, RequestId, SnapshotMeta, SnapshotPiece, Status,
+    self, Answers, Committed, Digest, Index, InstallProgress, Lsn, Message as _, Misbehaviour, NodeId,
+    Outcome, Pressure, Proposal, Protocol, ReadId, Recall, RequestId, SnapshotMeta, SnapshotPiece, Status,
 };
 use crate::engine::{Effects, Event, ExecutorWork, Installed, Sequencer, Ticket};
 use crate::kv;
@@ -146,6 +146,9 @@ impl<P: Wire> Core<P> {
     /// deadline, so that no flood of messages can hold back a heartbeat.
     fn take(&mut self, turn: &mut Turn<P>) {
         for report in turn.reports.drain(..) {
+            if let Report::Durable(lsn) = &report {
+                tracing::debug!(target: super::STORAGE, "the log is durable up to record {lsn}");
+            }
             self.handle(report.into());
         }
         if self.sequencer.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
@@ -155,6 +158,7 @@ impl<P: Wire> Core<P> {
             self.sequencer.note_refused(self.clock.now(), from, count);
         }
         for Received { from, message } in turn.messages.drain(..) {
+            tracing::debug!(target: super::MESSAGES, "{} from {from}", message.get().kind());
             self.handle(Event::Message { from, message });
         }
         self.take_requests(turn);
@@ -227,6 +231,7 @@ impl<P: Wire> Core<P> {
             self.work.log.send(ToLog::Work(std::mem::take(&mut self.effects.log))).map_err(|_| Gone)?;
         }
         for (to, message) in self.effects.send.drain(..) {
+            tracing::debug!(target: super::MESSAGES, "{} to {to}", message.kind());
             self.links.send(to, message);
         }
         for work in std::mem::take(&mut self.effects.execute) {

@@ -34,6 +34,11 @@ mod handle;
 mod shell;
 mod threads;
 
+/// The name under which logs tell what replicas send each other; a line a message, from level `debug` on.
+const MESSAGES: &str = "consensusctl::messages";
+/// The name under which logs tell what is on disk; from level `debug` on also each write of the log.
+const STORAGE: &str = "consensusctl::storage";
+
 pub use clock::{Clock, wall_time};
 pub use config::{DEFAULT_REQUEST_TIMEOUT, Member, NodeConfig};
 pub use counters::CountersSnapshot;

@@ -139,8 +139,12 @@ pub(super) fn run_log(
 fn report_room(common: &Common, before: Pressure, now: Pressure) -> Pressure {
     if now != before {
         match now {
-            Pressure::Full(what) => tracing::warn!("{}: no more proposals for now", what.in_words()),
-            Pressure::Slow | Pressure::Ok => tracing::info!("the log has room again"),
+            Pressure::Full(what) => {
+                tracing::warn!(target: super::STORAGE, "{}: no more proposals for now", what.in_words());
+            }
+            Pressure::Slow | Pressure::Ok => {
+                tracing::info!(target: super::STORAGE, "the log has room again");
+            }
         }
         common.report(Report::Storage(now));
     }
@@ -289,18 +293,20 @@ pub(super) fn run_archive(
 fn report_archived(common: &Common, archived: Archived, store: &Sender<ToStore>) {
     match archived {
         Archived::Saved(meta) => {
-            tracing::info!("snapshot of index {} is durable: {}", meta.index, pieces(&meta));
+            tracing::info!(target: super::STORAGE, "snapshot of index {} is durable: {}", meta.index, pieces(&meta));
             common.report(Report::Saved(meta));
         }
         Archived::Piece(piece) => common.report(Report::Piece(piece)),
         Archived::Progress(progress) => common.report(Report::Install(progress)),
         Archived::Received { meta, store: content, repair } => {
-            tracing::info!("received the snapshot of index {}: {}", meta.index, pieces(&meta));
+            tracing::info!(target: super::STORAGE, "received the snapshot of index {}: {}", meta.index, pieces(&meta));
             let work = ExecutorWork::Replace { meta, store: content, repair };
             // A store thread that is gone leaves nobody to replace.
             let _ = store.send(ToStore::Work { work, replies: Vec::new() });
         }
-        Archived::Full => tracing::warn!("the disk is full: the snapshot will be tried again"),
+        Archived::Full => {
+            tracing::warn!(target: super::STORAGE, "the disk is full: the snapshot will be tried again");
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Tail {
 impl Evidence {
     /// Collects what there is to see.
     pub fn collect(dir: &ClusterDir, status: Option<ClusterStatus>, trouble: Option<String>) -> Self {
-        let nodes = status.iter().flat_map(|status| &status.nodes).map(|node| node.log.clone());
+        let nodes = status.iter().flat_map(|status| &status.nodes).filter_map(|node| node.log.clone());
         // Nodes that are tasks share the supervisor's.
         let files: BTreeSet<PathBuf> = nodes.chain([dir.supervisor_log()]).collect();
         let tails = files.into_iter().filter_map(|file| Some(Tail { lines: tail(&file)?, file }));

@@ -283,7 +283,7 @@ impl Gateway {
     }
 }
 
-/// A node that was started by hand, with its data under the laboratory's directory.
+/// A node that was started by hand, with its data under the laboratory's directory and its log beside it.
 pub(crate) struct Node {
     process: Running,
 }
@@ -295,7 +295,8 @@ impl Node {
         let id = id.to_string();
         let paths = [config.to_str().unwrap(), data_dir.to_str().unwrap()];
         let args = [&["node", "--id", &id, "--config", paths[0], "--data-dir", paths[1]], more].concat();
-        let child = lab.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let log = std::fs::File::create(data_dir.with_extension("log")).unwrap();
+        let child = lab.command(&args).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut process = Running(child);
         let mut line = String::new();
         BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::elsewhere::not_by_name;
 use super::{CliError, CliResult, Context, Exit, render_table};
 use crate::client::{ControlClient, Error};
-use crate::cluster::{Cluster, NodeState, Suspected};
+use crate::cluster::{NodeInfo, NodeState, Suspected, Watched};
 use crate::config::ClusterConfig;
 use crate::consensus::{Misbehaviour, Words};
-use crate::text::counted;
+use crate::text::{counted, shell_path};
 use file::MAX_FILE_BYTES;
 
 pub use file::Proved;
@@ -30,6 +31,7 @@ Each piece is checked with the cluster's public keys before it is shown: no node
 Examples:
   consensusctl evidence list
   consensusctl evidence list --save proofs      writes each piece into a file of its own
+  consensusctl evidence list --config cluster.toml
   consensusctl evidence list --output json | jq '.convictions[].accused'")]
     List(ListArgs),
     /// Shows a piece, message by message
@@ -61,6 +63,10 @@ pub struct ListArgs {
     /// Writes each piece into this directory, as `evidence-NODE-ID.json`
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
+    /// The configuration of a cluster whose nodes were started with `node`, on any host [default: a cluster of this
+    /// machine]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// Arguments of `evidence show`.
@@ -72,7 +78,7 @@ pub struct ShowArgs {
     /// Writes it into this file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Of a file: who the members are, and their public keys [default: those of the chosen cluster]
+    /// Who the members are, where they listen, and their public keys [default: those of the chosen cluster]
     #[arg(long, value_name = "FILE", visible_alias = "keys")]
     config: Option<PathBuf>,
 }
@@ -137,12 +143,28 @@ fn own_config(context: &Context<'_>) -> CliResult<ClusterConfig> {
     Ok(ClusterConfig::load(&dir.config())?)
 }
 
-/// Asks all running nodes. What one shows that proves nothing is told, and left out.
-async fn collect(context: &mut Context<'_>, cluster: &Cluster) -> CliResult<(ClusterConfig, Vec<Held>)> {
-    let config = ClusterConfig::load(&cluster.dir().config())?;
+/// The cluster that is asked, and who its members are.
+async fn asked(context: &Context<'_>, config: Option<&Path>) -> CliResult<(ClusterConfig, Watched)> {
+    if let Some(file) = config {
+        not_by_name(context)?;
+        let config = ClusterConfig::load(file)?;
+        let watched = Watched::from(&config);
+        return Ok((config, watched));
+    }
+    let cluster = context.cluster().await?;
+    Ok((ClusterConfig::load(&cluster.dir().config())?, Watched::Supervised(cluster)))
+}
+
+/// Asks all nodes that may run. What one shows that proves nothing is told, and left out.
+async fn collect(
+    context: &mut Context<'_>,
+    config: &ClusterConfig,
+    cluster: &Watched,
+) -> CliResult<Vec<Held>> {
     let mut all: BTreeMap<(u64, Bytes), Held> = BTreeMap::new();
-    let info = cluster.info().await?;
-    for node in info.nodes.iter().filter(|node| node.state == NodeState::Running) {
+    let roster = cluster.roster().await?;
+    let may_run = |node: &&NodeInfo| matches!(node.state, NodeState::Running | NodeState::Unknown);
+    for node in roster.nodes.iter().filter(may_run) {
         let pieces = match evidence_of(&node.address).await {
             Ok(pieces) => pieces,
             Err(error) => {
@@ -151,7 +173,7 @@ async fn collect(context: &mut Context<'_>, cluster: &Cluster) -> CliResult<(Clu
             }
         };
         for piece in pieces {
-            match Proved::judge(&config, piece.clone()) {
+            match Proved::judge(config, piece.clone()) {
                 Ok(proved) => {
                     let key = (proved.judgement.accused.0, piece);
                     let held = all.entry(key).or_insert(Held { proved, nodes: Vec::new() });
@@ -163,7 +185,7 @@ async fn collect(context: &mut Context<'_>, cluster: &Cluster) -> CliResult<(Clu
             }
         }
     }
-    Ok((config, all.into_values().collect()))
+    Ok(all.into_values().collect())
 }
 
 async fn evidence_of(address: &str) -> Result<Vec<Bytes>, Error> {
@@ -171,8 +193,8 @@ async fn evidence_of(address: &str) -> Result<Vec<Bytes>, Error> {
 }
 
 async fn list(context: &mut Context<'_>, args: &ListArgs) -> CliResult {
-    let mut cluster = context.cluster().await?;
-    let (config, held) = collect(context, &cluster).await?;
+    let (config, mut cluster) = asked(context, args.config.as_deref()).await?;
+    let held = collect(context, &config, &cluster).await?;
     let status = cluster.status(false).await?;
     let suspicions = &status.suspicions;
     let seen = |id| {
@@ -262,8 +284,8 @@ async fn show(context: &mut Context<'_>, args: &ShowArgs) -> CliResult {
 
 /// The piece that nodes hold under this name.
 async fn held(context: &mut Context<'_>, args: &ShowArgs) -> CliResult<(ClusterConfig, Proved)> {
-    let cluster = context.cluster().await?;
-    let (config, held) = collect(context, &cluster).await?;
+    let (config, cluster) = asked(context, args.config.as_deref()).await?;
+    let held = collect(context, &config, &cluster).await?;
     let numbered = args.which.parse::<usize>().ok().filter(|number| (1..=held.len()).contains(number));
     let found: Vec<&Held> = match numbered {
         Some(number) => held.get(number - 1).into_iter().collect(),
@@ -275,7 +297,14 @@ async fn held(context: &mut Context<'_>, args: &ShowArgs) -> CliResult<(ClusterC
         [] => CliError::failed(format!("there is no evidence {which:?} among {all}, and no such file")),
         _ => CliError::usage(format!("{} of {all} have an id that begins with {which:?}", found.len())),
     };
-    Err(error.hint(format!("see all with: {}", cluster.dir().command("evidence list"))))
+    let list = match (&cluster, &args.config) {
+        (Watched::Supervised(cluster), _) => cluster.dir().command("evidence list"),
+        (Watched::Unwatched(_), None) => "consensusctl evidence list".to_owned(),
+        (Watched::Unwatched(_), Some(file)) => {
+            format!("consensusctl evidence list --config {}", shell_path(file))
+        }
+    };
+    Err(error.hint(format!("see all with: {list}")))
 }
 
 /// Prints a piece: in JSON the file itself.

@@ -1,20 +1,19 @@
 use super::*;
-use crate::cluster::Phase;
+use crate::client::PeerReport;
 use crate::registry::tests::lying;
 
 /// What is known of a node: its info, and its answer if it was asked.
-pub(in crate::cluster) type Known = (NodeInfo, Option<Answer>);
+pub(crate) type Known = (NodeInfo, Option<Answer>);
 
 /// A running node's info and report; it leads if `leader` names it.
-pub(in crate::cluster) fn node(id: u64, leader: Option<u64>) -> Known {
+pub(crate) fn node(id: u64, leader: Option<u64>) -> Known {
     let info = NodeInfo {
         id,
         address: format!("127.0.0.1:{}", 5000 + id),
         pid: Some(100 + id as u32),
         state: NodeState::Running,
         why: None,
-        log: "node.log".into(),
-        data: "node".into(),
+        log: Some("node.log".into()),
         disk: DiskFault::Ok,
         malicious: None,
         misbehaviour: None,
@@ -34,7 +33,7 @@ pub(in crate::cluster) fn node(id: u64, leader: Option<u64>) -> Known {
     (info, Some(Ok(report)))
 }
 
-pub(in crate::cluster) fn status_of(nodes: Vec<Known>) -> ClusterStatus {
+pub(crate) fn status_of(nodes: Vec<Known>) -> ClusterStatus {
     status_under(nodes, Partition::default())
 }
 
@@ -42,30 +41,27 @@ fn status_under(nodes: Vec<Known>, partition: Partition) -> ClusterStatus {
     assessed(registry::default_protocol(), nodes, partition)
 }
 
-fn assessed(entry: &Entry, nodes: Vec<Known>, partition: Partition) -> ClusterStatus {
-    let info = Info {
-        name: "raft".to_owned(),
-        protocol: "raft".to_owned(),
-        pid: 1,
-        phase: Phase::Running,
-        in_process: false,
-        directory: "/tmp".into(),
+pub(crate) fn assessed(entry: &Entry, nodes: Vec<Known>, partition: Partition) -> ClusterStatus {
+    let roster = Roster {
+        name: "lab".to_owned(),
+        protocol: entry.name.to_owned(),
+        cluster_id: None,
         partition,
         links: Vec::new(),
         nodes: nodes.iter().map(|(info, _)| info.clone()).collect(),
     };
     let answers = nodes.into_iter().filter_map(|(info, answer)| Some((info.id, answer?))).collect();
-    let goal = committed(&info, &answers);
-    assess(entry, &info, &answers, goal)
+    let goal = committed(&roster, &answers);
+    assess(entry, &roster, &answers, goal)
 }
 
-fn in_state(id: u64, state: NodeState, why: Option<&str>) -> Known {
+pub(crate) fn in_state(id: u64, state: NodeState, why: Option<&str>) -> Known {
     let (mut info, _) = node(id, None);
     (info.state, info.why) = (state, why.map(str::to_owned));
     (info, None)
 }
 
-fn report(node: &mut Known) -> &mut NodeReport {
+pub(crate) fn report(node: &mut Known) -> &mut NodeReport {
     node.1.as_mut().unwrap().as_mut().unwrap()
 }
 
@@ -105,6 +101,49 @@ fn a_failed_or_paused_node_keeps_the_cluster_from_being_healthy_with_its_reason(
 }
 
 #[test]
+fn a_node_that_was_ended_is_named_at_once_and_the_same_is_said_later() {
+    let mut nodes: Vec<_> = (1..=5).map(|id| node(id, Some(1))).collect();
+    nodes[1] = in_state(2, NodeState::Stopped, Some("ended by `kill`"));
+    let at_once = status_of(nodes.clone());
+    let why = Some("has not answered the leader for 2.0 s".to_owned());
+    report(&mut nodes[0]).peers.push(PeerReport { id: 2, why, ..PeerReport::default() });
+    let later = status_of(nodes.clone());
+    assert_eq!(at_once, later, "what the leader lacks was taken away on purpose");
+    assert_eq!((&*later.headline, later.healthy), ("leader 1, healthy; node 2 is stopped", true));
+    nodes[1] = node(2, Some(1));
+    let running = status_of(nodes);
+    assert_eq!(running.nodes[1].why, ["has not answered the leader for 2.0 s"]);
+    assert_eq!(running.headline, "leader 1, not healthy: node 2 is not well");
+}
+
+#[test]
+fn what_a_node_says_of_its_cuts_counts_where_nobody_handed_them_out() {
+    let mut nodes: Vec<_> = (1..=4).map(|id| node(id, Some(1))).collect();
+    for id in 1..=4 {
+        report(&mut nodes[id - 1]).blocked = if id <= 2 { vec![3, 4] } else { vec![1, 2] };
+    }
+    let status = assessed(lying(), nodes, Partition::default());
+    let headline = "no primary, not healthy: no quorum: no 3 nodes hear each other; nodes 1, 2, 3, 4 are cut off from others";
+    assert_eq!((status.leader, &*status.headline), (None, headline));
+}
+
+#[test]
+fn an_answer_of_another_cluster_or_node_is_none() {
+    let (info, answer) = node(1, Some(1));
+    let mut roster = Roster::unwatched(
+        "lab".to_owned(),
+        "raft".to_owned(),
+        7,
+        [(1, info.address.clone()), (2, info.address)],
+    );
+    let other = roster.recognize(1, answer.clone().unwrap()).unwrap_err();
+    assert!(other.starts_with("a node of another cluster answers there"), "{other}");
+    roster.cluster_id = Some(0);
+    assert!(roster.recognize(1, answer.clone().unwrap()).is_ok());
+    assert_eq!(roster.recognize(2, answer.unwrap()).unwrap_err(), "node 1 answers there");
+}
+
+#[test]
 fn a_leader_that_only_a_minority_follows_does_not_lead() {
     let mut nodes: Vec<_> = (1..=5).map(|id| node(id, None)).collect();
     for id in [1, 2] {
@@ -114,7 +153,7 @@ fn a_leader_that_only_a_minority_follows_does_not_lead() {
     let partition = Partition::groups(&all, vec![[1, 2].into()]).unwrap();
     let status = status_under(nodes, partition);
     assert_eq!(status.leader, None);
-    assert_eq!(status.why[0], "no leader that a quorum follows");
+    assert_eq!(status.why[0], "a quorum follows no leader");
     assert_eq!(status.why[1], "partitioned: 1, 2 | 3, 4, 5");
 }
 
@@ -125,7 +164,7 @@ fn who_is_cut_off_from_a_primary_does_not_follow_it() {
     let halves = Partition::groups(&all, vec![[1, 2].into()]).unwrap();
     let status = assessed(lying(), nodes(), halves);
     assert_eq!(status.leader, None, "in a view that no quorum shares nobody leads");
-    assert_eq!(status.why, ["no primary that a quorum follows", "partitioned: 1, 2 | 3, 4"]);
+    assert_eq!(status.why, ["no quorum: no 3 nodes hear each other", "partitioned: 1, 2 | 3, 4"]);
     let one_away = Partition::groups(&all, vec![[4].into()]).unwrap();
     assert_eq!(assessed(lying(), nodes(), one_away).leader, Some(1));
 }
@@ -144,7 +183,7 @@ fn of_two_that_say_they_lead_the_later_one_does() {
 fn no_quorum_is_said_with_numbers() {
     let mut nodes = vec![node(1, None), node(2, None)];
     nodes.extend((3..=5).map(|id| in_state(id, NodeState::Stopped, None)));
-    assert_eq!(status_of(nodes).why, ["no quorum: 2 of 5 reachable"]);
+    assert_eq!(status_of(nodes).why, ["no quorum: 2 of 5 nodes reachable, 3 needed"]);
 }
 
 #[test]
@@ -229,7 +268,7 @@ fn a_liar_does_not_make_up_for_an_honest_node() {
     let down = |nodes: &mut [Known]| nodes[1] = in_state(2, NodeState::Failed, Some("killed"));
     let status = with_liars(1, &[4], down);
     assert_eq!(status.leader, None, "three of four are a quorum, and only two of them are honest");
-    assert_eq!(status.why[0], "no quorum: 2 of 3 honest nodes reachable");
+    assert_eq!(status.why[0], "no quorum: 2 of 3 honest nodes reachable, 3 needed");
     // In a cluster without a liar, three of four suffice.
     assert_eq!(with_liars(1, &[], down).leader, Some(1));
 }

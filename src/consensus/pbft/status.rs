@@ -38,7 +38,7 @@ impl Replica {
                 Some(_) => "waiting for this view",
             };
             let matched = status.map_or(0, |status| status.committed.0);
-            PeerStatus { id: id.0, matched, active: self.hears(*id), state }
+            PeerStatus { id: id.0, matched, active: self.hears(*id), state, why: None }
         };
         self.peers.keys().map(describe).collect()
     }

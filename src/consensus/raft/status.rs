@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::progress::{Leader, Mode};
+use super::progress::{Leader, Mode, Progress};
 use super::server::{Campaign, Raft, State};
 use crate::consensus::{Index, NodeId, PeerStatus, Pressure, Status};
 use crate::text::counted;
@@ -30,11 +30,12 @@ impl Raft {
     }
 
     fn describe_peers(&self, leader: &Leader) -> Vec<PeerStatus> {
-        let describe = |(id, peer): (&NodeId, &super::progress::Progress)| PeerStatus {
+        let describe = |(id, peer): (&NodeId, &Progress)| PeerStatus {
             id: id.0,
             matched: peer.match_index.0,
             active: self.is_active(peer),
             state: peer.state(),
+            why: self.why_peer(peer),
         };
         leader.peers.iter().map(describe).collect()
     }
@@ -85,23 +86,24 @@ impl Raft {
         }
     }
 
+    /// What keeps a follower from being well, as its leader sees it.
+    fn why_peer(&self, peer: &Progress) -> Option<String> {
+        if !self.is_active(peer) {
+            let silence = seconds(self.now.since(peer.last_heard));
+            return Some(format!("has not answered the leader for {silence}"));
+        }
+        if peer.full {
+            return Some("takes no entries: its disk is full".to_owned());
+        }
+        let Mode::Snapshot(sending) = &peer.mode else { return None };
+        let (sent, all) = (sending.next, counted(sending.meta.pieces.into(), "piece", "pieces"));
+        Some(format!("is being sent a snapshot: {sent} of {all}"))
+    }
+
     fn why_leader(&self, leader: &Leader, why: &mut Vec<String>) {
         let reachable = self.reachable(self.options.election_timeout_min());
         if reachable < self.quorum() {
             why.push(format!("no quorum: {reachable} of {} reachable", self.members.len()));
-        }
-        for (id, peer) in &leader.peers {
-            if !self.is_active(peer) {
-                why.push(format!("{id} has not answered for {}", seconds(self.now.since(peer.last_heard))));
-            } else if peer.full {
-                why.push(format!("{id} takes no entries: its disk is full"));
-            } else if let Mode::Snapshot(sending) = &peer.mode {
-                why.push(format!(
-                    "{id} is being sent a snapshot: {} of {}",
-                    sending.next,
-                    counted(sending.meta.pieces.into(), "piece", "pieces")
-                ));
-            }
         }
         if self.commit_index < leader.term_start {
             why.push("the term's first entry is not committed yet".to_owned());

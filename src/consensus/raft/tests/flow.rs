@@ -100,7 +100,8 @@ fn a_follower_with_a_full_disk_votes_and_takes_entries_when_there_is_room() {
     assert!((10..=25).contains(&refusals), "one a heartbeat: {refusals}");
     let status = cluster.node(1).status();
     assert_eq!(status.peers[1].state, "disk full");
-    assert!(status.why.iter().any(|why| why.contains("3 takes no entries")), "{status:?}");
+    let why = status.peers[1].why.as_deref();
+    assert_eq!(why, Some("takes no entries: its disk is full"), "{status:?}");
 
     cluster.isolate(1);
     cluster.advance(700);
@@ -135,8 +136,10 @@ fn status_names_what_is_wrong() {
     let mut cluster = Cluster::led(3);
     cluster.isolate(3);
     cluster.advance(700);
-    let why = cluster.node(1).status().why;
-    assert!(why[0].starts_with("3 has not answered for 0."), "{why:?}");
+    let status = cluster.node(1).status();
+    assert!(status.why.is_empty(), "what a follower lacks is told of the follower: {status:?}");
+    let why = status.peers[1].why.clone().unwrap_or_default();
+    assert!(why.starts_with("has not answered the leader for 0."), "{why:?}");
     cluster.isolate(1);
     cluster.advance(400);
     let why = cluster.node(1).status().why;

@@ -4,6 +4,8 @@
 //! a command streams; else tables and lines for people. Talk is progress, warnings and errors; it never mixes with
 //! facts, so that `consensusctl … | jq` works while a person still sees what goes on.
 
+mod page;
+
 use std::borrow::Cow;
 use std::env;
 use std::ffi::OsStr;
@@ -11,12 +13,14 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use super::{CliError, CliResult};
+
+pub use page::{Page, Span, Tone};
 
 /// How facts are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -38,6 +42,8 @@ pub struct Output {
     /// Whether standard error is a terminal, so that progress may move and labels may have colour.
     live: bool,
     colour: bool,
+    /// Whether the cursor of a terminal that shows facts can be moved, and whether they may have colour.
+    shown: (bool, bool),
 }
 
 impl Output {
@@ -48,6 +54,11 @@ impl Output {
             env::var_os("TERM").as_deref(),
             env::var_os("NO_COLOR").as_deref(),
         );
+        let shown = abilities(
+            io::stdout().is_terminal(),
+            env::var_os("TERM").as_deref(),
+            env::var_os("NO_COLOR").as_deref(),
+        );
         Self {
             format,
             facts: Box::new(io::stdout()),
@@ -55,12 +66,14 @@ impl Output {
             terminal: io::stdout().is_terminal(),
             live,
             colour,
+            shown,
         }
     }
 
     /// Prints to writers of the caller's choice, without colour or moving progress.
     pub fn to(format: Format, facts: Box<dyn Write + Send>, talk: Box<dyn Write + Send>) -> Self {
-        Self { format, facts, talk, terminal: false, live: false, colour: false }
+        let shown = (false, false);
+        Self { format, facts, talk, terminal: false, live: false, colour: false, shown }
     }
 
     /// Whether facts are wanted as JSON.
@@ -113,13 +126,26 @@ impl Output {
         self.line(&render_table(header, rows))
     }
 
-    /// Replaces what the terminal shows by `text`; without a terminal, prints it after an empty line.
-    pub fn refresh(&mut self, text: &str) -> CliResult {
-        if self.terminal {
-            // Home, print, then clear what is left of an older, longer screen.
-            write!(self.facts, "\x1b[H\x1b[2J")?;
-        }
-        self.line(text)
+    /// Prints a page.
+    pub fn page(&mut self, page: &Page) -> CliResult {
+        self.put(&format!("{}\n", page.paint(self.shown.1)))
+    }
+
+    /// How many columns and rows the terminal has that shows the facts; `None` where there is none.
+    pub fn screen(&self) -> Option<(usize, usize)> {
+        let (rows, columns) = Term::stdout().size_checked().filter(|_| self.terminal)?;
+        Some((columns.into(), rows.into()))
+    }
+
+    /// Replaces what the terminal shows by what fits of a page; without a terminal, prints the page after an empty line.
+    pub fn refresh(&mut self, page: Page) -> CliResult {
+        let Some((columns, rows)) = self.screen().filter(|_| self.shown.0) else {
+            return self.put(&format!("\n{}\n", page.paint(false)));
+        };
+        // The last row stays free: a line break there would scroll the first one away.
+        let text = page.cut(columns, rows.saturating_sub(1)).paint(self.shown.1);
+        // Home, print, then clear what is left of an older, longer screen.
+        self.put(&format!("\x1b[H\x1b[2J{text}\n"))
     }
 
     /// Says something that is not a fact: what is going on, what was done.
@@ -217,18 +243,10 @@ fn is_hidden(c: char) -> bool {
 
 /// Draws a table without printing it.
 pub fn render_table(header: &[&str], rows: Vec<Vec<String>>) -> String {
-    let visible =
-        |row: Vec<String>| row.iter().map(|cell| cell_visible(cell).into_owned()).collect::<Vec<_>>();
-    let rows = rows.into_iter().map(visible);
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header.iter().map(|title| title.to_uppercase()));
-    table.add_rows(rows);
-    table.column_iter_mut().for_each(|column| {
-        column.set_padding((0, 2));
-    });
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n")
+    let mut page = Page::default();
+    let spans = |row: Vec<String>| row.iter().map(|cell| Span::plain(cell)).collect();
+    page.table(header, rows.into_iter().map(spans).collect());
+    page.paint(false)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
@@ -330,12 +348,6 @@ mod tests {
         assert_eq!(on(true, "xterm", "1"), (true, false));
         assert_eq!(on(true, "dumb", ""), (false, false));
         assert_eq!(on(false, "xterm", ""), (false, false));
-    }
-
-    #[test]
-    fn tables_have_no_frames_and_no_trailing_blanks() {
-        let text = render_table(&["id", "address"], vec![vec!["1".into(), "127.0.0.1:5001".into()]]);
-        assert_eq!(text, "ID  ADDRESS\n1   127.0.0.1:5001");
     }
 
     #[test]
