@@ -31,4 +31,12 @@ impl Error {
     pub fn never_executed(&self) -> bool {
         !matches!(self, Self::Unknown { .. })
     }
+
+    /// What went wrong with the one node that was asked.
+    pub fn of_one_node(self) -> String {
+        match self {
+            Self::Unreachable { message } => message,
+            error => error.to_string(),
+        }
+    }
 }

@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use super::malice::beyond_the_model;
 use super::{DiskFault, NodeInfo, NodeState, Partition, Roster};
-use crate::client::{ControlClient, ConvictionReport, NodeReport, SuspicionReport};
+use crate::client::{ControlClient, ConvictionReport, Error as ClientError, NodeReport, SuspicionReport};
 use crate::consensus::Misbehaviour;
 use crate::registry::{self, Entry};
 use crate::text::counted;
@@ -198,7 +198,7 @@ impl Surveyor {
         for node in nodes {
             if let Some(client) = self.client(&node.address) {
                 let asking =
-                    async move { client.status(!with_digest).await.map_err(|error| error.to_string()) };
+                    async move { client.status(!with_digest).await.map_err(ClientError::of_one_node) };
                 asked.push((node.id, tokio::spawn(asking)));
             }
         }

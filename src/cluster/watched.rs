@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::client::POLL;
 use super::{Cluster, ClusterStatus, Condition, Error, Result, Roster, Surveyor};
-use crate::client::{ControlClient, NodeReport};
+use crate::client::{ControlClient, Error as ClientError, NodeReport};
 use crate::config::ClusterConfig;
 
 /// How long a node has to say who belongs to its cluster.
@@ -107,8 +107,8 @@ impl Watched {
 type Members = Vec<(u64, String)>;
 
 async fn who_is_there(client: &ControlClient) -> std::result::Result<(NodeReport, Members), String> {
-    let report = client.status(true).await.map_err(|error| error.to_string())?;
-    let members = client.members().await.map_err(|error| error.to_string())?;
+    let report = client.status(true).await.map_err(ClientError::of_one_node)?;
+    let members = client.members().await.map_err(ClientError::of_one_node)?;
     Ok((report, members))
 }
 
