@@ -13,8 +13,8 @@ const PROCESS_BITS: u32 = 22;
 ///
 /// Within a process it grows with every call. Two processes on one host that use one key never share a number, and two
 /// on different hosts only if they begin within the same four milliseconds under the same process id. A clock that was
-/// set back matters only to a client with more lives since than replicas remember: they refuse it then, and execute
-/// nothing twice.
+/// set back, or that is behind another host's, matters only to a client with more lives since than replicas remember:
+/// they refuse it then until its clock has passed the highest life that they dropped, and execute nothing twice.
 pub(super) fn new_life() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let ticks = (since_epoch().as_nanos() as u64) >> PROCESS_BITS;
