@@ -16,7 +16,7 @@ use crate::client::{ControlClient, Error};
 use crate::cluster::{NodeInfo, NodeState, Suspected, Watched};
 use crate::config::ClusterConfig;
 use crate::consensus::{Misbehaviour, Words};
-use crate::text::{counted, shell_path};
+use crate::text::counted;
 use file::MAX_FILE_BYTES;
 
 pub use file::Proved;
@@ -297,12 +297,9 @@ async fn held(context: &mut Context<'_>, args: &ShowArgs) -> CliResult<(ClusterC
         [] => CliError::failed(format!("there is no evidence {which:?} among {all}, and no such file")),
         _ => CliError::usage(format!("{} of {all} have an id that begins with {which:?}", found.len())),
     };
-    let list = match (&cluster, &args.config) {
-        (Watched::Supervised(cluster), _) => cluster.dir().command("evidence list"),
-        (Watched::Unwatched(_), None) => "consensusctl evidence list".to_owned(),
-        (Watched::Unwatched(_), Some(file)) => {
-            format!("consensusctl evidence list --config {}", shell_path(file))
-        }
+    let list = match &cluster {
+        Watched::Supervised(cluster) => cluster.dir().command("evidence list"),
+        Watched::Unwatched(_) => "`evidence list` and the same --config".to_owned(),
     };
     Err(error.hint(format!("see all with: {list}")))
 }

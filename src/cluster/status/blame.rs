@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::NodeStatus;
 use crate::client::{ConvictionReport, SuspicionReport};
+use crate::cluster::NodeState;
 
 /// Somebody who is proved to lie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -56,7 +57,17 @@ pub(super) fn convicted(nodes: &[NodeStatus]) -> Vec<Convicted> {
 /// What those nodes suspect that are not made to lie.
 pub(super) fn suspected(nodes: &[NodeStatus]) -> Vec<Suspected> {
     let mut all: BTreeMap<(u64, &str), Suspected> = BTreeMap::new();
-    for (holder, said) in said_by_honest(nodes, |node| &node.suspicions) {
+    // Silence that was made on purpose is no symptom.
+    let explained = |holder: u64, said: &SuspicionReport| {
+        let node = |id: u64| nodes.iter().find(|node| node.id == id);
+        let cut_off = node(holder).is_some_and(|node| node.cut_off_from.contains(&said.id));
+        let down = node(said.id).is_some_and(|node| {
+            matches!(node.state, NodeState::Stopped | NodeState::Paused | NodeState::Failed)
+        });
+        said.what == "silent" && (cut_off || down)
+    };
+    let all_said = said_by_honest(nodes, |node| &node.suspicions);
+    for (holder, said) in all_said.filter(|(holder, said)| !explained(*holder, said)) {
         let SuspicionReport { id, what, why, times } = said;
         let entry = all.entry((*id, what)).or_insert_with(|| Suspected {
             id: *id,

@@ -345,6 +345,27 @@ fn what_nodes_hold_against_others_is_put_together_and_a_liars_word_left_out() {
 }
 
 #[test]
+fn silence_that_was_made_on_purpose_is_no_symptom() {
+    let suspect = |nodes: &mut [Known]| {
+        for (_, answer) in nodes.iter_mut() {
+            let Some(Ok(said)) = answer else { continue };
+            if said.id == 2 {
+                continue;
+            }
+            let (what, why) = ("silent".to_owned(), "not heard of for 4 s".to_owned());
+            said.suspicions.push(SuspicionReport { id: 2, what, why, times: 1 });
+        }
+    };
+    let mut nodes: Vec<_> = (1..=4).map(|id| node(id, Some(1))).collect();
+    suspect(&mut nodes);
+    assert_eq!(assessed(lying(), nodes.clone(), Partition::default()).suspicions.len(), 1);
+    let alone = Partition::groups(&(1..=4).collect(), vec![[2].into()]).unwrap();
+    assert_eq!(assessed(lying(), nodes.clone(), alone).suspicions, []);
+    nodes[1] = in_state(2, NodeState::Stopped, None);
+    assert_eq!(assessed(lying(), nodes, Partition::default()).suspicions, []);
+}
+
+#[test]
 fn a_convicted_node_is_never_shown_as_well_and_the_cluster_is_not_while_it_leads() {
     for (leader, healthy) in [(1, false), (2, true)] {
         let status = with_liars(leader, &[1], |nodes| {

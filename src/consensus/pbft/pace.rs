@@ -127,7 +127,14 @@ impl Replica {
     pub(super) fn note_pace(&mut self, sequence: Sequence, waited: Option<Duration>) {
         // What a NEW-VIEW proposes again says nothing about its primary.
         if !self.is_primary() && sequence > self.proposed {
-            self.pace.on_proposed(sequence, waited.filter(|_| self.judges_since.is_some()), self.now);
+            let waited = waited.filter(|_| self.judges_since.is_some());
+            self.pace.on_proposed(sequence, waited, self.now);
+            let floor = self.options.slow_primary();
+            let allowed = self.pace.allowed(floor, self.quorum.weak());
+            // Long before the median says so, for people who look: a few such waits are a symptom.
+            if !floor.is_zero() && waited.is_some_and(|waited| waited > allowed) {
+                self.suspect(self.primary(), Suspect::SlowPrimary);
+            }
         }
     }
 

@@ -223,7 +223,14 @@ impl Replica {
     pub(super) fn on_request_timer(&mut self, out: &mut Out) {
         if self.request_deadline().is_some_and(|deadline| deadline <= self.now) {
             let others = self.pool.oldest().is_some_and(|since| self.pace.decided_since(since));
-            self.suspect(self.primary(), if others { Suspect::Censors } else { Suspect::Stalls });
+            let what = if others {
+                Suspect::Censors
+            } else if self.hears(self.primary()) {
+                Suspect::LeavesOut
+            } else {
+                Suspect::Stalls
+            };
+            self.suspect(self.primary(), what);
             self.start_view_change(self.view.next(), "a request was not executed in time", out);
         }
     }

@@ -49,7 +49,9 @@ pub(super) enum Suspect {
     SlowPrimary,
     /// As primary it did not have a request executed in time, and others it did.
     Censors,
-    /// As primary it did not have a request executed in time, nor any other; or it did not begin its view.
+    /// As primary it did not have a request executed in time, nor any other, although it was heard of.
+    LeavesOut,
+    /// As primary it did not have a request executed in time, and was not heard of; or it did not begin its view.
     Stalls,
     /// Its votes come long after the others have decided.
     LateVotes,
@@ -73,6 +75,7 @@ impl Suspect {
             Self::Invalid => "invalid messages",
             Self::SlowPrimary | Self::LateVotes => "slow",
             Self::Censors => "censors",
+            Self::LeavesOut => "leaves out requests",
             Self::Stalls => "stalls",
             Self::WrongVote | Self::WrongCheckpoint => "wrong votes",
             Self::WrongState => "wrong state",
@@ -87,6 +90,7 @@ impl Suspect {
             Self::Invalid => "its messages are refused: a signature or the form is wrong",
             Self::SlowPrimary => "as primary it kept requests waiting while it had room for them",
             Self::Censors => "as primary it left out a request while it ordered others",
+            Self::LeavesOut => "as primary it did not order a request in time, although it was heard of",
             Self::Stalls => "as primary it did not serve, or not begin its view",
             Self::LateVotes => "its votes come long after the others have decided",
             Self::WrongVote => "it voted for something else than what was decided",
@@ -103,7 +107,7 @@ impl Suspect {
     fn least(self) -> u64 {
         match self {
             Self::LateVotes => 8,
-            Self::Floods | Self::Replays => 3,
+            Self::SlowPrimary | Self::Floods | Self::Replays => 3,
             _ => 1,
         }
     }
@@ -181,6 +185,10 @@ impl Replica {
     pub(super) fn note_refused(&mut self, now: Time, from: NodeId, times: u64) {
         self.now = self.now.max(now);
         self.suspect_often(from, Suspect::Invalid, times);
+        // They took room on the link as others do.
+        if self.peers.contains_key(&from) {
+            self.suspicions.traffic.entry(from).or_default().messages += times;
+        }
     }
 
     /// Something of a peer has arrived.

@@ -30,7 +30,13 @@ fn suspected(cluster: &Cluster, by: u64) -> Vec<(u64, &'static str)> {
 #[test]
 fn a_primary_just_below_the_request_timer_is_replaced() {
     let mut cluster = Cluster::new(4);
-    put_all_slowly(&mut cluster, 1..=7, 400, 0);
+    put_all_slowly(&mut cluster, 1..=2, 400, 0);
+    assert!((2..=4).all(|id| suspected(&cluster, id).is_empty()), "twice may be a pause");
+    put_all_slowly(&mut cluster, 3..=7, 400, 0);
+    assert!(
+        (2..=4).all(|id| suspected(&cluster, id) == [(1, "slow")]),
+        "it shows before it has consequences"
+    );
     assert_eq!(cluster.view(2), 0, "a few slow slots are no reason");
     put_all_slowly(&mut cluster, 8..=9, 400, 0);
     assert!((1..=4).all(|id| cluster.view(id) == 1 && cluster.is_active(id)));
@@ -134,6 +140,24 @@ fn a_primary_that_leaves_a_request_out_is_told_from_one_that_does_nothing() {
     cluster.advance(600);
     assert!((2..=4).any(|id| suspected(&cluster, id).contains(&(1, "censors"))));
     cluster.wait_executed(&["a", "c", "b"]);
+}
+
+#[test]
+fn a_primary_that_is_heard_of_and_orders_nothing_leaves_out_and_one_that_is_gone_stalls() {
+    for (gone, what) in [(false, "leaves out requests"), (true, "stalls")] {
+        let mut cluster = Cluster::new(4);
+        cluster.put(1, "a");
+        let request = cluster.sign(2, "b");
+        if gone {
+            cluster.crash(1);
+        }
+        cluster.block_kind("Request", 1);
+        (2..=4).for_each(|id| cluster.send(id, &request));
+        cluster.advance(700);
+        let named: Vec<_> = (2..=4).flat_map(|id| suspected(&cluster, id)).collect();
+        assert!(named.contains(&(1, what)), "{named:?}");
+        assert!(named.iter().all(|(id, _)| *id == 1), "{named:?}");
+    }
 }
 
 #[test]
