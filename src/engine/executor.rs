@@ -45,6 +45,8 @@ pub enum ExecutorWork {
 pub struct Executed {
     /// Answers for those who wait at this node.
     pub answers: Vec<(Ticket, Reply)>,
+    /// Reads whose point is reached and that may take long, to be answered beside what follows.
+    pub queries: Vec<Query>,
     /// Commands of this node's clients that were in the order again after they had been executed, or may have been. The
     /// store has no answer; whoever still waits for one (its execution came with a snapshot) cannot learn the outcome.
     pub unanswered: Vec<Ticket>,
@@ -61,6 +63,22 @@ pub struct Executed {
     pub archive: Vec<ArchiveWork>,
     /// A received snapshot is the state now.
     pub installed: Option<Installed>,
+}
+
+/// A read, with the state that it sees: the store goes on meanwhile.
+#[derive(Debug)]
+pub struct Query {
+    /// Who waits.
+    pub id: ReadId,
+    op: Op,
+    store: Store,
+}
+
+impl Query {
+    /// Reads.
+    pub fn answer(&self) -> Reply {
+        query(&self.store, &self.op)
+    }
 }
 
 /// A received snapshot is the state now.
@@ -121,9 +139,7 @@ impl Executor {
     pub fn handle(&mut self, work: ExecutorWork, done: &mut Executed) {
         match work {
             ExecutorWork::Commit(slots) => self.commit(&slots, done),
-            ExecutorWork::Read { id, op, at } if at <= self.store.applied() => {
-                done.answers.push((Ticket::Read(id), query(&self.store, &op)));
-            }
+            ExecutorWork::Read { id, op, at } if at <= self.store.applied() => self.read(id, op, done),
             ExecutorWork::Read { id, op, at } => {
                 self.reads.insert((at, id), op);
             }
@@ -184,7 +200,16 @@ impl Executor {
         done.applied = Some(applied);
         let later = self.reads.split_off(&(applied.next(), ReadId::ZERO));
         for ((_, id), op) in std::mem::replace(&mut self.reads, later) {
+            self.read(id, op, done);
+        }
+    }
+
+    /// Answers a read whose point is reached if it takes no longer than handing it on would, and hands it on if it may.
+    fn read(&self, id: ReadId, op: Op, done: &mut Executed) {
+        if op.reads_one_key() {
             done.answers.push((Ticket::Read(id), query(&self.store, &op)));
+        } else {
+            done.queries.push(Query { id, op, store: self.store.clone() });
         }
     }
 

@@ -28,7 +28,8 @@
 //!   message back until the log is durable as far as the message promises, and routes the rest.
 //! * [`Logger`] owns the log. Everything that waits becomes one batch and one sync.
 //! * [`Executor`] owns the store. It executes what is committed, answers whoever waits here, and serves reads at
-//!   their read point. Where clients count votes ([`Answers::ByVote`](crate::consensus::Answers::ByVote)) it answers no
+//!   their read point. A read that may take long leaves it as a [`Query`], with a clone of the store, so that it holds up
+//!   nothing. Where clients count votes ([`Answers::ByVote`](crate::consensus::Answers::ByVote)) it answers no
 //!   command itself: it tells the protocol every outcome, and the sequencer brings the answer once the protocol has
 //!   enough equal ones.
 //! * [`Archive`] owns the snapshots: the states that are kept in memory from checkpoint to release, those of them that
@@ -52,7 +53,7 @@ mod recovery;
 mod sequencer;
 
 pub use archive::{Archive, ArchiveWork, Archived, Kept};
-pub use executor::{Executed, Executor, ExecutorWork, Installed, StoreStatus};
+pub use executor::{Executed, Executor, ExecutorWork, Installed, Query, StoreStatus};
 pub use logger::{LogWork, Logged, Logger};
 pub use recovery::{EngineConfig, OpenError, Opened, Recovery, open};
 pub use sequencer::{Effects, Event, Sequencer};

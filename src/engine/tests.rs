@@ -99,6 +99,7 @@ impl Replica {
             self.stages.executor.handle(work, &mut done);
         }
         self.answers.append(&mut done.answers);
+        self.answers.extend(done.queries.drain(..).map(|query| (Ticket::Read(query.id), query.answer())));
         self.effects.archive.append(&mut done.archive);
         if let Some(index) = done.applied {
             self.give(Event::Applied { index, outcomes: done.outcomes });

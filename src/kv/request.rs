@@ -52,6 +52,11 @@ impl Op {
         }
     }
 
+    /// Whether the operation reads a single key, and so is quick whatever the store holds.
+    pub(crate) fn reads_one_key(&self) -> bool {
+        matches!(self, Self::Range(range) if range.range_end.is_empty())
+    }
+
     /// Whether the operation may both change something and answer with much.
     pub(super) fn writes_and_may_answer_much(&self) -> bool {
         match self {

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::counters::Counters;
-use super::handle::{Answer, NodeError};
+use super::handle::Answer;
+use super::reply::Reply;
 use super::threads::{ToArchive, ToLog, ToStore};
 use crate::consensus::{
     self, Answers, Committed, Digest, Index, InstallProgress, Lsn, Message as _, Misbehaviour, NodeId,
@@ -23,9 +24,6 @@ use crate::transport::{Gate, Inbox, LinkCounters, Links, Mailbox, Received, Wire
 
 /// How many items of one kind a turn takes: bounds how long the other kinds wait.
 const TURN: usize = 1024;
-
-/// Carries a client's answer.
-pub(super) type Reply = oneshot::Sender<Result<Answer, NodeError>>;
 
 /// What the handle asks of the core.
 #[derive(Debug)]
@@ -168,6 +166,8 @@ impl<P: Wire> Core<P> {
         let (mut proposals, mut reads) = (Vec::new(), Vec::new());
         for request in turn.requests.drain(..) {
             match request {
+                // Whoever asked has gone before anything was begun.
+                Request::Propose(_, reply) | Request::Read(_, _, reply) if reply.is_abandoned() => {}
                 Request::Propose(proposal, reply) => {
                     self.waiting.insert(Ticket::Command(proposal.id), reply);
                     proposals.push(proposal);
@@ -244,14 +244,12 @@ impl<P: Wire> Core<P> {
         let epoch = self.epoch.load(Ordering::Relaxed);
         for (ticket, reply) in self.effects.answered.drain(..) {
             if let Some(channel) = self.waiting.remove(&ticket) {
-                // The client may have gone away.
-                let _ = channel.send(Ok(Answer { reply, epoch }));
+                channel.send(Ok(Answer { reply, epoch }));
             }
         }
         for (ticket, rejection) in self.effects.rejected.drain(..) {
             if let Some(reply) = self.waiting.remove(&ticket) {
-                // The client may have gone away.
-                let _ = reply.send(Err(rejection.into()));
+                reply.send(Err(rejection.into()));
             }
         }
         self.trace();

@@ -12,6 +12,7 @@ use super::clock::{Clock, wall_time};
 use super::config::Member;
 use super::core::{Request, Said};
 use super::counters::{Counters, CountersSnapshot};
+use super::reply::{Awaited, Reply};
 use super::threads::ToStore;
 use crate::consensus::{
     Answers, Digest, Index, Misbehaviour, NodeId, Proposal, ReadId, RejectReason, Rejection, RequestId,
@@ -49,7 +50,7 @@ pub(super) struct Shared {
     pub(super) requests: async_mpsc::UnboundedSender<Request>,
     pub(super) store: mpsc::Sender<ToStore>,
     /// Bounds what is under way, and so every queue that a request passes through.
-    pub(super) permits: Semaphore,
+    pub(super) permits: Arc<Semaphore>,
     pub(super) next_command: AtomicU64,
     pub(super) next_read: AtomicU64,
     pub(super) counters: Arc<Counters>,
@@ -140,12 +141,11 @@ impl Handle {
 
     /// Orders a command and waits until this node has executed it, or the protocol rejects it.
     pub async fn execute(&self, command: &kv::Command) -> Result<Answer, NodeError> {
-        let _permit = self.admit()?;
+        let (reply, answer) = self.admit()?;
         let counter = self.shared.next_command.fetch_add(1, Ordering::Relaxed) + 1;
         let id = RequestId { origin: self.shared.id, incarnation: self.shared.incarnation, counter };
         let proposal =
             Proposal { id, time: wall_time(), command: crate::consensus::Encode::to_bytes(command) };
-        let (reply, answer) = oneshot::channel();
         self.ask(Request::Propose(proposal, reply))?;
         answer.await.unwrap_or(Err(NodeError::Stopped))
     }
@@ -156,8 +156,7 @@ impl Handle {
         if self.shared.answers == Answers::ByVote {
             return self.execute(&kv::Command { session: None, op }).await;
         }
-        let _permit = self.admit()?;
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = self.admit()?;
         self.ask(Request::Read(self.next_read(), op, reply))?;
         // The protocol rejects a read that gets no point. One that has it waits for the store, which a node that was cut
         // off in between lets wait for as long.
@@ -170,15 +169,14 @@ impl Handle {
 
     /// Reads this node's store as it is, which may be behind. `op` must not write.
     pub async fn read_serializable(&self, op: kv::Op) -> Result<Answer, NodeError> {
-        let _permit = self.admit()?;
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = self.admit()?;
         let work = ExecutorWork::Read { id: self.next_read(), op, at: Index::ZERO };
         self.shared.store.send(ToStore::Read { work, reply }).map_err(|_| NodeError::Stopped)?;
         answer.await.unwrap_or(Err(NodeError::Stopped))
     }
 
-    fn admit(&self) -> Result<tokio::sync::SemaphorePermit<'_>, NodeError> {
-        self.shared.permits.try_acquire().map_err(|_| rejected(RejectReason::TooManyRequests))
+    fn admit(&self) -> Result<(Reply, Awaited), NodeError> {
+        Reply::admit(&self.shared.permits).ok_or_else(|| rejected(RejectReason::TooManyRequests))
     }
 
     fn next_read(&self) -> ReadId {

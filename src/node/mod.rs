@@ -7,7 +7,7 @@
 //!                     │   │  └─durable──┘
 //!                     ▼   └────applied──┐
 //!                  links            store thread ──answers──► api
-//!                                    (Executor)
+//!                                    (Executor) ──► query thread ──answers──► api
 //!                                   archive thread ──► disk
 //!                                    (Archive)
 //! ```
@@ -15,7 +15,9 @@
 //! * The **core task** takes whatever has arrived since its last turn (no timer: what waits is the batch), gives it to
 //!   the sequencer, and hands the effects on. It never blocks and holds no lock.
 //! * The **log thread** writes and syncs; one sync serves all that waited.
-//! * The **store thread** executes, answers the clients of this node, and serves reads.
+//! * The **store thread** executes, answers the clients of this node, and serves reads of one key.
+//! * The **query thread** serves reads that may take long, each on a clone of the store, while the store thread goes on. What
+//!   nobody waits for any more is not begun.
 //! * The **archive thread** writes and reads snapshots and prepares log segments: all that may take long.
 //!
 //! A command's way is one hop forward at a time: the channel that will carry its answer travels with it from the core
@@ -31,6 +33,7 @@ mod config;
 mod core;
 mod counters;
 mod handle;
+mod reply;
 mod shell;
 mod threads;
 

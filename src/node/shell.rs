@@ -129,7 +129,7 @@ impl Node {
             clock,
             requests,
             store: work.store.clone(),
-            permits: Semaphore::new(MAX_REQUESTS),
+            permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
             next_command: AtomicU64::new(0),
             next_read: AtomicU64::new(0),
             counters,
@@ -305,7 +305,7 @@ struct Stages {
     data_dir: DataDir,
 }
 
-/// Starts the three threads; answers them and where their work goes.
+/// Starts the threads; answers them and where their work goes.
 fn start_threads(
     id: NodeId,
     common: &Common,
@@ -316,6 +316,7 @@ fn start_threads(
     let Stages { logger, executor, archive, data_dir } = stages;
     let (to_log, for_log) = mpsc::channel();
     let (to_store, for_store) = mpsc::channel();
+    let (to_queries, for_queries) = mpsc::channel();
     let (to_archive, for_archive) = mpsc::channel();
     let work = Work { log: to_log, store: to_store, archive: to_archive };
     let log_thread = spawn(format!("log-{id}"), failed.clone(), {
@@ -329,7 +330,14 @@ fn start_threads(
     let store_thread = spawn(format!("store-{id}"), failed.clone(), {
         let (common, work, epoch) = (common.clone(), work.clone(), epoch.clone());
         move || {
-            threads::run_store(&common, executor, &for_store, &work.archive, &epoch);
+            threads::run_store(&common, executor, &for_store, &to_queries, &work.archive, &epoch);
+            Ok(())
+        }
+    })?;
+    let query_thread = spawn(format!("queries-{id}"), failed.clone(), {
+        let (common, epoch) = (common.clone(), epoch.clone());
+        move || {
+            threads::run_queries(&common, &for_queries, &epoch);
             Ok(())
         }
     })?;
@@ -337,7 +345,7 @@ fn start_threads(
         let (common, work) = (common.clone(), work.clone());
         move || threads::run_archive(&common, archive, &for_archive, &work.log, &work.store)
     })?;
-    Ok((vec![log_thread, store_thread, archive_thread], work))
+    Ok((vec![log_thread, store_thread, query_thread, archive_thread], work))
 }
 
 /// Runs the core as a task; a panic in it, which is a broken invariant, is the node's failure.

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::consensus::toy::Alone;
-use crate::consensus::{Keys, Misbehaviour, NodeId, Rejection};
+use crate::consensus::{Keys, Misbehaviour, NodeId, RejectReason, Rejection};
 use crate::kv::{Command, Op, PutRequest, RangeRequest, Response};
 use crate::wal::{DiskFault, WalOptions};
 
@@ -87,5 +87,31 @@ async fn a_node_begins_and_ends_to_lie_when_it_is_told_to() {
     handle.misbehave(None).await.unwrap().unwrap();
     assert!(handle.execute(&put()).await.is_ok());
     assert_eq!(lies().await, None);
+    node.stop().await;
+}
+
+/// Requests that wait keep their places, also when their callers give up.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_were_given_up_count_until_the_node_is_done_with_them() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start::<Alone>(config(&data, None)).unwrap();
+    let handle = node.handle();
+    node.pause();
+    for _ in 0..handle::MAX_REQUESTS {
+        let read = handle.read_serializable(get());
+        tokio::select! {
+            biased;
+            _ = read => panic!("a paused node answers nothing"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    let refused = handle.read_serializable(get()).await.unwrap_err();
+    let full = |error: &NodeError| matches!(error, NodeError::Rejected(Rejection { reason, .. }) if *reason == RejectReason::TooManyRequests);
+    assert!(full(&refused), "{refused}");
+    node.resume();
+    while let Err(error) = handle.read_serializable(get()).await {
+        assert!(full(&error), "{error}");
+        tokio::task::yield_now().await;
+    }
     node.stop().await;
 }

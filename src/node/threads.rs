@@ -1,4 +1,4 @@
-//! The threads that do what blocks: the log, the store, the archive.
+//! The threads that do what blocks or takes long: the log, the store, the queries, the archive.
 //!
 //! Each owns one stage of the engine and one queue. The queues are unbounded channels whose content is bounded at its
 //! source: requests by the handle's permits, records and slots by the sequencer's backlog limits, pieces by the
@@ -14,12 +14,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
-use super::core::{Reply, Report};
+use super::core::Report;
 use super::counters::Counters;
 use super::handle::Answer;
+use super::reply::Reply;
 use crate::consensus::{Pressure, RejectReason, Rejection, SnapshotMeta, Time};
 use crate::engine::{
-    Archive, ArchiveWork, Archived, Executed, Executor, ExecutorWork, LogWork, Logger, StoreStatus, Ticket,
+    Archive, ArchiveWork, Archived, Executed, Executor, ExecutorWork, LogWork, Logger, Query, StoreStatus,
+    Ticket,
 };
 use crate::text::counted;
 use crate::transport::Gate;
@@ -51,6 +53,9 @@ pub(super) enum ToStore {
     /// Nothing follows.
     Stop,
 }
+
+/// For the query thread: a read, and who waits for it. Nothing follows when the store thread is gone.
+pub(super) type ToQueries = (Query, Reply);
 
 /// For the archive thread.
 #[derive(Debug)]
@@ -156,6 +161,7 @@ pub(super) fn run_store(
     common: &Common,
     mut executor: Executor,
     work: &Receiver<ToStore>,
+    queries: &Sender<ToQueries>,
     archive: &Sender<ToArchive>,
     epoch: &AtomicU64,
 ) {
@@ -172,6 +178,9 @@ pub(super) fn run_store(
                 count_commands(common, &work);
                 executor.handle(work, &mut done);
             }
+            // Whoever asked has gone before it was begun.
+            ToStore::Read { reply, .. } if reply.is_abandoned() => continue,
+            ToStore::Status { reply, .. } if reply.is_closed() => continue,
             ToStore::Read { work, reply } => {
                 if let ExecutorWork::Read { id, .. } = &work {
                     waiting.insert(Ticket::Read(*id), reply);
@@ -184,7 +193,27 @@ pub(super) fn run_store(
             }
             ToStore::Stop => return,
         }
+        hand_on_queries(&mut done, &mut waiting, queries);
         hand_on(common, &mut done, &mut waiting, archive, epoch.load(Ordering::Relaxed));
+    }
+}
+
+/// Answers reads that may take long, each from the state that it is to see, while the store thread goes on.
+pub(super) fn run_queries(common: &Common, work: &Receiver<ToQueries>, epoch: &AtomicU64) {
+    while let Ok((query, reply)) = work.recv() {
+        if !common.go() {
+            return;
+        }
+        reply.send_with(|| Answer { reply: query.answer(), epoch: epoch.load(Ordering::Relaxed) });
+    }
+}
+
+fn hand_on_queries(done: &mut Executed, waiting: &mut BTreeMap<Ticket, Reply>, queries: &Sender<ToQueries>) {
+    for query in done.queries.drain(..) {
+        if let Some(reply) = waiting.remove(&Ticket::Read(query.id)) {
+            // A query thread that is gone has said why.
+            let _ = queries.send((query, reply));
+        }
     }
 }
 
@@ -204,14 +233,13 @@ fn hand_on(
 ) {
     for (ticket, reply) in done.answers.drain(..) {
         if let Some(channel) = waiting.remove(&ticket) {
-            // The client may have gone away.
-            let _ = channel.send(Ok(Answer { reply, epoch }));
+            channel.send(Ok(Answer { reply, epoch }));
         }
     }
     for ticket in done.unanswered.drain(..) {
         if let Some(channel) = waiting.remove(&ticket) {
             let (reason, leader) = (RejectReason::TimedOut, None);
-            let _ = channel.send(Err(Rejection { reason, never_executed: false, leader }.into()));
+            channel.send(Err(Rejection { reason, never_executed: false, leader }.into()));
         }
     }
     for work in done.archive.drain(..) {

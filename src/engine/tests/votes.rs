@@ -9,10 +9,10 @@ use bytes::Bytes;
 use crate::consensus::toy::{Alone, NoOptions};
 use crate::consensus::{
     Committed, Encode, Epoch, Index, Install, InstallProgress, Keys, NodeId, Outcome, PieceRequest, Proposal,
-    Recall, RequestId, SnapshotMeta, SnapshotPiece, Time, WallTime,
+    ReadId, Recall, RequestId, SnapshotMeta, SnapshotPiece, Time, WallTime,
 };
 use crate::engine::*;
-use crate::kv::{Command, Op, PIECE_BYTES, PutRequest, Reply};
+use crate::kv::{Command, Op, PIECE_BYTES, PutRequest, RangeRequest, Reply, Response};
 use crate::wal::{FaultyDisk, WalOptions};
 
 struct Replica {
@@ -288,4 +288,25 @@ fn the_protocols_answers_reach_those_who_wait_and_what_is_no_reply_leaves_the_ou
     assert_eq!((*ticket, rejection.never_executed), (Ticket::Command(id), false));
     replica.give(Event::Recalled(vec![(id, Recall::NotExecuted)]));
     assert_eq!(replica.stages.sequencer.protocol().recalled, [(id, Recall::NotExecuted)]);
+}
+
+/// What a read of several keys sees, and when it is there to be answered.
+fn read(id: u64, at: u64, range_end: &'static str) -> ExecutorWork {
+    let op = Op::Range(RangeRequest { key: "a".into(), range_end: range_end.into(), ..Default::default() });
+    ExecutorWork::Read { id: ReadId(id), op, at: Index(at) }
+}
+
+#[test]
+fn a_listing_sees_the_state_at_its_point_while_the_store_goes_on() {
+    let mut replica = Replica::open(&FaultyDisk::new());
+    assert!(replica.do_work(read(1, 2, "zz")).queries.is_empty(), "its point is not reached");
+    assert!(replica.commit(1..=1, "first").queries.is_empty());
+    let queries = replica.commit(2..=2, "second").queries;
+    replica.commit(3..=3, "third");
+    let [query] = &queries[..] else { panic!("{queries:?}") };
+    let Ok(Response::Range(range)) = query.answer() else { panic!("no range") };
+    let values: Vec<&[u8]> = range.kvs.iter().map(|kv| &kv.value[..]).collect();
+    assert!(values.contains(&&b"second"[..]) && !values.contains(&&b"third"[..]), "{values:?}");
+    let done = replica.do_work(read(2, 3, ""));
+    assert_eq!((done.queries.len(), done.answers.len()), (0, 1), "one key is read at once");
 }

@@ -1,7 +1,7 @@
 //! The store thread.
 
 use crate::consensus::{self, RejectReason, Rejection};
-use crate::engine::{Event, ExecutorWork};
+use crate::engine::{Event, ExecutorWork, Ticket};
 use crate::sim::event::{Answer, Step, What};
 use crate::sim::node::WrongState;
 use crate::sim::simulated::{Checked, Simulated, Watch as _};
@@ -41,6 +41,11 @@ impl<P: Simulated> World<P> {
         for (ticket, reply) in done.answers.drain(..) {
             if let Some(caller) = self.replica(n).waiting.remove(&ticket) {
                 self.answer(n, caller, Answer::Reply(reply));
+            }
+        }
+        for query in done.queries.drain(..) {
+            if let Some(caller) = self.replica(n).waiting.remove(&Ticket::Read(query.id)) {
+                self.answer(n, caller, Answer::Reply(query.answer()));
             }
         }
         for ticket in done.unanswered.drain(..) {
