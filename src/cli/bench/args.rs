@@ -127,7 +127,7 @@ impl LoadArgs {
         if connections > most {
             let callers = counted(most as u64, "caller", "callers");
             return Err(CliError::usage(format!(
-                "--connections {connections} is more than {callers} can use"
+                "--connections {connections}, but only {callers} at a time"
             ))
             .hint(format!("at most one for each caller; more callers with --concurrency {connections}")));
         }
