@@ -126,7 +126,7 @@ fn what_makes_no_sense_is_refused() {
     refused(&["--value-size", "2000000"], &["at most 1048576"]);
     refused(&["--keys", "0"], &["--keys"]);
     refused(&["--connections", "9", "--concurrency", "8"], &["only 8 callers", "hint: "]);
-    refused(&["--protocol", "raft,paxos"], &["unknown protocol paxos", "hint: known are raft, pbft"]);
+    refused(&["--protocol", "raft,paxos"], &["unknown protocol paxos; known are raft, pbft"]);
     refused(&["--protocol", "raft", "--endpoints", "127.0.0.1:1"], &["cannot be used with"]);
     refused(&["--fault", "one"], &["--protocol"]);
     refused(&own(&["--fault", "two"]), &["possible values: none, one"]);
