@@ -1,6 +1,6 @@
 //! What follows from proof: a primary that is convicted is left.
 //!
-//! Without that, one that lies about a few numbers and orders the others well would stay: requests are executed in time,
+//! Without that, one that lies about a few numbers and orders the others well would stay: requests are ordered in time,
 //! and no timer runs out. A replica that holds evidence against the primary of its view asks for the next view whose
 //! primary is not convicted, also while it still waits for a NEW-VIEW.
 //!

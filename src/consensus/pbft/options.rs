@@ -16,7 +16,7 @@ pub struct Options {
     pub checkpoint_interval: u64,
     /// L: how far sequence numbers may be above the last stable checkpoint; bounds the log of messages.
     pub window: u64,
-    /// How long a backup waits for a request to be executed before it wants another primary.
+    /// How long a backup waits for a request to be ordered before it wants another primary.
     pub request_timer_ms: u64,
     /// How long requests may wait for the primary, in the middle, while it has room for them: one that is slower than
     /// that, and slower than what the replicas observe of each other, is left. At most half of the request timer. 0: none

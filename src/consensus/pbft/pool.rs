@@ -34,7 +34,7 @@ pub(super) struct Pool {
     /// How many wait of each client, and their bytes.
     clients: BTreeMap<NodeId, (usize, usize)>,
     bytes: usize,
-    /// Those that are known not to be executed, in the order in which this replica began to time them.
+    /// Those that are known not to be executed, nor handed to the store, in the order in which this replica began to time them.
     timed: BTreeMap<u64, Signature>,
     /// Of these, those that no slot of this view holds, in the order in which a primary takes them.
     unordered: BTreeMap<Turn, Signature>,
@@ -44,6 +44,9 @@ pub(super) struct Pool {
     pub(super) room: Duration,
     /// Requests in slots of this view that the store has not been handed. Bounded by the window.
     ordered: BTreeMap<Signature, Sequence>,
+    /// Requests that the store was handed and has not reported executed: nobody is judged by how long it takes. Bounded by
+    /// the window.
+    executing: BTreeMap<Signature, Sequence>,
     /// The highest counter that was executed of each life of each client, as far as this life of the replica saw it.
     executed: BTreeMap<NodeId, BTreeMap<u64, u64>>,
 }
@@ -152,6 +155,9 @@ impl Pool {
     }
 
     fn make_ready(&mut self, name: &Signature, now: Time) {
+        if self.executing.contains_key(name) {
+            return; // The order has it: all that it waits for is the store.
+        }
         let Some(waiting) = self.waiting.get_mut(name) else { return };
         self.tickets += 1;
         waiting.ticket = Some(self.tickets);
@@ -193,8 +199,8 @@ impl Pool {
                 waiting.results.insert(counter, result.clone());
             }
         }
-        let is_ready = waiting.ticket.is_some();
-        if !waiting.asked.is_empty() || is_ready && !waiting.open.is_empty() {
+        let was_ready = !was_asked && (waiting.ticket.is_some() || self.executing.contains_key(&name));
+        if !waiting.asked.is_empty() || was_ready && !waiting.open.is_empty() {
             return None;
         }
         let (client, incarnation) = (waiting.request.body.client, waiting.request.body.incarnation);
@@ -290,13 +296,25 @@ impl Pool {
         neglected
     }
 
-    /// The store was handed this slot: from now on it knows the requests.
+    /// The store was handed this slot: from now on it knows the requests, and their time is up.
     pub(super) fn forget_ordered(&mut self, batch: &Batch, sequence: Sequence) {
         for request in &batch.0 {
             if self.ordered.get(&request.signature).is_some_and(|at| *at <= sequence) {
                 self.ordered.remove(&request.signature);
             }
+            self.executing.insert(request.signature, sequence);
+            if let Some(waiting) = self.waiting.get_mut(&request.signature)
+                && let Some(ticket) = waiting.ticket.take()
+            {
+                self.timed.remove(&ticket);
+                self.unordered.remove(&waiting.turn);
+            }
         }
+    }
+
+    /// The store has executed up to here.
+    pub(super) fn on_applied(&mut self, applied: Sequence) {
+        self.executing.retain(|_, at| *at > applied);
     }
 
     /// The slot that was to hold these requests holds something else: they are to be ordered elsewhere.
@@ -324,8 +342,9 @@ impl Pool {
         }
     }
 
-    /// Slots up to here were left out: a snapshot has brought what they did.
+    /// Slots up to here were left out: a snapshot has brought what they did. Those above are handed to the store again.
     pub(super) fn forget_ordered_up_to(&mut self, sequence: Sequence) {
+        self.executing.clear();
         self.ordered.retain(|_, at| *at > sequence);
     }
 }

@@ -149,3 +149,41 @@ fn clients_take_turns_whatever_each_has_waiting() {
     let clients: Vec<u64> = pool.next_batch(&options).0.iter().map(|request| request.body.client.0).collect();
     assert!(clients[..2].contains(&3), "it does not wait for the 94 that came before: {clients:?}");
 }
+
+#[test]
+fn what_the_store_was_handed_is_timed_no_more() {
+    let (mut pool, cast) = pool();
+    let options = Options::default();
+    // One is known to be new; of the other the store was asked, and answers after the order has it.
+    let new = cast.request([2]);
+    let asked = cast.request([1, 3]);
+    pool.admit(new.clone(), Time::ZERO, &options);
+    pool.admit(asked.clone(), Time::ZERO, &options);
+    let batch = Batch(vec![new, asked]);
+    pool.note_ordered(&batch, Sequence(1));
+    assert_eq!(pool.oldest(), Some(Time::ZERO), "the slot may come to nothing");
+    pool.forget_ordered(&batch, Sequence(1));
+    assert_eq!((pool.oldest(), pool.len()), (None, 2));
+    assert!(pool.on_recalled(id(1), Some(&None), Time::ZERO).is_empty());
+    let settled = pool.on_recalled(id(3), None, Time::ZERO);
+    assert_eq!(settled[0].results, Results::from([(1, None)]), "what is known is told");
+    pool.restart(Time::ZERO);
+    assert!(pool.oldest().is_none() && pool.next_batch(&options).is_null(), "not in the next view, either");
+    pool.on_executed(id(2));
+    pool.on_executed(id(3));
+    pool.on_applied(Sequence(1));
+    assert!(pool.is_empty() && pool.executing.is_empty());
+}
+
+#[test]
+fn what_a_state_did_not_bring_waits_anew() {
+    let (mut pool, cast) = pool();
+    pool.admit(cast.request([2]), Time::ZERO, &Options::default());
+    let batch = pool.next_batch(&Options::default());
+    pool.note_ordered(&batch, Sequence(1));
+    pool.forget_ordered(&batch, Sequence(1));
+    pool.forget_ordered_up_to(Sequence::ZERO);
+    assert!(pool.awaited().eq([id(2)]));
+    assert!(pool.on_recalled(id(2), None, Time::ZERO)[0].waits);
+    assert_eq!((pool.oldest(), pool.next_batch(&Options::default())), (Some(Time::ZERO), batch));
+}

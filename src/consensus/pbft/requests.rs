@@ -4,6 +4,10 @@
 //! ([`Output::recall`](crate::consensus::Output::recall)) and answered as it was then, whoever lost the answer. What was
 //! not executed waits here until it is. A backup passes it on to the primary and times it *by itself*: progress with
 //! other requests does not help a primary that ignores this one (Aardvark, NSDI'09).
+//!
+//! The paper times a request until it is executed. Here its time is up when it is decided and everything before it is, so
+//! that it goes to the store: what the store takes to execute it is the command's doing, and another primary would not be
+//! quicker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -162,6 +166,7 @@ impl Replica {
             self.pool.on_executed(id);
             of.entry((id.origin, id.incarnation)).or_default().insert(id.counter, result(outcome));
         }
+        self.pool.on_applied(self.applied);
         self.view_changes.on_applied(self.applied, self.now, self.pool.oldest(), &self.options);
         for ((client, incarnation), results) in of {
             self.reply(client, incarnation, results, out);
@@ -191,14 +196,16 @@ impl Replica {
 impl Replica {
     /// A replica that hears no quorum, or is being brought up to date, cannot know whether the primary does its work:
     /// alone it would leave the view for nothing, and its requests may be executed already. Its patience begins when it
-    /// can judge. One whose disk is far behind can neither judge nor vote. One that merely lacks messages does judge: what it lacks may be what a lying primary keeps from it, and the
-    /// view change needs its voice.
+    /// can judge. One whose disk is far behind can neither judge nor vote. One whose window is full of decided slots waits
+    /// for a checkpoint, which stores make and no primary. One that merely lacks messages does judge: what it lacks may be
+    /// what a lying primary keeps from it, and the view change needs its voice.
     pub(super) fn judge_or_not(&mut self) {
         let can = self.active
             && !self.disk.is_behind()
             && self.hears_a_quorum()
             && self.transfer.is_none()
-            && self.checkpoints.diverged().is_none();
+            && self.checkpoints.diverged().is_none()
+            && self.executed < self.high_water_mark();
         self.judges_since = can.then(|| self.judges_since.unwrap_or(self.now));
     }
 
@@ -231,7 +238,7 @@ impl Replica {
                 Suspect::Stalls
             };
             self.suspect(self.primary(), what);
-            self.start_view_change(self.view.next(), "a request was not executed in time", out);
+            self.start_view_change(self.view.next(), "a request was not ordered in time", out);
         }
     }
 }

@@ -72,7 +72,7 @@ impl Replica {
         if let Some(waited) = self.pool.oldest().map(|since| self.now.since(since))
             && waited >= self.options.request_timer()
         {
-            why.push(format!("a request has waited to be executed for {:.1} s", waited.as_secs_f64()));
+            why.push(format!("a request has waited to be ordered for {:.1} s", waited.as_secs_f64()));
         }
         match self.disk.pressure() {
             Pressure::Ok => {}

@@ -47,11 +47,11 @@ pub(super) enum Suspect {
     Invalid,
     /// As primary it kept requests waiting, see `pace`.
     SlowPrimary,
-    /// As primary it did not have a request executed in time, and others it did.
+    /// As primary it did not have a request ordered in time, and others it did.
     Censors,
-    /// As primary it did not have a request executed in time, nor any other, although it was heard of.
+    /// As primary it did not have a request ordered in time, nor any other, although it was heard of.
     LeavesOut,
-    /// As primary it did not have a request executed in time, and was not heard of; or it did not begin its view.
+    /// As primary it did not have a request ordered in time, and was not heard of; or it did not begin its view.
     Stalls,
     /// Its votes come long after the others have decided.
     LateVotes,

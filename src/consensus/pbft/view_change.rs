@@ -1,6 +1,6 @@
 //! From one view to the next (OSDI'99 §4.4, TOCS §4.5).
 //!
-//! A replica leaves its view when a request is not executed in time, or when f + 1 others want to leave theirs. From then
+//! A replica leaves its view when a request is not ordered in time, or when f + 1 others want to leave theirs. From then
 //! on it votes for nothing until it has a NEW-VIEW, and its VIEW-CHANGE tells everything that it had prepared. Q of them
 //! tell the next primary everything that can have been decided.
 

@@ -61,6 +61,10 @@ pub(super) struct Node {
     pbft: Option<Pbft>,
     checker: Checker,
     setup: Setup<Pbft>,
+    /// Whether the store reports at once what it has done.
+    store_on: bool,
+    /// What it has done since it does not.
+    unreported: Vec<Input<Message>>,
     /// Whether writes become durable at once.
     pub(super) disk_on: bool,
     /// The disk is to show whether it answers.
@@ -93,6 +97,8 @@ impl Node {
             pbft: None,
             checker: Pbft::checker(&setup),
             setup,
+            store_on: true,
+            unreported: Vec::new(),
             disk_on: true,
             probed: false,
             lies: false,
@@ -293,7 +299,7 @@ impl Cluster {
         if !out.recall.is_empty() {
             let store = &self.node(id).store;
             let known = out.recall.into_iter().map(|request| (request, store.recall(request))).collect();
-            self.handle(id, Input::Recalled(known));
+            self.report(id, Input::Recalled(known));
         }
         out.pieces.into_iter().for_each(|request| self.read_piece(id, request));
         out.install.into_iter().for_each(|install| self.store_piece(id, install));
@@ -309,7 +315,35 @@ impl Cluster {
             assert_eq!(*known, ids, "n{id} executes something else at {}", slot.index);
             outcomes.extend(self.node_mut(id).store.apply(&slot));
         }
-        self.handle(id, Input::Applied { index: last, outcomes });
+        self.report(id, Input::Applied { index: last, outcomes });
+    }
+
+    /// The store has done something.
+    fn report(&mut self, id: u64, input: Input<Message>) {
+        let node = self.node_mut(id);
+        if node.store_on {
+            self.handle(id, input);
+        } else {
+            node.unreported.push(input);
+        }
+    }
+
+    /// From now on no store gets done with anything.
+    pub(super) fn stop_stores(&mut self) {
+        self.nodes.values_mut().for_each(|node| node.store_on = false);
+    }
+
+    /// They get done with everything.
+    pub(super) fn resume_stores(&mut self) {
+        for id in self.ids() {
+            let node = self.node_mut(id);
+            node.store_on = true;
+            let unreported = std::mem::take(&mut node.unreported);
+            for input in unreported {
+                self.handle(id, input);
+            }
+        }
+        self.settle();
     }
 
     fn take_checkpoint(&mut self, id: u64, index: Index) {
@@ -320,7 +354,7 @@ impl Cluster {
         let digest = state.digest();
         self.states.insert(digest, state.clone());
         self.node_mut(id).kept.insert(index, state);
-        self.handle(id, Input::Checkpointed { index, digest });
+        self.report(id, Input::Checkpointed { index, digest });
     }
 
     fn save(&mut self, id: u64, index: Index) {
@@ -433,6 +467,7 @@ impl Cluster {
         node.retain_next = node.retained;
         node.held.clear();
         node.kept.clear();
+        (node.store_on, node.unreported) = (true, Vec::new());
         node.receiving = 0;
         node.store = node.saved.as_ref().map(|(_, state)| state.clone()).unwrap_or_default();
     }

@@ -214,3 +214,57 @@ fn who_says_again_and_again_that_it_has_nothing_is_sent_ever_less() {
     let last = (0..10).map(|_| sent()).last().unwrap_or_default();
     assert!((1..20).contains(&last), "in the end it is sent what would let it get on: {last}");
 }
+
+#[test]
+fn no_primary_is_left_for_what_stores_take_to_execute() {
+    let mut cluster = Cluster::new(4);
+    cluster.put(1, "a");
+    cluster.stop_stores();
+    for (counter, command) in [(2, "b"), (3, "c")] {
+        let request = cluster.sign(counter, command);
+        cluster.send_to_all(&request);
+        cluster.advance(20_000);
+        cluster.send_to_all(&request); // Clients ask again, and are told nothing.
+        cluster.advance(20_000);
+    }
+    assert!((1..=4).all(|id| cluster.view(id) == 0 && suspected(&cluster, id).is_empty()));
+    cluster.resume_stores();
+    cluster.wait_executed(&["a", "b", "c"]);
+    assert_eq!(cluster.answered(3), 4, "all say what came of it");
+}
+
+/// Stores make checkpoints: until they do, nobody can order anything.
+#[test]
+fn no_primary_is_left_for_a_window_that_waits_for_the_stores() {
+    let mut cluster = Cluster::new(4);
+    let commands = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    cluster.put(1, commands[0]);
+    cluster.stop_stores();
+    for (counter, command) in (2..).zip(&commands[1..]) {
+        let request = cluster.sign(counter, command);
+        cluster.send_to_all(&request);
+        cluster.advance(50);
+    }
+    cluster.advance(20_000);
+    assert!((1..=4).all(|id| cluster.view(id) == 0 && suspected(&cluster, id).is_empty()));
+    cluster.resume_stores();
+    cluster.wait_executed(&commands);
+    assert!((1..=4).all(|id| cluster.view(id) == 0));
+}
+
+#[test]
+fn a_primary_that_leaves_a_request_out_is_left_while_stores_are_busy() {
+    let mut cluster = Cluster::new(4);
+    cluster.put(1, "a");
+    cluster.stop_stores();
+    let ordered = cluster.sign(2, "b");
+    cluster.send_to_all(&ordered);
+    cluster.settle();
+    let censored = cluster.sign(3, "c");
+    cluster.block_kind("Request", 1);
+    (2..=4).for_each(|id| cluster.send(id, &censored));
+    cluster.advance(600);
+    assert!((2..=4).all(|id| cluster.view(id) == 1));
+    cluster.resume_stores();
+    cluster.wait_executed(&["a", "b", "c"]);
+}
