@@ -124,6 +124,50 @@ fn a_protocol_that_tolerates_crashes_only_has_no_liars() {
     }
 }
 
+/// Of whom the others observe what.
+fn symptoms(lab: &Lab) -> Vec<(u64, String)> {
+    let suspicions = lab.status()["suspicions"].as_array().unwrap().clone();
+    let one = |one: &Value| (one["id"].as_u64().unwrap(), one["what"].as_str().unwrap().to_owned());
+    suspicions.iter().map(one).collect()
+}
+
+#[test]
+fn what_cannot_be_proved_of_a_primary_shows_as_symptoms() {
+    let cases = [
+        ("delay", &["slow"][..]),
+        ("flood", &["floods"]),
+        ("censor", &["leaves out requests", "censors"]),
+        ("wrong-reply", &["wrong replies"]),
+    ];
+    for (behaviour, expected) in cases {
+        let lab = lab(Mode::InProcess);
+        assert_eq!(symptoms(&lab), []);
+        lab.run(&["byzantine", "set", "1", behaviour]).ok();
+        eventually(behaviour, || {
+            lab.put("a", "1");
+            let seen = symptoms(&lab);
+            seen.iter().any(|(id, what)| *id == 1 && expected.contains(&&**what)).then_some(())
+        });
+        let shown = lab.run(&["status"]).ok().stdout;
+        assert!(shown.contains("node 1 is suspected: "), "{shown}");
+    }
+}
+
+#[test]
+fn honest_nodes_under_a_partition_are_suspected_of_nothing() {
+    let lab = lab(Mode::InProcess);
+    lab.put("a", "1");
+    lab.run(&["partition", "1,2", "3,4"]).ok();
+    lab.run(&["kv", "put", "b", "1", "--timeout", "4s"]).fails(4, &["outcome is unknown"]);
+    assert_eq!(symptoms(&lab), [], "they are cut off, as everybody knows");
+    lab.run(&["partition", "heal"]).ok();
+    lab.wait_until("converged");
+    let lies =
+        ["wrong votes", "wrong replies", "wrong state", "invalid messages", "censors", "leaves out requests"];
+    let seen = symptoms(&lab);
+    assert!(seen.iter().all(|(_, what)| !lies.contains(&&**what)), "{seen:?}");
+}
+
 #[test]
 fn a_client_names_a_replica_whose_answers_it_does_not_believe() {
     let lab = lab(Mode::Processes);

@@ -41,6 +41,9 @@ const QUORUM: &str = "enough nodes must run and reach each other: more than half
 const ROOM: &str = "make room on the nodes' disks; they go on by themselves";
 const FULL: &str = "the disk is full";
 
+/// Said of a request above the limit, in whatever words a node refuses it.
+const TOO_LARGE: &str = "the request is too large: it may have 1.5 MiB";
+
 /// What a node says with which nothing is wrong.
 const WELL: &str = "nothing is wrong here";
 
@@ -373,7 +376,8 @@ fn hint_for(message: &str) -> Option<&'static str> {
             "the result has more than",
             "`kv get --prefix` reads page by page; --limit and --keys-only read less",
         ),
-        ("too large", "a request may have 1.5 MiB"),
+        ("too large", TOO_LARGE),
+        ("larger than max", TOO_LARGE),
     ];
     known.into_iter().find(|(part, _)| message.contains(part)).map(|(_, hint)| hint)
 }

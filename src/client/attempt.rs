@@ -180,6 +180,8 @@ pub(super) fn fate_of(status: &Status) -> Fate {
             | Code::Unauthenticated,
             _,
         ) => Fate::Final,
+        // gRPC itself refused to read it.
+        (Code::ResourceExhausted, _) if status.message().contains("message larger than max") => Fate::Final,
         (_, Some(Outcome::NeverExecuted)) => Fate::NoEffect,
         _ => Fate::Unclear,
     }
