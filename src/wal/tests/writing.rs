@@ -225,7 +225,7 @@ fn without_a_file_descriptor_the_log_waits_as_on_a_full_disk() {
     model.disk.refuse_opens(true);
     model.prepare().unwrap();
     while model.wal.pressure() == Pressure::Ok {
-        model.batch(&[600]).unwrap();
+        model.batch(&[100]).unwrap();
     }
     assert_eq!(model.wal.pressure(), Pressure::Full(Shortage::Descriptors));
     assert!(model.wal.failure().is_none());
