@@ -26,7 +26,7 @@ fn made_up() -> (ClusterConfig, Proved) {
     };
     let members: String = (1..=4).map(member).collect();
     let text = format!("name = \"lab\"\nprotocol = \"pbft\"\n{members}");
-    let config = Draft::parse(&text, Path::new("cluster.toml"), None).unwrap().into_existing().unwrap();
+    let config = Draft::parse(&text, Path::new("cluster.toml"), None).unwrap().into_new();
     let keys = Keys::new(secret(4), std::collections::BTreeMap::default());
     let signer = Signer::new(NodeId(4), config.cluster_id, &keys);
     let vote = |byte| {
