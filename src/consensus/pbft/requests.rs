@@ -196,8 +196,8 @@ impl Replica {
 impl Replica {
     /// A replica that hears no quorum, or is being brought up to date, cannot know whether the primary does its work:
     /// alone it would leave the view for nothing, and its requests may be executed already. Its patience begins when it
-    /// can judge. One whose disk is far behind can neither judge nor vote. One whose window is full of decided slots waits
-    /// for a checkpoint, which stores make and no primary. One that merely lacks messages does judge: what it lacks may be
+    /// can judge. One whose disk is far behind can neither judge nor vote. One whose window is full of decided slots that its
+    /// store has not executed waits for that, and not for the primary. One that merely lacks messages does judge: what it lacks may be
     /// what a lying primary keeps from it, and the view change needs its voice.
     pub(super) fn judge_or_not(&mut self) {
         let can = self.active
@@ -205,7 +205,7 @@ impl Replica {
             && self.hears_a_quorum()
             && self.transfer.is_none()
             && self.checkpoints.diverged().is_none()
-            && self.executed < self.high_water_mark();
+            && (self.executed < self.high_water_mark() || self.applied == self.executed);
         self.judges_since = can.then(|| self.judges_since.unwrap_or(self.now));
     }
 
